@@ -29,6 +29,11 @@
 #define BP_H_VERBS 24u            /* uint, browse: the mask of verbs of the entry */
 #define BP_H_INDEX_RANGE 25u      /* string, read and write: a part of an array, as "1:3" (OPC UA Part 4, 7.27) */
 #define BP_H_NATIVE_TYPE 26u      /* string: the mechanism's type of the body where the value alone does not tell it */
+#define BP_H_ERROR_NAME 27u       /* string, of a failure: the mechanism's own name for it (D-Bus), where no number has it */
+#define BP_H_TRAILERS 28u         /* map: metadata that came after the body, where the other headers came before it (gRPC, HTTP) */
+#define BP_H_OPTIONS 29u          /* map, in: the mechanism's own options of this operation, by the names of the plugin's README */
+#define BP_H_LIFETIME_NS 30u      /* int, duplex call: how long the whole stream may last; the peer is told if it can be (gRPC) */
+#define BP_H_SOURCE_TIME 31u      /* time: the source's time where time_ns cannot hold it: before 1677, after 2262 */
 
 #define BP_MATCH_EXACT 0u
 #define BP_MATCH_PREFIX 1u

@@ -33,6 +33,7 @@ struct bp_buffer {
   uint64_t region;
 };
 
+/* A body of tag NULL with LAST or INITIAL is no value: only the half-close, or only the headers that came before the first value. */
 #define BP_M_LAST 1u        /* the last of a stream in this direction: half-close */
 #define BP_M_INITIAL 2u     /* the state at the time of subscribing, not a change */
 #define BP_M_REDELIVERED 4u /* sent before with the same seq and not acknowledged: not a gap */
@@ -42,14 +43,16 @@ struct bp_buffer {
 /* Borrowed by the receiver for the time of the call; who keeps it retains `owner`, or copies. Frozen: one cache line. */
 typedef struct bp_message {
   bp_value body;
-  /* In wire order. A UINT key is an id of headers.h and is set by plugins only; a STRING key is metadata of the wire, so that no
-   * peer can forge its identity. Unknown ones are carried, not dropped. */
+  /* In wire order. A UINT key is an id of headers.h, set by a plugin or the application, never copied from a peer; a STRING key is
+   * metadata of the wire. So no peer can forge its identity. Unknown ones are carried, not dropped. */
   const bp_pair* headers;
   uint32_t n_headers;
   uint32_t flags;   /* BP_M_* */
   bp_buffer* owner; /* keeps body and headers alive; NULL: borrowed */
   int64_t time_ns;  /* the source's time since the Unix epoch, or BP_TIME_NONE */
-  uint64_t seq;     /* of the source; counts dropped messages too, so that a gap is a loss; 0: the source does not count */
+  /* Of the source. Counts dropped messages too, so that a gap is a loss; a value READ with seq n holds every change WATCHed up to n.
+   * 0: the source does not count; never 0 under BP_OP_ACK, where it names one message of the operation. */
+  uint64_t seq;
   uint64_t reserved;
 } bp_message;
 

@@ -4,7 +4,9 @@
  * Life of an operation: op_new -> fill -> submit -> (refused | done inline | pending, then `done` once) -> submit again, or op_free.
  * submit returns 0: completed now, `out` and `status` are set, `done` is not called. 1: pending, `done` is called exactly
  * once, perhaps on another thread, perhaps before submit returns. < 0: completed now with that error, `done` is not called.
- * A cancelled operation still completes: with BP_CANCELLED, or with its real result. */
+ * A cancelled operation still completes: with BP_CANCELLED, or with its real result.
+ * `out` counts whatever the status: a failure may have trailers as headers and its details as body. The kernel holds `target`, and
+ * the handler of a SERVE, until completion. A flag that is not known or not supported is UNIMPLEMENTED, never ignored. */
 #pragma once
 
 #include "message.h"
@@ -16,7 +18,8 @@ extern "C" {
 #define BP_V_READ 1u   /* out: the present value */
 #define BP_V_WRITE 2u  /* completes on the strongest acknowledgement that was asked for: PUBACK, PUBCOMP, 2.04 */
 #define BP_V_CALL 3u   /* a request with an answer; with BP_OP_DUPLEX it completes with an owned REF: write sends, watch receives */
-#define BP_V_WATCH 4u  /* pends until the stream ends; messages go to `sink`; the completion has the final status and trailers */
+#define BP_V_WATCH 4u  /* until the stream ends; messages go to `sink`, perhaps before submit returns; completes with the final status and
+                        * trailers */
 #define BP_V_SERVE 5u  /* in.body = REF of a handler; pends until cancelled and no inbound operation is left */
 #define BP_V_BROWSE 6u /* like WATCH; one message an entry, with BP_H_PATH */
 #define BP_VERB_BIT(verb) (1u << (verb)) /* in masks of verbs */
@@ -47,7 +50,7 @@ struct bp_op {
   bp_ref target;
   void* self;            /* the endpoint's, set by the kernel */
   const bp_message* in;  /* borrowed until completion; NULL: an empty message */
-  bp_message out;        /* a scalar by value, or in scratch, or with out.owner, then released by the caller */
+  bp_message out;        /* a scalar by value, or in scratch, or with out.owner, then released by the caller, also after a failure */
   void* scratch;         /* the caller's, 16-aligned, for a small result; too short is never an error */
   uint64_t scratch_len;
   bp_error* error;       /* optional, the caller's; filled when status < 0 */

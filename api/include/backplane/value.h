@@ -21,14 +21,15 @@ extern "C" {
 #define BP_T_TIME 5     /* as.i since the Unix epoch, UTC, no leap seconds; aux: BP_TIME_S ... BP_TIME_NS */
 #define BP_T_STRING 6   /* as.s, len bytes of UTF-8; aux: 0 plain, BP_STRING_* */
 #define BP_T_BYTES 7    /* as.p, len bytes; aux: 0 plain, BP_BYTES_UUID (16 bytes, network order) */
-#define BP_T_LIST 8     /* as.list, len values; aux: 0 mixed, BP_LIST_STRUCT, else BP_TYPE of all elements */
+#define BP_T_LIST 8     /* as.list, len values; aux: 0 mixed, BP_LIST_*, else BP_TYPE of all elements */
 #define BP_T_MAP 9      /* as.map, len pairs, in order; a key is a value of any scalar tag */
-#define BP_T_ARRAY 10   /* as.p, len packed numbers in native byte order, aligned to their size; aux: BP_TYPE of the element */
+#define BP_T_ARRAY 10   /* as.p, len packed numbers in native byte order, aligned to their size; aux: BP_TYPE of the element. Sizes where
+                         * the width is no number of bits: BOOL 1 byte, STATUS and ENUM 4, DURATION_NS and every TIME 8 */
 #define BP_T_MATRIX 11  /* as.list of two: the dimensions (ARRAY of uint32), the elements in row-major order (ARRAY or LIST) */
 #define BP_T_TYPED 12   /* as.list of two: a type name ("dbus:a(si)", "opcua:ns=0;i=884", "decimal") as STRING, the value */
 #define BP_T_ENCODED 13 /* as.p, len bytes in the format of aux: BP_FORMAT_*; not looked into */
-#define BP_T_REF 14     /* as.u, a bp_ref; owned only as the result of open, adopt and a duplex call */
-#define BP_T_FD 15      /* as.i, a file descriptor, borrowed: who keeps it, dups it */
+#define BP_T_REF 14     /* as.u, a bp_ref; owned only as the result of open, adopt and a duplex call, else borrowed: who keeps it, retains it */
+#define BP_T_FD 15      /* as.i, a file descriptor, borrowed: who keeps it, dups it; in a result, out.owner closes it when released */
 
 #define BP_INT_ENUM 1u
 #define BP_INT_DURATION_NS 2u
@@ -42,7 +43,8 @@ extern "C" {
 #define BP_STRING_SIGNATURE 2u   /* D-Bus */
 #define BP_STRING_XML 3u
 #define BP_BYTES_UUID 1u
-#define BP_LIST_STRUCT 1u
+#define BP_LIST_STRUCT 1u    /* the fields of one record */
+#define BP_LIST_ARGUMENTS 2u /* a body: several arguments or results of one call, not one that is a list */
 #define BP_FORMAT_JSON 1u     /* RFC 8259 */
 #define BP_FORMAT_CBOR 2u     /* RFC 8949 */
 #define BP_FORMAT_XML 3u
@@ -50,12 +52,14 @@ extern "C" {
 #define BP_FORMAT_UA_BINARY 5u
 #define BP_FORMAT_CAPNP 6u
 
+#define BP_VALUE_VARIANT 1u /* brings its own type where its place has none (D-Bus `v`, an OPC UA Variant in an array) */
+
 struct bp_pair;
 
 /* Frozen: 16 bytes, trivially copyable. */
 typedef struct bp_value {
   uint8_t tag;
-  uint8_t flags; /* 0 */
+  uint8_t flags; /* BP_VALUE_*; unknown ones are carried */
   uint16_t aux;
   uint32_t len; /* bytes, elements or pairs; 0 for a scalar */
   union {
