@@ -14,6 +14,8 @@ else()
 endif()
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/backplaneConfigVersion.cmake
                                  COMPATIBILITY ${bp_compatibility})
+# Relative, so that an installed tree may be moved and `cmake --install --prefix` is believed.
+string(REGEX REPLACE "[^/]+" ".." bp_prefix_from_pc ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/backplane.pc.in ${PROJECT_BINARY_DIR}/backplane.pc @ONLY)
 
 install(FILES ${PROJECT_BINARY_DIR}/backplaneConfig.cmake
