@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages: MessageView reads a borrowed one, MessageBuilder makes one on the stack, OwnedMessage
+// keeps one.
+#pragma once
+
+#include "arena.hpp"
+#include "buffer.hpp"
+#include <backplane/headers.h>
+#include <backplane/message.h>
+
+namespace backplane {
+
+/// A borrowed message, valid as long as the call that shows it. Who keeps it makes an OwnedMessage
+/// of it.
+class MessageView {
+ public:
+  /// An empty message.
+  MessageView() noexcept : MessageView(kEmpty) {}
+  MessageView(const bp_message& message) noexcept : message_(&message) {}
+  MessageView(const bp_message* message) noexcept
+      : message_(message != nullptr ? message : &kEmpty) {}
+
+  ValueView body() const noexcept { return message_->body; }
+  /// The body as a T; the error says what was there instead.
+  template <class T>
+  Result<T> as() const {
+    return body().template as_result<T>();
+  }
+
+  std::span<const bp_pair> headers() const noexcept {
+    return {message_->headers, message_->n_headers};
+  }
+  /// The first header with this key: an id of headers.h (BP_H_*), or a name of the wire.
+  std::optional<ValueView> header(uint32_t id) const noexcept { return find(BP_T_UINT, id, {}); }
+  std::optional<ValueView> header(std::string_view name) const noexcept {
+    return find(BP_T_STRING, 0, name);
+  }
+  /// The same as a T; nothing when it is absent or no T.
+  template <class T, class Key>
+  std::optional<T> header(const Key& key) const {
+    const auto value = header(key);
+    return value ? value->template get<T>() : std::nullopt;
+  }
+
+  /// When the source made it; nothing if it did not say.
+  std::optional<Time> time() const noexcept {
+    return message_->time_ns == BP_TIME_NONE
+               ? std::nullopt
+               : std::optional(Time(std::chrono::nanoseconds(message_->time_ns)));
+  }
+  uint64_t seq() const noexcept { return message_->seq; }
+  uint32_t flags() const noexcept { return message_->flags; }
+  bool is_initial() const noexcept { return (flags() & BP_M_INITIAL) != 0; }
+  bool is_last() const noexcept { return (flags() & BP_M_LAST) != 0; }
+  bool is_redelivered() const noexcept { return (flags() & BP_M_REDELIVERED) != 0; }
+
+  const bp_message& raw() const noexcept { return *message_; }
+
+ private:
+  static constexpr bp_message kEmpty = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+  std::optional<ValueView> find(uint8_t tag, uint64_t id, std::string_view name) const noexcept {
+    for (const bp_pair& header : headers()) {
+      if (header.key.tag == tag &&
+          (tag == BP_T_UINT ? header.key.as.u == id
+                            : std::string_view(header.key.as.s, header.key.len) == name)) {
+        return ValueView(header.val);
+      }
+    }
+    return std::nullopt;
+  }
+
+  const bp_message* message_;
+};
+
+/// Makes a message whose tree lies in its own arena (the stack, while it is small). Text and bytes
+/// given to it are borrowed, unless copied with arena().copy(). Stays where it is: what view()
+/// gives is valid until the builder changes or ends.
+///
+///     MessageBuilder message(21.5);
+///     message.header(BP_H_CONTENT_TYPE, "application/json").header("unit", "Cel").time_now();
+///     hub.publish(message);
+class MessageBuilder {
+ public:
+  explicit MessageBuilder(ValueView body = {}) : headers_(arena_) { message_.body = body; }
+
+  MessageBuilder& body(ValueView body) { return message_.body = body, *this; }
+  MessageBuilder& header(uint32_t id, ValueView value) { return headers_.add(id, value), *this; }
+  MessageBuilder& header(std::string_view name, ValueView value) {
+    return headers_.add(name, value), *this;
+  }
+  MessageBuilder& headers(std::span<const bp_pair> pairs) {
+    for (const bp_pair& pair : pairs) {
+      headers_.add(pair.key, pair.val);
+    }
+    return *this;
+  }
+  MessageBuilder& headers(Pairs pairs) { return headers(to_span(pairs)); }
+  MessageBuilder& flags(uint32_t flags) { return message_.flags = flags, *this; }
+  MessageBuilder& seq(uint64_t seq) { return message_.seq = seq, *this; }
+  MessageBuilder& time(Time time) {
+    return message_.time_ns = time.time_since_epoch().count(), *this;
+  }
+  MessageBuilder& time_now() { return time(std::chrono::system_clock::now()); }
+  /// The buffer that body and headers lie in, borrowed: who keeps the message then shares it
+  /// instead of copying.
+  MessageBuilder& owner(bp_buffer* buffer) { return message_.owner = buffer, *this; }
+
+  Arena& arena() noexcept { return arena_; }
+  const bp_message& view() noexcept {
+    message_.headers = headers_.pairs().data();
+    message_.n_headers = static_cast<uint32_t>(headers_.size());
+    return message_;
+  }
+  operator MessageView() noexcept { return view(); }
+
+ private:
+  StackArena<512> arena_;
+  MapBuilder headers_;
+  bp_message message_ = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+};
+
+/// A message that stays: shares the owner of a counted one, else holds a copy of the whole tree in
+/// one allocation, or in none when it is a scalar without headers. Copies share. Reading it is
+/// const and thread-safe.
+class OwnedMessage {
+ public:
+  OwnedMessage() noexcept = default;
+  /// Throws Error when it is nested deeper than kMaxDepth.
+  explicit OwnedMessage(MessageView from) : message_(from.raw()) {
+    owner_ = Buffer::retain(message_.owner);
+    if (!owner_) {
+      copy();
+    }
+  }
+  explicit OwnedMessage(ValueView body) : OwnedMessage(MessageView(MessageBuilder(body).view())) {}
+  /// Takes over the ownership that came with an operation's `out`; copies what is borrowed
+  /// (scratch).
+  static OwnedMessage take(const bp_message& out) {
+    const Buffer owner = Buffer::adopt(out.owner);
+    return OwnedMessage(MessageView(out));
+  }
+
+  operator MessageView() const noexcept { return message_; }
+  MessageView view() const noexcept { return message_; }
+  ValueView body() const noexcept { return message_.body; }
+  template <class T>
+  Result<T> as() const {
+    return view().template as<T>();
+  }
+  void set_flags(uint32_t flags) noexcept { message_.flags = flags; }
+  void set_seq(uint64_t seq) noexcept { message_.seq = seq; }
+
+  /// Gives message and ownership away, for an operation's `out`.
+  [[nodiscard]] bp_message release() && noexcept {
+    bp_message out =
+        std::exchange(message_, bp_message{{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0});
+    out.owner = owner_.release();
+    return out;
+  }
+
+ private:
+  void copy() {
+    const std::span<const bp_pair> headers(message_.headers, message_.n_headers);
+    const size_t size = detail::tree_size(message_.body) + detail::pairs_size(headers);
+    if (size == 0) {
+      message_.headers = nullptr;
+      return;
+    }
+    owner_ = Buffer::make(size);
+    detail::TreeCopy tree(owner_.data());
+    message_.body = tree.copy(message_.body);
+    message_.headers = tree.pairs(headers).data();
+    message_.owner = owner_.get();
+  }
+
+  bp_message message_ = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+  Buffer owner_;
+};
+
+}  // namespace backplane
