@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.executor/1: the kernel's event loop. One loop thread serves all instances unless the system manifest asks for more
- * (`[system] threads`); what it runs must not block. Tasks of one id are never run twice at once. */
+/* bp.executor/1: the kernel's event loop, which serves all instances: what it runs must not block. Tasks of one instance never run
+ * at once, and see what earlier ones did. */
 #pragma once
 
 #include "../host.h"

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The schema of a plugin's configuration: checks one, with a diagnostic for each mistake, and fills
+// in its defaults.
+#pragma once
+
+#include "diagnostic.hpp"
+#include "toml_document.hpp"
+#include "verb.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace backplane::kernel {
+
+/// A string marked `x-backplane-verbs`: the instance will open this address for these verbs.
+struct AddressUse {
+  std::string pointer;
+  std::string address;
+  VerbMask verbs = 0;
+};
+
+/// A string marked `x-backplane-credential`.
+struct CredentialUse {
+  std::string pointer;
+  std::string name;
+};
+
+/// A configuration that satisfies its schema.
+struct CompletedConfig {
+  nlohmann::json config;  // with defaults
+  std::vector<AddressUse> addresses;
+  std::vector<CredentialUse> credentials;
+};
+
+/// Compiled once; a check costs a few microseconds. One thread at a time.
+class ConfigSchema {
+ public:
+  /// `schema` is JSON Schema, draft 7, as the manifest's document has it at `source`; mistakes in
+  /// it are reported there.
+  static std::optional<ConfigSchema> compile(const nlohmann::json& schema,
+                                             const DocumentTable& source, Diagnostics& diagnostics);
+
+  /// One that is part of this program, written as TOML. Throws std::logic_error if it is broken.
+  static ConfigSchema built_in(std::string_view toml, const std::string& name);
+
+  ConfigSchema(ConfigSchema&&) noexcept;
+  ConfigSchema& operator=(ConfigSchema&&) noexcept;
+  ~ConfigSchema();
+
+  /// Reports each mistake at its place in `source`. `reserved`: keys that may stand in the
+  /// outermost table although they are not in `config`, for `did you mean`.
+  std::optional<CompletedConfig> complete(const nlohmann::json& config, const DocumentTable& source,
+                                          const std::vector<std::string>& reserved,
+                                          Diagnostics& diagnostics) const;
+
+  bool has_property(const std::string& key) const;
+  /// Each x-backplane-verbs of the schema: where it stands, relative to the schema, and its verbs.
+  const std::vector<std::pair<std::string, VerbMask>>& marked_verbs() const;
+
+ private:
+  struct Compiled;
+  explicit ConfigSchema(std::unique_ptr<Compiled> compiled);
+
+  std::unique_ptr<Compiled> compiled_;
+};
+
+}  // namespace backplane::kernel

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "credentials.hpp"
+
+#include "error.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace backplane::kernel {
+namespace {
+
+constexpr std::string_view kFile = "@file:";
+constexpr std::string_view kEnvironment = "@env:";
+constexpr std::size_t kMostBytes = 1u << 20;  // a bundle of certificate authorities is about 200 kB
+
+// A buffer whose content is wiped by its last release, and the descriptor behind a path that it may
+// hold.
+struct SecretBuffer {
+  bp_buffer buffer{};
+  std::atomic<std::uint32_t> owners{1};
+  int descriptor = -1;
+};
+
+void retain(bp_buffer* buffer) {
+  reinterpret_cast<SecretBuffer*>(buffer)->owners.fetch_add(1, std::memory_order_relaxed);
+}
+void release(bp_buffer* buffer) {
+  auto* secret = reinterpret_cast<SecretBuffer*>(buffer);
+  if (secret->owners.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  explicit_bzero(buffer->data, buffer->len);
+  if (secret->descriptor >= 0) close(secret->descriptor);
+  secret->~SecretBuffer();
+  std::free(secret);
+}
+constexpr bp_buffer_ops kSecretOps = {BP_SIZE_TO(bp_buffer_ops, release), BP_BUFFER_HEAP, retain,
+                                      release};
+
+bp_buffer* new_secret(std::string_view content) {
+  void* const memory = std::malloc(sizeof(SecretBuffer) + content.size() + 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  auto* secret = new (memory) SecretBuffer;
+  auto* data = static_cast<char*>(memory) + sizeof(SecretBuffer);
+  std::memcpy(data, content.data(), content.size());
+  data[content.size()] = '\0';
+  secret->buffer.ops = &kSecretOps;
+  secret->buffer.data = data;
+  secret->buffer.len = content.size();
+  secret->buffer.cap = content.size();
+  return &secret->buffer;
+}
+
+// A string that forgets its content.
+struct Wiped {
+  std::string text;
+  ~Wiped() { explicit_bzero(text.data(), text.size()); }
+};
+
+// errno, or 0.
+int read_file(const std::string& path, std::string& out) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return errno;
+  out.reserve(kMostBytes + 1);  // never moved, so that no copy stays behind
+  out.resize(kMostBytes + 1);
+  std::size_t size = 0;
+  int error = 0;
+  while (size <= kMostBytes) {
+    const ssize_t n = ::read(descriptor, out.data() + size, out.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) error = errno;
+    if (n <= 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  ::close(descriptor);
+  if (error == 0 && size > kMostBytes) error = EFBIG;
+  out.resize(size);
+  return error;
+}
+
+bool is_text_line(std::string_view field) {
+  return field != "certificate" && field != "key" && field != "ca";
+}
+
+bp_buffer* as_file_of(std::string_view content) {
+  const int descriptor = memfd_create("bp-credential", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor < 0) throw std::bad_alloc();
+  std::size_t written = 0;
+  while (written < content.size()) {
+    const ssize_t n = ::write(descriptor, content.data() + written, content.size() - written);
+    if (n <= 0) {
+      ::close(descriptor);
+      throw std::bad_alloc();
+    }
+    written += static_cast<std::size_t>(n);
+  }
+  fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+  bp_buffer* const path = new_secret("/proc/self/fd/" + std::to_string(descriptor));
+  reinterpret_cast<SecretBuffer*>(path)->descriptor = descriptor;
+  return path;
+}
+
+}  // namespace
+
+void Credentials::add(const std::string& name, const std::string& field, std::string source) {
+  sources_[name][field] = std::move(source);
+}
+
+bool Credentials::has(std::string_view name) const { return sources_.find(name) != sources_.end(); }
+
+bp_status Credentials::get(std::string_view name, std::string_view field, bool as_file,
+                           bp_buffer** out, bp_error* error) const {
+  const auto credential = sources_.find(name);
+  const std::string where = "[credentials." + std::string(name) + "] ";
+  if (credential == sources_.end()) return set_error(error, BP_NOT_FOUND, where + "does not exist");
+  const auto found = credential->second.find(field);
+  if (found == credential->second.end())
+    return set_error(error, BP_NOT_FOUND, where + "has no " + std::string(field));
+
+  const std::string_view source = found->second;
+  Wiped content;
+  if (source.starts_with(kFile)) {
+    const std::string path(source.substr(kFile.size()));
+    const int failure = read_file(path, content.text);
+    if (failure != 0) {
+      return set_error(
+          error, failure == ENOENT ? BP_NOT_FOUND : BP_PERMISSION_DENIED,
+          where + std::string(field) + ": cannot read " + path + ": " + std::strerror(failure),
+          "errno", failure);
+    }
+    if (as_file) {
+      *out = new_secret(path);
+      return BP_OK;
+    }
+    if (is_text_line(field) && content.text.ends_with('\n')) content.text.pop_back();
+  } else if (source.starts_with(kEnvironment)) {
+    const std::string variable(source.substr(kEnvironment.size()));
+    const char* const value = std::getenv(variable.c_str());
+    if (value == nullptr) {
+      return set_error(
+          error, BP_NOT_FOUND,
+          where + std::string(field) + ": the environment variable " + variable + " is not set");
+    }
+    content.text = value;
+  } else {
+    content.text = source;
+  }
+  *out = as_file ? as_file_of(content.text) : new_secret(content.text);
+  return BP_OK;
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "deadline_queue.hpp"
+
+#include "executor.hpp"
+
+#include <chrono>
+
+namespace backplane::kernel {
+
+DeadlineQueue::DeadlineQueue(Executor& executor) : timer_(executor.context()) {}
+
+void DeadlineQueue::arm(Operation& operation) noexcept {
+  const std::lock_guard lock(mutex_);
+  operation.deadline_armed = true;
+  set_.insert(operation);
+  if (operation.op.deadline_ns < waiting_for_) wait_for_first();
+}
+
+void DeadlineQueue::disarm(Operation& operation) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!operation.deadline_armed) return;
+  operation.deadline_armed = false;
+  set_.erase(set_.iterator_to(operation));
+  // The timer stays armed: waking once for nothing is cheaper than a system call for every
+  // completion.
+}
+
+void DeadlineQueue::wait_for_first() {
+  if (set_.empty()) {
+    waiting_for_ = INT64_MAX;
+    return;
+  }
+  waiting_for_ = set_.begin()->op.deadline_ns;
+  timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(waiting_for_)));
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) expire();
+  });
+}
+
+void DeadlineQueue::expire() noexcept {
+  for (;;) {
+    Operation* due = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      while (due == nullptr && !set_.empty() && set_.begin()->op.deadline_ns <= monotonic_now()) {
+        Operation& first = *set_.begin();
+        first.deadline_armed = false;
+        set_.erase(set_.begin());
+        if (first.enter()) due = &first;  // inside: it cannot be freed before leave
+      }
+      if (due == nullptr) {
+        wait_for_first();
+        return;
+      }
+    }
+    due->request_cancel(true);
+    due->leave();
+  }
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace backplane::kernel {
+
+bp_status set_error(bp_error* error, bp_status status, std::string_view message,
+                    std::string_view domain, std::int32_t native) noexcept {
+  if (error == nullptr) return status;
+  *error = bp_error{};
+  error->code = status;
+  error->native = native;
+  std::memcpy(error->domain, domain.data(), std::min(domain.size(), sizeof error->domain - 1));
+  std::size_t length = message.size();
+  if (length > sizeof error->message) {
+    error->flags |= BP_ERROR_TRUNCATED;
+    length = sizeof error->message;
+    while (length > 0 && (static_cast<unsigned char>(message[length]) & 0xc0u) == 0x80u) --length;
+  }
+  std::memcpy(error->message, message.data(), length);
+  error->message_len = static_cast<std::uint32_t>(length);
+  if (status == BP_UNAVAILABLE || status == BP_RESOURCE_EXHAUSTED || status == BP_DEADLINE_EXCEEDED)
+    error->flags |= BP_ERROR_RETRY;
+  return status;
+}
+
+std::string_view name_of(bp_status status) noexcept {
+  static constexpr std::array<std::string_view, 17> kNames = {"OK",
+                                                              "CANCELLED",
+                                                              "UNKNOWN",
+                                                              "INVALID_ARGUMENT",
+                                                              "DEADLINE_EXCEEDED",
+                                                              "NOT_FOUND",
+                                                              "ALREADY_EXISTS",
+                                                              "PERMISSION_DENIED",
+                                                              "RESOURCE_EXHAUSTED",
+                                                              "FAILED_PRECONDITION",
+                                                              "ABORTED",
+                                                              "OUT_OF_RANGE",
+                                                              "UNIMPLEMENTED",
+                                                              "INTERNAL",
+                                                              "UNAVAILABLE",
+                                                              "DATA_LOSS",
+                                                              "UNAUTHENTICATED"};
+  if (status == BP_PENDING) return "PENDING";
+  if (status > 0 || status < -16) return "UNKNOWN";
+  return kNames[static_cast<std::size_t>(-status)];
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's event loop on Boost.Asio, and the registrations that plugins make on it
+// (bp.executor/1).
+#pragma once
+
+#include "backplane/base.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace backplane::kernel {
+
+class Executor {
+ public:
+  Executor();
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Starts loop threads; before that, posted tasks wait.
+  void start(std::uint32_t threads);
+  // Runs what is ready, then ends the loop threads. Idempotent.
+  void stop() noexcept;
+  [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
+
+  using Run = void (*)(void* user);
+  using RunFd = void (*)(void* user, std::uint32_t events);
+
+  bp_status post(Run run, void* user) noexcept;
+  // Once, later, without an id: for the kernel itself.
+  bp_status after(std::chrono::nanoseconds delay, Run run, void* user) noexcept;
+  bp_status at(std::int64_t time_ns, Run run, void* user, std::uint64_t* id) noexcept;
+  bp_status watch_fd(std::int32_t fd, std::uint32_t events, RunFd run, void* user,
+                     std::uint64_t* id) noexcept;
+  bp_status change_fd(std::uint64_t id, std::uint32_t events) noexcept;
+  bp_status remove(std::uint64_t id) noexcept;
+  [[nodiscard]] bool on_loop() const noexcept;
+
+  boost::asio::io_context& context() noexcept { return context_; }
+
+ private:
+  struct Timer;
+  struct Descriptor;
+  struct Registration;
+
+  std::uint64_t add(std::shared_ptr<Registration> registration);
+  void forget(std::uint64_t id) noexcept;
+
+  boost::asio::io_context context_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;
+
+  std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Registration>>
+      registrations_;          // guarded by mutex_
+  std::uint64_t next_id_ = 1;  // guarded by mutex_
+};
+
+// The monotonic clock in nanoseconds, as deadlines use it.
+std::int64_t monotonic_now() noexcept;
+
+}  // namespace backplane::kernel

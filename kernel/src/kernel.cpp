@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel.hpp"
+
+#include "address.hpp"
+#include "backplane/service/log.h"
+#include "did_you_mean.hpp"
+#include "error.hpp"
+#include "message_copy.hpp"
+#include "services.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <dlfcn.h>
+#include <filesystem>
+#include <time.h>
+#include <utility>
+
+namespace backplane::kernel {
+namespace {
+
+std::int64_t realtime_now() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+std::vector<std::filesystem::path> split(std::string_view folders) {
+  std::vector<std::filesystem::path> paths;
+  while (!folders.empty()) {
+    const std::size_t colon = folders.find(':');
+    if (colon != 0) paths.emplace_back(folders.substr(0, colon));
+    folders = colon == std::string_view::npos ? std::string_view() : folders.substr(colon + 1);
+  }
+  return paths;
+}
+
+struct InstalledFolders {
+  std::vector<std::filesystem::path> plugins;
+  std::vector<std::filesystem::path> manifests;
+};
+
+// Relative to this library: lib/libbackplane.so beside lib/backplane/plugins and
+// share/backplane/plugin_manifests when it is installed, beside ../plugins and ../plugin_manifests
+// in a build folder.
+InstalledFolders installed_folders() {
+  Dl_info self{};
+  if (dladdr(reinterpret_cast<const void*>(&bp_kernel_version), &self) == 0) return {};
+  const std::filesystem::path library =
+      std::filesystem::weakly_canonical(self.dli_fname).parent_path();
+  if (std::filesystem::exists(library / "backplane" / "plugins")) {
+    return {{library / "backplane" / "plugins"},
+            {library.parent_path() / "share" / "backplane" / "plugin_manifests"}};
+  }
+  return {{library.parent_path() / "plugins"}, {library.parent_path() / "plugin_manifests"}};
+}
+
+std::string first_error(const Diagnostics& diagnostics) {
+  for (const Diagnostic& diagnostic : diagnostics.entries()) {
+    if (diagnostic.severity == Severity::kError) return to_string(diagnostic);
+  }
+  return "unknown error";
+}
+
+std::uint32_t level_named(std::string_view name) {
+  static constexpr std::array<std::string_view, 6> kNames = {"",     "error", "warning",
+                                                             "info", "debug", "trace"};
+  const auto* const found = std::find(kNames.begin(), kNames.end(), name);
+  return found == kNames.end() ? 0 : static_cast<std::uint32_t>(found - kNames.begin());
+}
+
+// What a kernel without a log callback prints.
+void log_to_stderr(void*, const bp_log_record* record) {
+  static constexpr const char* kLevels[] = {"", "error", "warning", "info", "debug", "trace"};
+  const char* level = record->level < 6 ? kLevels[record->level] : "?";
+  std::fprintf(stderr, "%s: %.*s%s%.*s\n", level, static_cast<int>(record->instance.len),
+               record->instance.ptr, record->instance.len != 0 ? ": " : "",
+               static_cast<int>(record->message.len), record->message.ptr);
+}
+
+}  // namespace
+
+Kernel::Kernel(const bp_kernel_options& options)
+    : flags_(options.flags),
+      level_given_(options.log_level != 0),
+      log_level_(level_given_ ? options.log_level : BP_LOG_INFO),
+      log_(options.log != nullptr ? options.log : log_to_stderr),
+      log_user_(options.user),
+      deadlines_(executor_),
+      table_(executor_),
+      application_(*this, nullptr, "") {
+  application_.permissions = Permissions::everything();
+}
+
+Kernel::~Kernel() {
+  bp_error ignored{};
+  stop(&ignored);
+  control_.reset();
+  if (executor_.running()) {
+    table_.close_all_of(&application_);
+    table_.wait_until_closed(&application_,
+                             std::chrono::nanoseconds(std::chrono::seconds(5)).count());
+  }
+  executor_.stop();
+}
+
+// ---------------------------------------------------------------- what there is
+
+bp_status Kernel::discover(std::string_view plugin_folders, std::string_view manifest_folders,
+                           bp_error* error) {
+  const InstalledFolders installed = installed_folders();
+  Diagnostics diagnostics;
+  plugins_.scan(manifest_folders.empty() ? installed.manifests : split(manifest_folders),
+                plugin_folders.empty() ? installed.plugins : split(plugin_folders), diagnostics);
+  return diagnostics.has_errors() ? set_error(error, BP_INVALID_ARGUMENT, first_error(diagnostics))
+                                  : BP_OK;
+}
+
+bp_status Kernel::add_plugin(bp_plugin_entry entry, std::string_view manifest, bp_error* error) {
+  Diagnostics diagnostics;
+  const PluginManifest* const added = plugins_.add(manifest, "linked plugin", diagnostics);
+  if (added == nullptr) return set_error(error, BP_INVALID_ARGUMENT, first_error(diagnostics));
+  linked_[added->id] = entry;
+  return BP_OK;
+}
+
+bp_status Kernel::load(const std::string& path, const Report& report, bp_error* error) {
+  Diagnostics diagnostics;
+  std::optional<SystemManifest> manifest =
+      SystemManifest::load(path, plugins_, process_environment(), diagnostics);
+  return accept(std::move(manifest), diagnostics, report, error);
+}
+
+bp_status Kernel::load_text(const std::string& name, std::string_view text, const Report& report,
+                            bp_error* error) {
+  Diagnostics diagnostics;
+  std::optional<SystemManifest> manifest =
+      SystemManifest::parse(text, name, plugins_, process_environment(), diagnostics);
+  return accept(std::move(manifest), diagnostics, report, error);
+}
+
+bp_status Kernel::accept(std::optional<SystemManifest> manifest, const Diagnostics& diagnostics,
+                         const Report& report, bp_error* error) {
+  for (const Diagnostic& diagnostic : diagnostics.entries()) report(diagnostic);
+  if (!manifest) return set_error(error, BP_INVALID_ARGUMENT, first_error(diagnostics));
+  if (manifest_)
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "a manifest is loaded already: one kernel runs one system");
+  manifest_ = std::move(manifest);
+  return BP_OK;
+}
+
+// ---------------------------------------------------------------- start and stop
+
+bp_status Kernel::start(bp_error* error) {
+  bp_error detail{};
+  {
+    const std::lock_guard lock(control_mutex_);
+    if (control_) return set_error(error, BP_FAILED_PRECONDITION, "this kernel was started before");
+    control_.emplace();
+  }
+  executor_.start(1);
+  bp_status status = BP_OK;
+  control_->run([&] {
+    status = start_all(detail);
+    if (status == BP_OK) return;
+    bp_error ignored{};
+    stop_all(ignored);
+  });
+  if (status < 0 && error != nullptr) *error = detail;
+  return status;
+}
+
+bp_status Kernel::start_all(bp_error& error) {
+  if (!manifest_) return BP_OK;
+  if (const std::uint32_t level = level_named(manifest_->options.log_level);
+      level != 0 && !level_given_)
+    log_level_ = level;
+  for (const auto& [name, fields] : manifest_->credentials) {
+    for (const auto& [field, source] : fields) credentials_.add(name, field, source);
+  }
+  // All code is known to be good before anything starts.
+  std::vector<Instance*> made;
+  for (const std::size_t index : manifest_->start_order) {
+    InstanceManifest& declared = manifest_->instances[index];
+    bp_error problem{};
+    std::unique_ptr<Instance> instance =
+        make_instance(declared.name, *declared.plugin, std::move(declared.config), problem);
+    if (instance == nullptr) {
+      error = problem;
+      return problem.code;
+    }
+    for (const Grant& grant : declared.grants)
+      instance->host.permissions.grant(grant.pattern, grant.verbs);
+    instance->host.credentials = declared.credentials;
+    made.push_back(&publish(std::move(instance)));
+  }
+  for (Instance* instance : made) {
+    if (const bp_status status = begin(*instance, manifest_->options.start_timeout, error);
+        status < 0)
+      return status;
+  }
+  return BP_OK;
+}
+
+// Creates and starts. On the control thread.
+bp_status Kernel::begin(Instance& instance, std::chrono::nanoseconds timeout, bp_error& error) {
+  bp_error problem{};
+  bp_status status = instance.create(problem);
+  if (status == BP_OK) {
+    started_.push_back(&instance);
+    status = instance.start(timeout, problem);
+  }
+  if (status == BP_OK) return BP_OK;
+  return set_error(&error, status,
+                   "instance '" + instance.host.name + "': " + std::string(message_of(problem)),
+                   problem.domain, problem.native);
+}
+
+bp_status Kernel::stop(bp_error* error) {
+  ControlThread* control = nullptr;
+  {
+    const std::lock_guard lock(control_mutex_);
+    if (!control_) return BP_OK;
+    control = &*control_;
+  }
+  bp_status status = BP_OK;
+  bp_error detail{};
+  control->run([&] { status = stop_all(detail); });
+  if (status < 0 && error != nullptr) *error = detail;
+  return status;
+}
+
+bp_status Kernel::stop_all(bp_error& error) {
+  if (std::exchange(stopped_, true)) return BP_OK;
+  url_opens_.close_and_cancel();
+  bp_status first = BP_OK;
+  LifeTimeouts timeouts;
+  if (manifest_) timeouts.drain = timeouts.stop = manifest_->options.stop_timeout;
+  for (auto instance = started_.rbegin(); instance != started_.rend(); ++instance) {
+    bp_error problem{};
+    const bp_status status = (*instance)->end(timeouts, problem);
+    if (status < 0 && first == BP_OK) {
+      first = set_error(
+          &error, status,
+          "instance '" + (*instance)->host.name + "': " + std::string(message_of(problem)));
+    }
+  }
+  started_.clear();
+  return first;
+}
+
+const bp_plugin* Kernel::map_plugin(const PluginManifest& manifest, std::string& problem) {
+  if (const auto found = libraries_.find(manifest.id); found != libraries_.end())
+    return &found->second->plugin();
+  const std::uint32_t flags = checked() ? BP_OFFER_CHECKED : 0;
+  const auto linked = linked_.find(manifest.id);
+  std::unique_ptr<PluginLibrary> library =
+      linked != linked_.end() ? PluginLibrary::link(manifest, linked->second, flags, problem)
+                              : PluginLibrary::load(manifest, flags, problem);
+  if (library == nullptr) return nullptr;
+  return &libraries_.emplace(manifest.id, std::move(library)).first->second->plugin();
+}
+
+std::unique_ptr<Instance> Kernel::make_instance(const std::string& name,
+                                                const PluginManifest& manifest,
+                                                nlohmann::json config, bp_error& error) {
+  std::string problem;
+  const bp_plugin* const plugin = map_plugin(manifest, problem);
+  if (plugin == nullptr) {
+    set_error(&error, BP_FAILED_PRECONDITION, problem);
+    return nullptr;
+  }
+  auto instance = std::make_unique<Instance>(*this, name, manifest.id, *plugin, std::move(config));
+  instance->host.services = manifest.services_needed;
+  instance->host.services.insert(instance->host.services.end(), manifest.services_optional.begin(),
+                                 manifest.services_optional.end());
+  return instance;
+}
+
+Instance& Kernel::publish(std::unique_ptr<Instance> instance) {
+  const std::unique_lock lock(instances_mutex_);
+  std::unique_ptr<Instance>& place = instances_[instance->host.name];
+  if (place != nullptr) failed_instances_.push_back(std::move(place));
+  place = std::move(instance);
+  return *place;
+}
+
+// ---------------------------------------------------------------- opening
+
+Instance* Kernel::find_instance(std::string_view name) {
+  const std::shared_lock lock(instances_mutex_);
+  const auto found = instances_.find(name);
+  return found == instances_.end() ? nullptr : found->second.get();
+}
+
+bp_status Kernel::open(const Host& caller, std::string_view text, const bp_message* options,
+                       Operation& operation) {
+  operation.provider = &application_;
+  operation.opening.store(nullptr, std::memory_order_relaxed);
+  const auto refuse = [&](bp_status status, const std::string& why) {
+    operation.op.status = set_error(operation.op.error, status, why);
+    operation.finish_inline();
+    return status;
+  };
+  const std::optional<Address> address = parse_address(text);
+  if (!address) {
+    return refuse(BP_INVALID_ARGUMENT,
+                  "'" + std::string(text) +
+                      "' is no address, expected instance:path or scheme://authority/path");
+  }
+  operation.open_verbs = caller.permissions.verbs_on(text);
+  if (operation.open_verbs == 0) {
+    return refuse(BP_PERMISSION_DENIED,
+                  "'" + caller.name + "' may not open '" + std::string(text) +
+                      "': no permission of its plugin and its [instances] entry grants it");
+  }
+  if (address->is_url()) return open_url(*address, options, operation);
+  if (Instance* const instance = find_instance(address->target); instance != nullptr) {
+    return open_on(*instance, address->rest, options, operation);
+  }
+  std::vector<std::string> names;
+  {
+    const std::shared_lock lock(instances_mutex_);
+    for (const auto& [name, known] : instances_) names.push_back(name);
+  }
+  return refuse(BP_NOT_FOUND, unknown_word("instance", address->target, names));
+}
+
+bp_status Kernel::open_on(Instance& instance, std::string_view path, const bp_message* options,
+                          Operation& operation) noexcept {
+  operation.provider = &instance.host;
+  operation.opening.store(&instance, std::memory_order_release);
+  bp_status status = instance.open(path, options, operation);
+  if (status == BP_PENDING) {
+    operation.pend_in(instance.opens);
+    return BP_PENDING;
+  }
+  if (status == BP_OK) status = reference_opened(operation);
+  operation.op.status = status;
+  if (!operation.finish_inline())
+    instance.host.breach("open called complete() and did not return PENDING");
+  return status;
+}
+
+bp_status Kernel::open_url(const Address& address, const bp_message* options,
+                           Operation& operation) {
+  Instance* const instance = find_instance(address.target);
+  if (instance != nullptr && instance->life() == BP_LIFE_STARTED) {
+    return open_on(*instance, instance->url_path_prefix + std::string(address.rest), options,
+                   operation);
+  }
+  const std::lock_guard lock(control_mutex_);
+  if (!control_) {
+    operation.op.status =
+        set_error(operation.op.error, BP_FAILED_PRECONDITION, "the kernel has not been started");
+    operation.finish_inline();
+    return BP_FAILED_PRECONDITION;
+  }
+  operation.enter();  // stays until the job below leaves: the operation cannot end before
+  control_->post([this, target = std::string(address.target), rest = std::string(address.rest),
+                  options, &operation] {
+    bp_error problem{};
+    bp_status status = BP_CANCELLED;
+    if (!operation.cancel_requested()) {
+      Instance* const instance = instance_of_url(target, problem);
+      if (instance == nullptr) {
+        status = problem.code;
+        if (operation.op.error != nullptr) *operation.op.error = problem;
+      } else {
+        operation.opening.store(instance, std::memory_order_seq_cst);
+        status = instance->open(instance->url_path_prefix + rest, options, operation);
+        if (status == BP_PENDING && operation.cancel_requested()) instance->cancel(operation.op);
+      }
+    }
+    if (status != BP_PENDING) operation.complete(status);
+    operation.leave();
+  });
+  operation.pend_in(url_opens_);
+  return BP_PENDING;
+}
+
+// On the control thread.
+Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
+  if (Instance* const instance = find_instance(url);
+      instance != nullptr && instance->life() != BP_LIFE_FAILED)
+    return instance;
+  if (stopped_) {
+    set_error(&error, BP_UNAVAILABLE, "the kernel is stopping");
+    return nullptr;
+  }
+  Diagnostics diagnostics;
+  const std::string whole = url + "/";
+  const std::optional<Address> address = parse_address(whole);
+  std::optional<UrlTarget> resolved;
+  if (address) resolved = plugins_.resolve(*address, SourcePosition{url, 0, 0}, diagnostics);
+  if (!resolved) {
+    const std::vector<std::string> schemes = plugins_.schemes();
+    const bool unknown =
+        address && std::find(schemes.begin(), schemes.end(), address->scheme) == schemes.end();
+    set_error(&error, unknown ? BP_NOT_FOUND : BP_INVALID_ARGUMENT, first_error(diagnostics));
+    return nullptr;
+  }
+  std::unique_ptr<Instance> made =
+      make_instance(url, *resolved->plugin, std::move(resolved->config.config), error);
+  if (made == nullptr) return nullptr;
+  made->url_path_prefix = resolved->path;
+  for (const CredentialUse& use : resolved->config.credentials)
+    made->host.credentials.push_back(use.name);
+  Instance& instance = publish(std::move(made));
+  const auto timeout =
+      manifest_ ? std::chrono::nanoseconds(manifest_->options.start_timeout) : LifeTimeouts{}.start;
+  return begin(instance, timeout, error) == BP_OK ? &instance : nullptr;
+}
+
+bp_status Kernel::reference_opened(Operation& operation) noexcept {
+  Instance* const instance = operation.opening.load(std::memory_order_acquire);
+  bp_ref ref = 0;
+  const bp_status status =
+      adopt(instance->host, operation.opened, operation.opened.verbs & operation.open_verbs, ref,
+            operation.op.error);
+  if (status != BP_OK) return status;
+  operation.op.out.body = bp_value{};
+  operation.op.out.body.tag = BP_T_REF;
+  operation.op.out.body.as.u = ref;
+  return BP_OK;
+}
+
+bp_status Kernel::adopt(const Host& provider, const bp_endpoint& endpoint, std::uint32_t verbs,
+                        bp_ref& out, bp_error* error) noexcept {
+  try {
+    std::string problem;
+    const bp_endpoint_ops* const ops = table_.normalise(endpoint.ops, problem);
+    if (ops == nullptr) {
+      provider.breach(problem);
+      return set_error(error, BP_INTERNAL, problem);
+    }
+    if (verbs == 0) {
+      ops->close(endpoint.self);
+      return set_error(error, BP_PERMISSION_DENIED,
+                       "none of the endpoint's verbs is granted to the caller");
+    }
+    out = table_.insert(ops, endpoint.self, verbs, &provider);
+    if (out != 0) return BP_OK;
+    ops->close(endpoint.self);
+    return set_error(error, BP_RESOURCE_EXHAUSTED, "the table of open endpoints is full");
+  } catch (const std::exception&) {
+    return set_error(error, BP_RESOURCE_EXHAUSTED, "no memory");
+  }
+}
+
+// ---------------------------------------------------------------- looking
+
+void Kernel::log(const Host* host, std::uint32_t level, std::string_view message,
+                 const bp_pair* fields, std::uint32_t n_fields) noexcept {
+  if (level > log_level_) return;
+  bp_log_record record{};
+  record.time_ns = realtime_now();
+  record.level = level;
+  record.n_fields = n_fields;
+  if (host != nullptr) record.instance = str(host->name);
+  record.message = str(message);
+  record.fields = fields;
+  log_(log_user_, &record);
+}
+
+void Kernel::visit_instances(const std::function<void(const bp_instance_info&)>& visit) {
+  const std::shared_lock lock(instances_mutex_);
+  for (const auto& [name, instance] : instances_) {
+    bp_instance_info info{};
+    std::string detail;
+    instance->describe(info, detail);
+    visit(info);
+  }
+}
+
+void Kernel::visit_plugins(const std::function<void(const bp_plugin_info&)>& visit) {
+  for (const auto& [id, manifest] : plugins_.plugins()) {
+    std::string schemes;
+    for (const Scheme& scheme : manifest.schemes)
+      schemes += (schemes.empty() ? "" : " ") + scheme.name;
+    const std::string library = manifest.library.string();
+    bp_plugin_info info{};
+    info.struct_size = BP_SIZE_TO(bp_plugin_info, manifest);
+    info.id = str(manifest.id);
+    info.version = str(manifest.version);
+    info.description = str(manifest.description);
+    info.schemes = str(schemes);
+    info.library = str(library);
+    info.manifest = str(manifest.position.file);
+    visit(info);
+  }
+}
+
+}  // namespace backplane::kernel

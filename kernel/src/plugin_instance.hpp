@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plugin with one configuration: its life from create to destroy, each step within its time, or
+// quarantine.
+#pragma once
+
+#include "backplane/kernel.h"
+#include "backplane/plugin.h"
+#include "backplane/service/state.h"
+#include "host.hpp"
+#include "operation.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace backplane::kernel {
+
+class Kernel;
+
+struct LifeTimeouts {
+  std::chrono::nanoseconds start = std::chrono::seconds(30);
+  std::chrono::nanoseconds drain = std::chrono::seconds(5);
+  std::chrono::nanoseconds stop = std::chrono::seconds(5);
+};
+
+class Instance {
+ public:
+  // `plugin` outlives the instance. All rights are set in `host` before create.
+  Instance(Kernel& kernel, std::string name, std::string plugin_id, const bp_plugin& plugin,
+           nlohmann::json config);
+
+  // ---- on the control thread ----
+  bp_status create(bp_error& error);
+  bp_status start(std::chrono::nanoseconds timeout, bp_error& error);
+  // Drain, stop, close what is open, destroy; from any state. OK, or why it had to be quarantined
+  // or what it left behind.
+  bp_status end(const LifeTimeouts& timeouts, bp_error& error);
+
+  // ---- any thread ----
+  // The plugin's open on behalf of `operation`, which has begun; see Operation for inline and
+  // pending. Fills op.error.
+  bp_status open(std::string_view path, const bp_message* options, Operation& operation) noexcept;
+  void cancel(bp_op& op) noexcept;
+  void report_state(std::uint32_t state, std::string_view detail) noexcept;
+  [[nodiscard]] std::uint32_t life() const noexcept {
+    return life_.load(std::memory_order_acquire);
+  }
+  // Strings are good until the next call of visit.
+  void describe(bp_instance_info& info, std::string& detail);
+
+  const std::string plugin_id;
+  std::string url_path_prefix;  // of an instance that a URL made: put before the rest of its URLs;
+                                // constant once made
+  Host host;
+  PendingList opens;  // pending open operations
+
+ private:
+  enum class Step : std::uint8_t { kStart, kDrain, kStop };
+
+  bp_status run(Step step, std::chrono::nanoseconds timeout, bp_error& error);
+  void quarantine(std::string_view why);
+  void wait_for_opens() noexcept;
+  std::string leftovers();
+
+  const bp_plugin& plugin_;
+  const nlohmann::json config_;
+  void* self_ = nullptr;  // of the plugin; constant from create to destroy
+  std::atomic<std::uint32_t> life_{BP_LIFE_LOADED};
+  std::atomic<std::uint32_t> opening_{0};  // calls of the plugin's open under way
+  PendingList steps_;
+
+  std::mutex state_mutex_;
+  std::uint32_t state_ = BP_STATE_IDLE;  // guarded by state_mutex_
+  std::string detail_;                   // guarded by state_mutex_
+};
+
+}  // namespace backplane::kernel

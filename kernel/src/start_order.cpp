@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "start_order.hpp"
+
+#include <boost/graph/adjacency_list.hpp>
+#include <boost/graph/strong_components.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <queue>
+
+namespace backplane::kernel {
+namespace {
+
+using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS>;
+
+/// For each node the number of its strongly connected component.
+std::vector<std::size_t> components(const Graph& graph) {
+  std::vector<std::size_t> component(boost::num_vertices(graph));
+  boost::strong_components(graph, boost::make_iterator_property_map(
+                                      component.begin(), boost::get(boost::vertex_index, graph)));
+  return component;
+}
+
+std::vector<std::size_t> cycle_of_after(const std::vector<StartNode>& nodes) {
+  Graph graph(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (const std::size_t other : nodes[i].after) boost::add_edge(i, other, graph);
+  }
+  const std::vector<std::size_t> component = components(graph);
+  const auto next_inside = [&](std::size_t i) {
+    return std::find_if(nodes[i].after.begin(), nodes[i].after.end(),
+                        [&](std::size_t other) { return component[other] == component[i]; });
+  };
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (next_inside(i) == nodes[i].after.end()) continue;
+    // Every walk inside the component comes back to a node that it has seen.
+    std::vector<std::size_t> walk;
+    std::vector<std::size_t> seen_at(nodes.size(), nodes.size());
+    while (seen_at[i] == nodes.size()) {
+      seen_at[i] = walk.size();
+      walk.push_back(i);
+      i = *next_inside(i);
+    }
+    return {walk.begin() + static_cast<std::ptrdiff_t>(seen_at[i]), walk.end()};
+  }
+  return {};
+}
+
+}  // namespace
+
+StartOrder start_order(const std::vector<StartNode>& nodes) {
+  StartOrder result;
+  result.cycle = cycle_of_after(nodes);
+  if (!result.cycle.empty()) return result;
+
+  Graph graph(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (const std::size_t other : nodes[i].after) boost::add_edge(i, other, graph);
+    for (const std::size_t other : nodes[i].uses) boost::add_edge(i, other, graph);
+  }
+  const std::vector<std::size_t> component = components(graph);
+
+  // Any cycle left lies inside one component, where `after` alone counts, and that has none.
+  std::vector<std::vector<std::size_t>> followers(nodes.size());
+  std::vector<std::size_t> waits_for(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const auto wait = [&](std::size_t other) {
+      followers[other].push_back(i);
+      ++waits_for[i];
+    };
+    for (const std::size_t other : nodes[i].after) wait(other);
+    for (const std::size_t other : nodes[i].uses) {
+      if (component[other] != component[i]) wait(other);
+    }
+  }
+  std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> ready;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (waits_for[i] == 0) ready.push(i);
+  }
+  while (!ready.empty()) {
+    const std::size_t i = ready.top();
+    ready.pop();
+    result.order.push_back(i);
+    for (const std::size_t follower : followers[i]) {
+      if (--waits_for[follower] == 0) ready.push(follower);
+    }
+  }
+  return result;
+}
+
+}  // namespace backplane::kernel
