@@ -236,11 +236,13 @@ class FdWatch {
   FdWatch& operator=(const FdWatch&) = delete;
   ~FdWatch() {
     block_->close();
-    while (block_->executor().remove(block_->host().raw(), id_) == BP_PENDING) {
-      std::this_thread::yield();  // the last run is under way on another thread, and does nothing
-                                  // any more
+    if (block_->executor().remove(block_->host().raw(), id_) == BP_PENDING) {
+      // The executor is about to make, makes, or has made the last run on another thread: nobody
+      // can tell.
+      block_->host().at_end([block = block_] { block->release(); });
+    } else {
+      block_->release();
     }
-    block_->release();
     block_->release();
   }
 

@@ -152,7 +152,7 @@ class [[nodiscard]] Status {
     error->code = code_;
     error->native = native();
     error->flags = retry() ? BP_ERROR_RETRY : 0u;
-    std::memcpy(error->domain, domain().data(), domain().size());
+    domain().copy(error->domain, sizeof error->domain);
     std::string_view text = message();
     if (text.size() > sizeof error->message) {
       error->flags |= BP_ERROR_TRUNCATED;
@@ -162,7 +162,7 @@ class [[nodiscard]] Status {
       }
       text = text.substr(0, end);
     }
-    std::memcpy(error->message, text.data(), text.size());
+    text.copy(error->message, sizeof error->message);
     error->message_len = static_cast<uint32_t>(text.size());
     return code_;
   }
