@@ -7,7 +7,7 @@
 
 namespace backplane::kernel {
 
-DeadlineQueue::DeadlineQueue(Executor& executor) : timer_(executor.context()) {}
+DeadlineQueue::DeadlineQueue(Executor& executor) : executor_(executor) {}
 
 void DeadlineQueue::arm(Operation& operation) noexcept {
   const std::lock_guard lock(mutex_);
@@ -30,11 +30,10 @@ void DeadlineQueue::wait_for_first() {
     waiting_for_ = INT64_MAX;
     return;
   }
+  if (timer_ != 0) executor_.remove(timer_);
   waiting_for_ = set_.begin()->op.deadline_ns;
-  timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(waiting_for_)));
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) expire();
-  });
+  executor_.at(
+      waiting_for_, [](void* self) { static_cast<DeadlineQueue*>(self)->expire(); }, this, &timer_);
 }
 
 void DeadlineQueue::expire() noexcept {

@@ -4,7 +4,6 @@
 
 #include "operation.hpp"
 
-#include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/set.hpp>
 
 #include <mutex>
@@ -36,8 +35,9 @@ class DeadlineQueue {
   void expire() noexcept;
 
   std::mutex mutex_;
-  Set set_;                               // guarded by mutex_
-  boost::asio::steady_timer timer_;       // guarded by mutex_
+  Set set_;  // guarded by mutex_
+  Executor& executor_;
+  std::uint64_t timer_ = 0;               // guarded by mutex_
   std::int64_t waiting_for_ = INT64_MAX;  // guarded by mutex_
 };
 

@@ -3,6 +3,8 @@
 
 #include "backplane/service/executor.h"
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -40,6 +42,11 @@ std::int64_t monotonic_now() noexcept {
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+struct Executor::Loop {
+  asio::io_context context;
+  asio::executor_work_guard<asio::io_context::executor_type> work{asio::make_work_guard(context)};
+};
 
 // What remove() must know. `runner` is the thread that runs it now; removed from inside its own
 // run, it just never runs again.
@@ -145,7 +152,7 @@ struct Executor::Descriptor final : Executor::Registration,
   bool waiting_write = false;
 };
 
-Executor::Executor() : work_(asio::make_work_guard(context_)) {}
+Executor::Executor() : loop_(std::make_unique<Loop>()) {}
 
 Executor::~Executor() { stop(); }
 
@@ -154,14 +161,14 @@ void Executor::start(std::uint32_t threads) {
     threads_.emplace_back([this] {
       pthread_setname_np(pthread_self(), "bp-loop");
       loop_of_this_thread = this;
-      context_.run();
+      loop_->context.run();
       loop_of_this_thread = nullptr;
     });
   }
 }
 
 void Executor::stop() noexcept {
-  work_.reset();
+  loop_->work.reset();
   {
     const std::lock_guard lock(mutex_);
     for (auto& [id, registration] : registrations_) {
@@ -177,14 +184,14 @@ void Executor::stop() noexcept {
 
 bp_status Executor::post(Run run, void* user) noexcept {
   return guarded([&] {
-    asio::post(context_, [run, user] { run(user); });
+    asio::post(loop_->context, [run, user] { run(user); });
     return BP_OK;
   });
 }
 
 bp_status Executor::after(std::chrono::nanoseconds delay, Run run, void* user) noexcept {
   return guarded([&] {
-    auto timer = std::make_shared<asio::steady_timer>(context_, delay);
+    auto timer = std::make_shared<asio::steady_timer>(loop_->context, delay);
     timer->async_wait([timer, run, user](const boost::system::error_code&) { run(user); });
     return BP_OK;
   });
@@ -204,7 +211,7 @@ void Executor::forget(std::uint64_t id) noexcept {
 
 bp_status Executor::at(std::int64_t time_ns, Run run, void* user, std::uint64_t* id) noexcept {
   return guarded([&] {
-    auto timer = std::make_shared<Timer>(context_);
+    auto timer = std::make_shared<Timer>(loop_->context);
     timer->timer.expires_at(time_point_of(time_ns));
     const std::uint64_t new_id = add(timer);
     *id = new_id;  // before it can run
@@ -231,7 +238,7 @@ bp_status Executor::at(std::int64_t time_ns, Run run, void* user, std::uint64_t*
 bp_status Executor::watch_fd(std::int32_t fd, std::uint32_t events, RunFd run, void* user,
                              std::uint64_t* id) noexcept {
   return guarded([&] {
-    auto descriptor = std::make_shared<Descriptor>(context_, fd);
+    auto descriptor = std::make_shared<Descriptor>(loop_->context, fd);
     descriptor->run = run;
     descriptor->user = user;
     *id = add(descriptor);

@@ -5,9 +5,6 @@
 
 #include "backplane/base.h"
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -44,9 +41,8 @@ class Executor {
   bp_status remove(std::uint64_t id) noexcept;
   [[nodiscard]] bool on_loop() const noexcept;
 
-  boost::asio::io_context& context() noexcept { return context_; }
-
  private:
+  struct Loop;  // Boost.Asio stays in the source file: it is slow to compile
   struct Timer;
   struct Descriptor;
   struct Registration;
@@ -54,8 +50,7 @@ class Executor {
   std::uint64_t add(std::shared_ptr<Registration> registration);
   void forget(std::uint64_t id) noexcept;
 
-  boost::asio::io_context context_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::unique_ptr<Loop> loop_;
   std::vector<std::thread> threads_;
 
   std::mutex mutex_;

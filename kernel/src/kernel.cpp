@@ -363,14 +363,14 @@ bp_status Kernel::open_url(const Address& address, const bp_message* options,
     bp_error problem{};
     bp_status status = BP_CANCELLED;
     if (!operation.cancel_requested()) {
-      Instance* const instance = instance_of_url(target, problem);
-      if (instance == nullptr) {
+      Instance* const opened = instance_of_url(target, problem);
+      if (opened == nullptr) {
         status = problem.code;
         if (operation.op.error != nullptr) *operation.op.error = problem;
       } else {
-        operation.opening.store(instance, std::memory_order_seq_cst);
-        status = instance->open(instance->url_path_prefix + rest, options, operation);
-        if (status == BP_PENDING && operation.cancel_requested()) instance->cancel(operation.op);
+        operation.opening.store(opened, std::memory_order_seq_cst);
+        status = opened->open(opened->url_path_prefix + rest, options, operation);
+        if (status == BP_PENDING && operation.cancel_requested()) opened->cancel(operation.op);
       }
     }
     if (status != BP_PENDING) operation.complete(status);
