@@ -18,6 +18,36 @@ struct ParseLimits {
 
 namespace detail {
 
+/// Any total order of the keys of a map; 0 when they are the same.
+inline int order_of_keys(const bp_value& a, const bp_value& b) noexcept {
+  if (a.tag != b.tag || a.len != b.len) {
+    return std::pair(a.tag, a.len) < std::pair(b.tag, b.len) ? -1 : 1;
+  }
+  if (a.tag == BP_T_STRING || a.tag == BP_T_BYTES) {
+    return a.len == 0 ? 0 : std::memcmp(a.as.p, b.as.p, a.len);
+  }
+  return a.as.u == b.as.u ? 0 : a.as.u < b.as.u ? -1 : 1;
+}
+
+/// RFC 8949 5.6 and RFC 7493 2.3: two parsers that choose differently between duplicates can be
+/// played against each other. Throws Error.
+inline void refuse_duplicate_keys(std::span<const bp_pair> pairs) {
+  std::vector<const bp_value*> keys;
+  keys.reserve(pairs.size());
+  for (const bp_pair& pair : pairs) {
+    keys.push_back(&pair.key);
+  }
+  std::sort(keys.begin(), keys.end(),
+            [](const bp_value* a, const bp_value* b) { return order_of_keys(*a, *b) < 0; });
+  const auto twice = std::adjacent_find(
+      keys.begin(), keys.end(),
+      [](const bp_value* a, const bp_value* b) { return order_of_keys(*a, *b) == 0; });
+  if (twice != keys.end()) {
+    throw Error(BP_INVALID_ARGUMENT, "the key ", ValueView(**twice).to_text(64),
+                " stands twice in one map");
+  }
+}
+
 /// Containers are closed innermost first; what they hold lies on one stack until then. Throws
 /// Error without a position: the parser knows where it is.
 class TreeBuilder {
@@ -82,37 +112,8 @@ class TreeBuilder {
     for (size_t i = 0; i < n; ++i) {
       pairs[i] = {content[2 * i], content[2 * i + 1]};
     }
-    refuse_duplicates({pairs, n});
+    refuse_duplicate_keys({pairs, n});
     return ValueView::map({pairs, n});
-  }
-
-  /// RFC 8949 5.6 and RFC 7493 2.3: two parsers that choose differently between duplicates can be
-  /// played against each other.
-  static void refuse_duplicates(std::span<const bp_pair> pairs) {
-    std::vector<const bp_value*> keys;
-    keys.reserve(pairs.size());
-    for (const bp_pair& pair : pairs) {
-      keys.push_back(&pair.key);
-    }
-    std::sort(keys.begin(), keys.end(),
-              [](const bp_value* a, const bp_value* b) { return order(*a, *b) < 0; });
-    const auto twice =
-        std::adjacent_find(keys.begin(), keys.end(),
-                           [](const bp_value* a, const bp_value* b) { return order(*a, *b) == 0; });
-    if (twice != keys.end()) {
-      throw Error(BP_INVALID_ARGUMENT, "the key ", ValueView(**twice).to_text(64),
-                  " stands twice in one map");
-    }
-  }
-  /// Any total order of keys; 0 when they are the same.
-  static int order(const bp_value& a, const bp_value& b) noexcept {
-    if (a.tag != b.tag || a.len != b.len) {
-      return std::pair(a.tag, a.len) < std::pair(b.tag, b.len) ? -1 : 1;
-    }
-    if (a.tag == BP_T_STRING || a.tag == BP_T_BYTES) {
-      return a.len == 0 ? 0 : std::memcmp(a.as.p, b.as.p, a.len);
-    }
-    return a.as.u == b.as.u ? 0 : a.as.u < b.as.u ? -1 : 1;
   }
 
   Arena& arena_;
