@@ -53,7 +53,8 @@ bp_status boundary(bp_error* error, Body&& body) noexcept {
 /// The same for a callback that has nowhere to return an error to: `failed(const Status&)` gets it;
 /// it must not throw.
 template <class Body, class Failed>
-void boundary(Body&& body, Failed&& failed) noexcept {
+requires(std::is_invocable_v<Body&>&& std::is_invocable_v<Failed&, Status>) void boundary(
+    Body&& body, Failed&& failed) noexcept {
   try {
     body();
   } catch (...) {

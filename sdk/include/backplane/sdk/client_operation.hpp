@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operation<T>: an operation of a caller that is not started yet, and the three ways to run it.
+#pragma once
+
+#include "detail/client_op.hpp"
+
+namespace backplane {
+
+/// What Endpoint::read and its like return: use it in the same expression, since text and headers
+/// given to it are borrowed until then. Not starting it is a mistake that the compiler reports. T
+/// void: a Status where others have a Result<T>.
+///
+///     double now = endpoint.read<double>().value();                          // blocks; throws
+///     Error Result<double> now = endpoint.read<double>().within(2s).get();         // blocks; at
+///     most 2 s endpoint.read<double>().then([](Result<double> now) { ... });          // on the
+///     completing thread, perhaps before it returns double now = co_await endpoint.read<double>();
+///     // throws Error Result<double> now = co_await endpoint.read<double>().as_result();
+///
+/// Never block on a loop thread, nor inside `done` or `next`: the completion may have to come from
+/// there.
+template <class T>
+class [[nodiscard]] Operation {
+ public:
+  using Outcome = detail::Outcome<T>;
+
+  Operation(const Host& host, detail::ClientRequest request, const bp_message& in, Pairs headers)
+      : host_(host), request_(request), builder_(in.body) {
+    builder_.headers({in.headers, in.n_headers}).headers(headers);
+    builder_.flags(in.flags);
+    if (in.time_ns != BP_TIME_NONE) {
+      builder_.time(Time(std::chrono::nanoseconds(in.time_ns)));
+    }
+  }
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  /// Ends with DEADLINE_EXCEEDED when it takes longer. Without it, it takes as long as the plugin
+  /// allows.
+  Operation&& within(std::chrono::nanoseconds timeout) && {
+    request_.timeout = timeout;
+    return std::move(*this);
+  }
+
+  /// Blocks until completion.
+  Outcome get() && {
+    detail::BlockingOp op(host_);
+    op.run(request_, builder_.view());
+    return op.template take<T>();
+  }
+  /// Blocks; throws Error on failure.
+  T value() && requires(!std::is_void_v<T>) { return std::move(*this).get().value(); }
+  void or_throw() && { std::move(*this).get().or_throw(); }
+
+  /// Calls `callback(Outcome)` once. Copies the request. Exceptions of the callback are lost.
+  template <class Callback>
+  void then(Callback callback) && {
+    auto* op = new detail::DetachedOp<T, Callback>(
+        host_, OwnedMessage(MessageView(builder_.view())), std::move(callback));
+    op->run(request_);
+  }
+
+  detail::AwaitedOp<T> operator co_await() && { return {host_, request_, builder_.view()}; }
+  /// For co_await: an outcome instead of an exception.
+  detail::AwaitedOutcome<T> as_result() && { return {{host_, request_, builder_.view()}}; }
+
+ private:
+  const Host& host_;
+  detail::ClientRequest request_;
+  MessageBuilder builder_;
+};
+
+}  // namespace backplane

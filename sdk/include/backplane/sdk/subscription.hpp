@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Subscription: a running WATCH of a caller. Registration: a running SERVE. Both end when they are
+// destroyed.
+#pragma once
+
+#include "loop.hpp"
+
+#include <condition_variable>
+
+namespace backplane {
+
+namespace detail {
+
+/// An operation that goes on until it is cancelled. Lives until its owner has gone and it has
+/// completed.
+class LongOp : public std::enable_shared_from_this<LongOp> {
+ public:
+  /// The status decides as that of `next` does; with BP_OP_ACK it settles the message, unless it is
+  /// PENDING.
+  using OnMessage = std::function<Status(MessageView)>;
+  using OnEnd = std::function<void(const Status&)>;
+
+  LongOp(const Host& host, OwnedMessage in, OnMessage on_message, OnEnd on_end)
+      : host_(host),
+        in_(std::move(in)),
+        on_message_(std::move(on_message)),
+        on_end_(std::move(on_end)),
+        op_(services().op_new(host.raw())) {
+    if (op_ == nullptr) {
+      throw std::bad_alloc();
+    }
+  }
+  LongOp(const LongOp&) = delete;
+  LongOp& operator=(const LongOp&) = delete;
+  ~LongOp() { services().op_free(host_.raw(), op_); }
+
+  /// OK: it runs, or has ended well at once.
+  Status start(uint16_t verb, uint16_t flags, bp_ref target, uint32_t credit) {
+    op_->verb = verb;
+    op_->flags = flags;
+    op_->target = target;
+    op_->credit = credit;
+    op_->deadline_ns = 0;
+    op_->in = &in_.view().raw();
+    op_->scratch = nullptr;
+    op_->scratch_len = 0;
+    op_->error = &error_;
+    op_->sink = &kSink;
+    op_->user = this;
+    op_->done = [](bp_op* op) { of(op).end(op->status); };
+    self_ = shared_from_this();
+    const bp_status status = services().submit(host_.raw(), op_);
+    if (status == BP_PENDING) {
+      return Status::ok();
+    }
+    end(status);
+    return Status::from(status, error_);
+  }
+
+  void cancel() noexcept { services().cancel(host_.raw(), op_); }
+  void credit(uint32_t n) noexcept { services().credit(host_.raw(), op_, n); }
+  void ack(uint64_t seq, bp_status status) noexcept {
+    services().ack(host_.raw(), op_, seq, status);
+  }
+
+  /// Cancels, and waits for the completion unless this is called from its own callback.
+  void close() noexcept {
+    cancel();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return ended_ || runner_ == std::this_thread::get_id(); });
+  }
+  /// The final status, or nothing while it runs.
+  std::optional<Status> outcome() {
+    const std::lock_guard lock(mutex_);
+    return ended_ ? std::optional(outcome_) : std::nullopt;
+  }
+  std::optional<Status> wait_for(std::chrono::nanoseconds timeout) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, timeout, [this] { return ended_; });
+    return ended_ ? std::optional(outcome_) : std::nullopt;
+  }
+
+ private:
+  static LongOp& of(bp_op* op) noexcept { return *static_cast<LongOp*>(op->user); }
+  const bp_endpoint_service& services() const noexcept { return host_.services().endpoint; }
+
+  static bp_status next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
+    return of(op).receive({messages, n});
+  }
+  bp_status receive(std::span<const bp_message> messages) noexcept {
+    const bool acknowledges = (op_->flags & BP_OP_ACK) != 0;
+    const auto before = runner_.exchange(std::this_thread::get_id());
+    bp_status status = BP_OK;
+    for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
+      status = boundary(nullptr, [&] { return on_message_(messages[i]); });
+      if (acknowledges) {
+        if (status != BP_PENDING) {
+          ack(messages[i].seq, status);
+        }
+        status = BP_OK;
+      }
+    }
+    runner_ = before;
+    return status < 0 ? status : BP_OK;
+  }
+  void end(bp_status status) noexcept {
+    const auto self = std::move(self_);
+    const auto before = runner_.exchange(std::this_thread::get_id());
+    Status outcome(status);
+    boundary(nullptr, [&] {
+      outcome = Status::from(status, error_);
+      if (on_end_) {
+        on_end_(outcome);
+      }
+    });
+    runner_ = before;
+    const std::lock_guard lock(mutex_);
+    outcome_ = std::move(outcome);
+    ended_ = true;
+    changed_.notify_all();
+  }
+  static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
+
+  const Host& host_;
+  const OwnedMessage in_;
+  const OnMessage on_message_;
+  const OnEnd on_end_;
+  bp_op* op_;
+  bp_error error_{};
+  std::shared_ptr<LongOp> self_;           // while it is under way
+  std::atomic<std::thread::id> runner_{};  // the thread that is inside a callback
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Status outcome_;      // guarded by mutex_
+  bool ended_ = false;  // guarded by mutex_
+};
+
+}  // namespace detail
+
+/// Destroying it cancels, and waits until its callback neither runs nor will; inside the callback
+/// it does not wait. So do not destroy it while holding a lock that the callback takes. Movable;
+/// empty when moved from.
+class [[nodiscard]] Subscription {
+ public:
+  Subscription() noexcept = default;
+  explicit Subscription(std::shared_ptr<detail::LongOp> op) noexcept : op_(std::move(op)) {}
+  Subscription(Subscription&&) noexcept = default;
+  Subscription& operator=(Subscription&& other) noexcept {
+    close();
+    op_ = std::move(other.op_);
+    return *this;
+  }
+  ~Subscription() { close(); }
+
+  /// n more messages may come, where the options gave a limited credit. [any]
+  void credit(uint32_t n) const noexcept { op_->credit(n); }
+  /// Settles a message whose callback returned PENDING. [any]
+  void ack(uint64_t seq, bp_status status) const noexcept { op_->ack(seq, status); }
+  /// Asks it to end; outcome() then tells. [any]
+  void cancel() const noexcept { op_->cancel(); }
+  /// The final status once it has ended. [any]
+  std::optional<Status> outcome() const { return op_->outcome(); }
+  /// Blocks until it has ended, or time is over: then nothing.
+  std::optional<Status> wait_for(std::chrono::nanoseconds timeout) const {
+    return op_->wait_for(timeout);
+  }
+
+ private:
+  void close() noexcept {
+    if (const auto op = std::move(op_)) {
+      op->close();
+    }
+  }
+  std::shared_ptr<detail::LongOp> op_;
+};
+
+/// Destroying it withdraws what is served, and waits until no inbound operation is left.
+class [[nodiscard]] Registration {
+ public:
+  Registration() noexcept = default;
+  Registration(const Host& host, bp_ref handler, std::shared_ptr<detail::LongOp> op) noexcept
+      : host_(&host), handler_(handler), serve_(std::move(op)) {}
+  Registration(Registration&& other) noexcept
+      : host_(other.host_),
+        handler_(std::exchange(other.handler_, 0)),
+        serve_(std::move(other.serve_)) {}
+  Registration& operator=(Registration&& other) noexcept {
+    close();
+    host_ = other.host_;
+    handler_ = std::exchange(other.handler_, 0);
+    serve_ = std::move(other.serve_);
+    return *this;
+  }
+  ~Registration() { close(); }
+
+  /// The final status once the server has ended it. [any]
+  std::optional<Status> outcome() const { return serve_.outcome(); }
+
+ private:
+  void close() noexcept {
+    serve_ = Subscription();
+    if (const bp_ref handler = std::exchange(handler_, 0)) {
+      host_->services().endpoint.close(host_->raw(), handler);
+    }
+  }
+  const Host* host_ = nullptr;
+  bp_ref handler_ = 0;
+  Subscription serve_;
+};
+
+}  // namespace backplane
