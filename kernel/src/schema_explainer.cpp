@@ -254,19 +254,7 @@ class Explainer {
   }
 
   void missing_key(const json& properties, const Subject& table, const std::string& key) {
-    // Where unknown keys pass, a near-miss of a required one is still no coincidence.
-    for (const auto& [other, value] : table.value.items()) {
-      if (properties.contains(other) || !nearest(other, {key})) continue;
-      Subject subject = member_of(table, other, value);
-      subject.is_key = true;
-      const bool reported =
-          std::any_of(mistakes_.begin(), mistakes_.end(), [&](const auto& mistake) {
-            return mistake.kind == Kind::kUnknownKey && mistake.pointer == subject.pointer;
-          });
-      if (!reported) {
-        add(subject, unknown_word("key", other, {key}), Kind::kUnknownKey).keys.push_back(key);
-      }
-    }
+    if (!in_branch_) misspelt_as(key, properties, table);
     const auto found = properties.find(key);
     const json schema = found != properties.end() ? *found : json::object();
     std::string message = "missing key '" + key + "'" + nature_of(schema);
@@ -274,6 +262,22 @@ class Explainer {
     SchemaMistake& mistake = add(table, std::move(message), Kind::kMissingKey);
     mistake.keys = {key};
     mistake.at_key = true;
+  }
+
+  /// Where unknown keys pass, a near-miss of a required one is still no coincidence.
+  void misspelt_as(const std::string& key, const json& properties, const Subject& table) {
+    for (const auto& [other, value] : table.value.items()) {
+      if (properties.contains(other) || !nearest(other, {key})) continue;
+      Subject subject = member_of(table, other, value);
+      subject.is_key = true;
+      const bool reported =
+          std::any_of(mistakes_.begin(), mistakes_.end(), [&](const SchemaMistake& mistake) {
+            return mistake.kind == Kind::kUnknownKey && mistake.pointer == subject.pointer;
+          });
+      if (!reported) {
+        add(subject, unknown_word("key", other, {key}), Kind::kUnknownKey).keys.push_back(key);
+      }
+    }
   }
 
   void dependencies(const json& schema, const json& properties, const Subject& table) {
@@ -343,11 +347,12 @@ class Explainer {
         continue;
       }
       Explainer attempt(reserved_, parts_);
+      attempt.in_branch_ = true;
       attempt.explain(branch, subject);
       tries.push_back(attempt.take());
     }
     if (tries.empty()) return type_mistake(std::move(types), schema, subject);
-    if (one_of_missing(tries, subject) || one_of_values(tries, subject)) return;
+    if (one_of_missing(tries, schema, subject) || one_of_values(tries, subject)) return;
     const auto cost = [](const Mistakes& mistakes) {
       std::size_t sum = mistakes.size();
       for (const SchemaMistake& each : mistakes) {
@@ -362,13 +367,17 @@ class Explainer {
     mistakes_.insert(mistakes_.end(), best->begin(), best->end());
   }
 
-  bool one_of_missing(const std::vector<Mistakes>& tries, const Subject& subject) {
+  bool one_of_missing(const std::vector<Mistakes>& tries, const json& schema,
+                      const Subject& subject) {
     std::vector<std::string> keys;
     for (const Mistakes& mistakes : tries) {
       if (mistakes.size() != 1 || mistakes.front().kind != Kind::kMissingKey) return false;
       keys.insert(keys.end(), mistakes.front().keys.begin(), mistakes.front().keys.end());
     }
     if (tries.size() < 2) return false;
+    for (const std::string& key : keys) {
+      misspelt_as(key, schema.value("properties", json::object()), subject);
+    }
     SchemaMistake& mistake =
         add(subject, "missing key, expected one of " + quoted_list(keys), Kind::kMissingKey);
     mistake.keys = std::move(keys);
@@ -420,6 +429,8 @@ class Explainer {
 
   const std::vector<std::string>& reserved_;
   SchemaParts& parts_;
+  bool in_branch_ =
+      false;  // one try of several: which keys are near-misses is for all of them together
   Mistakes mistakes_;
 };
 

@@ -8,6 +8,7 @@
 #include "system_format.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -23,7 +24,8 @@ std::string place(const SourcePosition& at) {
 }
 
 std::chrono::milliseconds milliseconds(const json& seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds.get<double>() * 1000.0));
+  return std::chrono::ceil<std::chrono::milliseconds>(
+      std::chrono::duration<double>(seconds.get<double>()));
 }
 
 /// Turns a document into a manifest. Goes on after a mistake with whatever does not depend on it.
@@ -60,6 +62,7 @@ class SystemReader {
     std::string pointer;
     bool is_route = false;
     const json* table = nullptr;
+    std::uint64_t order = 0;
   };
 
   void options(const json& system) {
@@ -74,17 +77,16 @@ class SystemReader {
     const json& root = document_.root();
     if (const auto found = root.find("instances"); found != root.end() && found->is_object()) {
       for (const auto& [name, table] : found->items()) {
-        if (table.is_object()) drafts_.push_back({member("/instances", name), false, &table});
+        if (table.is_object()) draft(member("/instances", name), false, table);
       }
     }
     if (const auto found = root.find("routes"); found != root.end() && found->is_array()) {
       for (std::size_t i = 0; i < found->size(); ++i) {
-        if ((*found)[i].is_object()) drafts_.push_back({item("/routes", i), true, &(*found)[i]});
+        if ((*found)[i].is_object()) draft(item("/routes", i), true, (*found)[i]);
       }
     }
-    std::sort(drafts_.begin(), drafts_.end(), [&](const Draft& a, const Draft& b) {
-      return document_.order_of(a.pointer) < document_.order_of(b.pointer);
-    });
+    std::sort(drafts_.begin(), drafts_.end(),
+              [](const Draft& a, const Draft& b) { return a.order < b.order; });
     for (const Draft& draft : drafts_) {
       InstanceManifest instance;
       instance.position = document_.key_at(draft.pointer);
@@ -99,6 +101,11 @@ class SystemReader {
       }
       manifest_.instances.push_back(std::move(instance));
     }
+  }
+
+  void draft(std::string pointer, bool is_route, const json& table) {
+    const std::uint64_t order = document_.order_of(pointer);
+    drafts_.push_back({std::move(pointer), is_route, &table, order});
   }
 
   std::string name_of(const Draft& draft) const {

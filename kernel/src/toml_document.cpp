@@ -309,6 +309,7 @@ bool TomlDocument::add(std::string_view text, File file, const Environment& envi
         "syntax: more than " + std::to_string(kMostDotsInALine) + " dots in one line; break it");
     return false;
   }
+  marks_[""] = {0, false, 1, 1, 1, 1};
   try {
     const toml::table table = toml::parse(text);
     Reader(*this, environment, diagnostics).merge(table, root_, "");
