@@ -323,6 +323,65 @@ TEST_F(SystemManifestReports, WhatIsNoTable) {
                   "p.toml:3:5: error: 'a' must be a table, found an integer"));
 }
 
+/// The plant with one of its lines changed; the line's number counts from 1.
+class SystemManifestMutation : public SystemManifestTest {
+ protected:
+  struct Line {
+    int number;
+    std::string key;
+    std::string value;
+  };
+
+  static std::vector<Line> lines_with_keys() {
+    std::vector<Line> found;
+    std::istringstream text{std::string(kPlant)};
+    std::string line;
+    for (int number = 1; std::getline(text, line); ++number) {
+      if (const auto at = line.find(" = "); at != std::string::npos) {
+        found.push_back({number, line.substr(0, at), line.substr(at + 3)});
+      }
+    }
+    return found;
+  }
+
+  static std::string with(int number, const std::string& replacement) {
+    std::istringstream text{std::string(kPlant)};
+    std::string result;
+    std::string line;
+    for (int each = 1; std::getline(text, line); ++each) {
+      result += (each == number ? replacement : line) + "\n";
+    }
+    return result;
+  }
+};
+
+TEST_F(SystemManifestMutation, EveryMisspeltKeyIsOneMistakeAtItsPlace) {
+  for (const Line& line : lines_with_keys()) {
+    EXPECT_THAT(mistakes(with(line.number, line.key + "x = " + line.value)),
+                ElementsAre("p.toml:" + std::to_string(line.number) + ":1: error: unknown key '" +
+                            line.key + "x', did you mean '" + line.key + "'?"));
+  }
+}
+
+TEST_F(SystemManifestMutation, EveryValueOfAWrongTypeIsOneMistakeAtItsPlace) {
+  for (const Line& line : lines_with_keys()) {
+    EXPECT_THAT(mistakes(with(line.number, line.key + " = [[]]")),
+                ElementsAre(::testing::StartsWith("p.toml:" + std::to_string(line.number) + ":")));
+  }
+}
+
+TEST_F(SystemManifestMutation, EveryRequiredKeyThatIsRemovedIsOneMistake) {
+  int required = 0;
+  for (const Line& line : lines_with_keys()) {
+    if (line.key != "plugin" && line.key != "url" && line.key != "from" && line.key != "to")
+      continue;
+    ++required;
+    EXPECT_THAT(mistakes(with(line.number, "")),
+                ElementsAre(HasSubstr("error: missing key '" + line.key + "'")));
+  }
+  EXPECT_EQ(required, 7);
+}
+
 using SystemManifestCredentials = SystemManifestTest;
 
 TEST_F(SystemManifestCredentials, KeepTheirSources) {
