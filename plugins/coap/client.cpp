@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client.hpp"
+
+#include "error_map.hpp"
+#include "socket.hpp"
+
+namespace backplane::coap {
+namespace {
+
+constexpr auto kTick = std::chrono::seconds(1);
+constexpr unsigned kPingPatience_s = 10;
+
+uint64_t token_of(coap_bin_const_t token) noexcept {
+  uint64_t out = 0;
+  std::memcpy(&out, token.s, std::min(token.length, sizeof out));
+  return out;
+}
+
+unsigned whole_seconds(std::chrono::nanoseconds time) noexcept {
+  return static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(time).count());
+}
+
+}  // namespace
+
+Client::Client(Stack& stack, const Options& options, const Config& config)
+    : stack_(stack),
+      options_(options),
+      authority_(parse_authority(config.string("url"), "url")),
+      resolver_(stack.host()),
+      reconnect_(stack.host(), [this] { attempt(); }),
+      ticker_(stack.host(), [this] { tick(); }),
+      requests_(stack.host().counter("coap_sent_requests_total")),
+      timeouts_(stack.host().counter("coap_request_timeouts_total")),
+      unexpected_(stack.host().counter("coap_unexpected_responses_total")),
+      lost_notifications_(stack.host().counter("coap_lost_notifications_total")) {}
+
+Client::~Client() = default;
+
+void Client::start() {
+  if (is_numeric(authority_.host)) {
+    addresses_ = resolve(authority_);
+    use_address();
+  }
+  reconnect_.start();
+  static_cast<void>(ticker_.after(kTick));
+}
+
+// ---- whether the peer is there ----
+
+void Client::attempt() {
+  trying_ = true;
+  if (session_) {
+    flush_unsent();
+    ping();
+  } else if (!resolver_.is_busy()) {
+    resolver_.ask(authority_, [this](const Result<std::vector<coap_address_t>>& found) {
+      if (stopping_) {
+        check_stopped();
+      } else if (found.is_ok()) {
+        connect(*found);
+      } else {
+        for (const auto& exchange : std::exchange(unsent_, {})) {
+          exchange->lost(found.status());
+        }
+        failed(found.status().message());
+      }
+    });
+  }
+}
+
+void Client::connect(std::vector<coap_address_t> addresses) {
+  addresses_ = std::move(addresses);
+  address_ = 0;
+  use_address();
+  ping();
+  flush_unsent();
+  for (const auto& observation : observations()) {
+    if (observation->hub().watchers() > 0) {
+      observation->begin();
+    }
+  }
+}
+
+void Client::flush_unsent() {
+  for (const auto& exchange : std::exchange(unsent_, {})) {
+    exchange->resend();
+  }
+}
+
+void Client::use_address() {
+  const Stack::Entry entry(stack_);
+  session_.reset();
+  stack_.forget_drops_of_peer();
+  const coap_address_t& address = addresses_.at(address_);
+  session_.reset(coap_new_client_session(stack_.context(), nullptr, &address, COAP_PROTO_UDP));
+  if (!session_) {
+    throw Error(BP_UNAVAILABLE, "no socket to '", authority_.text,
+                "': is there a route to that network?");
+  }
+  options_.apply(session_.get());
+  stack_.count_drops(
+      find_socket(coap_context_get_coap_fd(stack_.context()), nullptr, &address), true);
+}
+
+void Client::next_address() {
+  switching_ = false;
+  if (stopping_) {
+    return;
+  }
+  ++address_;
+  try {
+    use_address();
+  } catch (const Error& error) {
+    failed(error.status().message());
+    return;
+  }
+  ping();
+  for (const auto& receiver : receivers([](const Receiver& r) { return r.is_waiting; })) {
+    receiver->resend();
+  }
+}
+
+void Client::ping() {
+  const Stack::Entry entry(stack_);
+  ping_ = COAP_INVALID_MID;
+  for (int tries = 0; tries < kSends && ping_ == COAP_INVALID_MID; ++tries) {
+    coap_pdu_t* const pdu = coap_new_pdu(COAP_MESSAGE_CON, COAP_EMPTY_CODE, session_.get());
+    ping_ = pdu != nullptr ? coap_send(session_.get(), pdu) : COAP_INVALID_MID;
+  }
+  ping_waited_s_ = 0;
+  if (ping_ == COAP_INVALID_MID) {
+    failed("a ping could not be sent");
+  }
+}
+
+void Client::heard() {
+  quiet_s_ = 0;
+  answered_ = true;
+  if (!std::exchange(trying_, false)) {
+    return;
+  }
+  reconnect_.up(concat(authority_.text, " answers"));
+  for (const auto& observation : observations()) {
+    if (observation->hub().watchers() > 0) {
+      observation->begin();
+    }
+  }
+}
+
+void Client::failed(std::string_view reason) {
+  ping_ = COAP_INVALID_MID;
+  trying_ = false;
+  reconnect_.failed(concat(authority_.text, ": ", reason));
+}
+
+void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_reason_t reason,
+                     coap_mid_t mid) {
+  if (session != session_.get() || stopping_) {
+    return;
+  }
+  if (reason == COAP_NACK_RST && mid == ping_) {  // that is how a ping is answered
+    ping_ = COAP_INVALID_MID;
+    heard();
+    return;
+  }
+  if (reason != COAP_NACK_RST && !answered_ && address_ + 1 < addresses_.size()) {
+    if (!std::exchange(switching_, true)) {
+      // Not here: the library works on the session that this replaces.
+      static_cast<void>(post(host(), [this] { next_address(); }));
+    }
+    return;
+  }
+  const Status status = error_of_nack(reason);
+  if (reason == COAP_NACK_RST) {
+    heard();
+  } else {
+    failed(status.message());
+  }
+  const auto found = sent != nullptr ? receivers_.find(token_of(coap_pdu_get_token(sent)))
+                                     : receivers_.end();
+  if (found != receivers_.end()) {
+    const std::shared_ptr<Receiver> receiver = found->second;
+    receiver->lost(status);
+  }
+}
+
+void Client::tick() {
+  static_cast<void>(ticker_.after(kTick));
+  const unsigned patience = whole_seconds(options_.request_timeout);
+  for (const auto& receiver : receivers([](const Receiver& r) { return r.is_waiting; })) {
+    if (receiver->is_waiting && ++receiver->waited_s > patience) {
+      timeouts_.add();
+      receiver->lost(Status(BP_DEADLINE_EXCEEDED, "no answer within 'request_timeout_s' = ",
+                            patience, " s"));
+    }
+  }
+  if (!session_) {
+    return;
+  }
+  if (ping_ != COAP_INVALID_MID) {
+    if (++ping_waited_s_ >= kPingPatience_s) {
+      failed(concat("no answer to a ping within ", kPingPatience_s, " s"));
+    }
+  } else if (++quiet_s_ >= whole_seconds(options_.keepalive) && !trying_) {
+    quiet_s_ = 0;
+    ping();
+  }
+}
+
+// ---- requests ----
+
+Status Client::begin(std::shared_ptr<Exchange> exchange) {
+  if (stopping_) {
+    return Status(BP_CANCELLED);
+  }
+  if (receivers_.size() + unsent_.size() >= options_.max_requests) {
+    return Status(BP_RESOURCE_EXHAUSTED, "more than 'max_requests' = ", options_.max_requests,
+                  " requests to ", authority_.text, " are under way");
+  }
+  requests_.add();
+  if (!session_) {
+    unsent_.push_back(std::move(exchange));
+    return Status::pending();
+  }
+  const Status status = exchange->send();
+  return status.is_error() ? status : Status::pending();
+}
+
+void Client::cancel(uint64_t operation) {
+  for (size_t i = 0; i < unsent_.size(); ++i) {
+    if (unsent_[i]->operation == operation) {
+      const std::shared_ptr<Exchange> exchange = unsent_[i];
+      unsent_.erase(unsent_.begin() + static_cast<std::ptrdiff_t>(i));
+      exchange->lost(Status(BP_CANCELLED));
+      return;
+    }
+  }
+  for (const auto& [token, entry] : receivers_) {
+    if (entry->operation == operation) {
+      const std::shared_ptr<Receiver> receiver = entry;
+      receiver->lost(Status(BP_CANCELLED));
+      return;
+    }
+  }
+}
+
+std::shared_ptr<Observation> Client::observation(const std::shared_ptr<const Target>& target) {
+  auto observations = observations_.lock();
+  auto& entry = (*observations)[target->text];
+  if (!entry || entry->is_stopped()) {
+    entry = std::make_shared<Observation>(*this, target);
+  }
+  return entry;
+}
+
+std::vector<std::shared_ptr<Observation>> Client::observations() {
+  std::vector<std::shared_ptr<Observation>> out;
+  for (const auto& [text, observation] : *observations_.lock()) {
+    out.push_back(observation);
+  }
+  return out;
+}
+
+coap_pdu_t* Client::new_request(Receiver& receiver, coap_pdu_type_t type, coap_pdu_code_t method,
+                                uint64_t token) {
+  coap_pdu_t* const pdu = coap_new_pdu(type, method, session_.get());
+  if (pdu == nullptr) {
+    return nullptr;
+  }
+  uint8_t bytes[sizeof token] = {};
+  size_t size = sizeof bytes;
+  if (receiver.token != 0 || token != 0) {
+    token = receiver.token != 0 ? receiver.token : token;
+    std::memcpy(bytes, &token, sizeof bytes);
+    while (size > 1 && bytes[size - 1] == 0) {
+      --size;
+    }
+  } else {
+    do {
+      size = sizeof bytes;
+      coap_session_new_token(session_.get(), &size, bytes);
+      token = token_of({size, bytes});
+    } while (token == 0 || bytes[size - 1] == 0 || receivers_.count(token) != 0);
+  }
+  if (coap_add_token(pdu, size, bytes) == 0) {
+    coap_delete_pdu(pdu);
+    return nullptr;
+  }
+  receiver.token = token;
+  receivers_[token] = receiver.shared_from_this();
+  return pdu;
+}
+
+Status Client::send(Receiver& receiver, Pdu pdu) {
+  const Stack::Entry entry(stack_);
+  receiver.is_waiting = true;
+  receiver.waited_s = 0;
+  if (coap_send(session_.get(), pdu.release()) == COAP_INVALID_MID) {
+    forget(receiver);
+    return Status(BP_UNAVAILABLE, "a request to ", authority_.text, " could not be sent");
+  }
+  return Status::ok();
+}
+
+void Client::forget(Receiver& receiver) noexcept {
+  receiver.is_waiting = false;
+  if (const uint64_t token = std::exchange(receiver.token, 0); token != 0) {
+    receivers_.erase(token);
+  }
+}
+
+bool Client::on_response(const coap_pdu_t* received) {
+  const coap_bin_const_t token = coap_pdu_get_token(received);
+  const auto found = token.length <= sizeof(uint64_t) ? receivers_.find(token_of(token))
+                                                      : receivers_.end();
+  heard();
+  if (found == receivers_.end()) {
+    unexpected_.add();
+    return false;
+  }
+  const std::shared_ptr<Receiver> receiver = found->second;
+  receiver->response(received);
+  return true;
+}
+
+std::vector<std::shared_ptr<Receiver>> Client::receivers(bool (*wanted)(const Receiver&)) {
+  std::vector<std::shared_ptr<Receiver>> out;
+  for (const auto& [token, receiver] : receivers_) {
+    if (wanted(*receiver)) {
+      out.push_back(receiver);
+    }
+  }
+  return out;
+}
+
+// ---- the end ----
+
+void Client::stop(std::function<void()> stopped) {
+  stopping_ = true;
+  stopped_ = std::move(stopped);
+  reconnect_.stop();
+  ticker_.cancel();
+  for (const auto& exchange : std::exchange(unsent_, {})) {
+    exchange->lost(Status(BP_CANCELLED));
+  }
+  const auto all = observations();
+  stops_left_ = all.size();
+  for (const auto& observation : all) {
+    observation->stop(Status(BP_CANCELLED), [this] {  // on any thread
+      static_cast<void>(post(host(), [this] {
+        --stops_left_;
+        check_stopped();
+      }));
+    });
+  }
+  for (const auto& receiver : receivers([](const Receiver&) { return true; })) {
+    receiver->lost(Status(BP_CANCELLED));
+  }
+  check_stopped();
+}
+
+void Client::check_stopped() {
+  if (stopped_ && stops_left_ == 0 && !resolver_.is_busy()) {
+    const Stack::Entry entry(stack_);
+    receivers_.clear();
+    session_.reset();
+    static_cast<void>(post(host(), std::exchange(stopped_, nullptr)));
+  }
+}
+
+}  // namespace backplane::coap

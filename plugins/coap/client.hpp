@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client of an instance: one peer, one session, requests told apart by their tokens, and whether
+// the peer is there. Loop thread only, but for observation().
+//
+// Design notes.
+// - UDP has no connection. The state is UP when the peer has answered something; a CoAP ping asks
+//   for that at the start, after `keepalive_s` of silence, and again with back-off while nobody
+//   answers. Requests are sent whatever the state is.
+// - A name can have several addresses. Until the first answer, an address that refuses makes the next
+//   one be tried, and what was being waited for is sent again.
+// - The library gives up a confirmable request after its last retransmission. A request that was
+//   acknowledged, or needs no acknowledgement, is given up by a clock that ticks once a second.
+#pragma once
+
+#include "exchange.hpp"
+#include "observation.hpp"
+#include "options.hpp"
+#include "resolver.hpp"
+#include "stack.hpp"
+
+#include <backplane/sdk/reconnect.hpp>
+
+#include <unordered_map>
+
+namespace backplane::coap {
+
+/// The system reports a refused datagram when the next one is sent, which it then does not send.
+inline constexpr int kSends = 2;
+
+class Client {
+ public:
+  /// `url` of the configuration. Throws Error. [control]
+  Client(Stack& stack, const Options& options, const Config& config);
+  ~Client();
+
+  /// Begins to look for the peer. [control]
+  void start();
+  /// Ends all requests and watches with CANCELLED; `stopped` is called when nothing is left. Never
+  /// from inside the library.
+  void stop(std::function<void()> stopped);
+
+  /// Takes a request; its end is its finished(). RESOURCE_EXHAUSTED: too many are under way.
+  Status begin(std::shared_ptr<Exchange> exchange);
+  /// CANCELLED for the request with this operation, if there is one.
+  void cancel(uint64_t operation);
+  /// The one observation of this target, made when it is new. [any]
+  std::shared_ptr<Observation> observation(const std::shared_ptr<const Target>& target);
+
+  const Host& host() const noexcept { return stack_.host(); }
+  /// A number for an operation, by which it is cancelled. [any]
+  uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
+  const Options& options() const noexcept { return options_; }
+  bool has_session() const noexcept { return session_ != nullptr; }
+  void count_lost_notification() noexcept { lost_notifications_.add(); }
+
+  // ---- for receivers ----
+  /// A request with a token: the receiver's own, else `token`, else a new one. Null: no memory.
+  coap_pdu_t* new_request(Receiver& receiver, coap_pdu_type_t type, coap_pdu_code_t method,
+                          uint64_t token = 0);
+  /// UNAVAILABLE: the system did not take it, and the receiver is forgotten.
+  Status send(Receiver& receiver, Pdu pdu);
+  /// Nothing comes for it any more.
+  void forget(Receiver& receiver) noexcept;
+
+  // ---- from the library ----
+  /// False: nobody waits for it.
+  bool on_response(const coap_pdu_t* received);
+  void on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_reason_t reason,
+               coap_mid_t mid);
+
+ private:
+  void attempt();
+  void connect(std::vector<coap_address_t> addresses);
+  void use_address();
+  void next_address();
+  void ping();
+  void heard();
+  void failed(std::string_view reason);
+  void tick();
+  void check_stopped();
+  std::vector<std::shared_ptr<Observation>> observations();
+  void flush_unsent();
+  std::vector<std::shared_ptr<Receiver>> receivers(bool (*wanted)(const Receiver&));
+
+  Stack& stack_;
+  const Options& options_;
+  const Authority authority_;
+  Resolver resolver_;
+  Reconnect reconnect_;
+  Timer ticker_;
+  std::vector<coap_address_t> addresses_;
+  size_t address_ = 0;
+  Session session_;
+  std::unordered_map<uint64_t, std::shared_ptr<Receiver>> receivers_;
+  std::vector<std::shared_ptr<Exchange>> unsent_;  // until the name has an address
+  Guarded<std::unordered_map<std::string, std::shared_ptr<Observation>>> observations_;
+
+  std::atomic<uint64_t> next_operation_{1};
+  coap_mid_t ping_ = COAP_INVALID_MID;
+  unsigned ping_waited_s_ = 0;
+  unsigned quiet_s_ = 0;
+  bool trying_ = false;      // between a try and its first answer
+  bool answered_ = false;    // ever
+  bool switching_ = false;   // a task that tries the next address is posted
+  bool stopping_ = false;
+  size_t stops_left_ = 0;
+  std::function<void()> stopped_;
+
+  const Counter requests_;
+  const Counter timeouts_;
+  const Counter unexpected_;
+  const Counter lost_notifications_;
+};
+
+}  // namespace backplane::coap

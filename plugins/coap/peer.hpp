@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server remembers of one peer (a libcoap server session): requests already taken, and
+// observations. Bounded, and gone with the session. Loop thread only.
+#pragma once
+
+#include "answer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace backplane::coap {
+
+/// A token (RFC 7252, 5.3.1): 0 to 8 bytes.
+class Token {
+ public:
+  Token() noexcept = default;
+  explicit Token(coap_bin_const_t token) noexcept
+      : size_(static_cast<uint8_t>(std::min(token.length, sizeof bytes_))) {
+    std::memcpy(bytes_, token.s, size_);
+  }
+  const uint8_t* data() const noexcept { return bytes_; }
+  size_t size() const noexcept { return size_; }
+  friend bool operator==(const Token&, const Token&) = default;
+
+ private:
+  uint8_t bytes_[8] = {};
+  uint8_t size_ = 0;
+};
+
+/// A request that was taken. libcoap hands on every copy of a datagram (RFC 7252, 4.5 leaves that to
+/// the application); a copy gets the first one's answer.
+struct Taken {
+  Token token;
+  coap_pdu_code_t code = COAP_EMPTY_CODE;  // of the answer; empty: it is still to come
+  std::optional<uint32_t> block1;          // the answer's option
+  std::shared_ptr<const Answer> answer;    // what else the answer has
+};
+
+class Peer {
+ public:
+  /// As many requests of one peer are told from their copies, or wait for their answer, at a time.
+  static constexpr size_t kTaken = 64;
+
+  /// The request that this one is a copy of, or none.
+  Taken* find(coap_mid_t mid, const Token& token) noexcept {
+    for (size_t i = 0; i < kTaken; ++i) {
+      if (mids_[i] == static_cast<uint16_t>(mid) && used_[i] && taken_[i].token == token) {
+        return &taken_[i];
+      }
+    }
+    return nullptr;
+  }
+  /// Takes the place of the oldest answered one; none when all of them wait for their answer.
+  Taken* take(coap_mid_t mid, const Token& token) noexcept {
+    for (size_t tries = 0; tries < kTaken; ++tries) {
+      const size_t i = std::exchange(next_, (next_ + 1) % kTaken);
+      if (used_[i] && taken_[i].code == COAP_EMPTY_CODE) {
+        continue;
+      }
+      mids_[i] = static_cast<uint16_t>(mid);
+      used_[i] = true;
+      taken_[i] = Taken();
+      taken_[i].token = token;
+      return &taken_[i];
+    }
+    return nullptr;
+  }
+
+  /// An observation as the library keeps it: one for each resource and set of options.
+  struct Observation {
+    const void* resource;
+    Token token;
+    std::string options;  // its other options
+  };
+  std::vector<Observation> observations;
+
+ private:
+  std::array<uint16_t, kTaken> mids_{};
+  std::array<bool, kTaken> used_{};
+  std::array<Taken, kTaken> taken_{};
+  size_t next_ = 0;
+};
+
+}  // namespace backplane::coap

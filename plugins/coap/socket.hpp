@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What libcoap keeps to itself about its sockets: whether a port is free, and the datagrams that
+// never reach it. All system calls on sockets are here.
+#pragma once
+
+#include <coap3/coap.h>
+
+#include <cstdint>
+#include <string_view>
+
+namespace backplane::coap {
+
+/// Finds out whether the address can be bound, which libcoap does not: it sets SO_REUSEADDR, so
+/// that a second server on a port starts and hears nothing. Replaces port 0 by a free one. `shown`
+/// is what the configuration says. Throws Error: FAILED_PRECONDITION when the port is taken,
+/// PERMISSION_DENIED, INVALID_ARGUMENT for an address that is not this machine's.
+void require_free_port(coap_address_t& address, std::string_view shown);
+
+/// The datagram sockets in an epoll set, from /proc; -1: none has this local address, or there is
+/// no /proc. `local` null: the first one that `peer` is connected to.
+int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer) noexcept;
+
+/// The system drops datagrams too short for a CoAP header (4 bytes), which libcoap would do
+/// without a trace, and counts them with those for which the receive buffer had no room.
+void refuse_short_datagrams(int socket) noexcept;
+/// How many datagrams the system has dropped so far; wraps.
+uint32_t dropped_datagrams(int socket) noexcept;
+
+}  // namespace backplane::coap

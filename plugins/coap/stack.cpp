@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack.hpp"
+
+#include "socket.hpp"
+
+#include <sys/epoll.h>
+
+namespace backplane::coap {
+namespace {
+
+constexpr auto kSampleEvery = std::chrono::seconds(1);
+
+thread_local Stack* current_stack = nullptr;
+
+}  // namespace
+
+Stack::Entry::Entry(Stack& stack) noexcept : outer_(std::exchange(current_stack, &stack)) {}
+Stack::Entry::~Entry() { current_stack = outer_; }
+
+Stack::Stack(const Host& host)
+    : host_(host),
+      malformed_(host.counter("coap_malformed_total")),
+      dropped_(host.counter("coap_datagrams_dropped_total")) {
+  coap_startup();
+  coap_set_log_handler(&Stack::log);  // its own would print to standard output
+  coap_set_log_level(LOG_WARNING);
+  const Entry entry(*this);
+  context_.reset(coap_new_context(nullptr));
+  if (!context_ || coap_context_get_coap_fd(context_.get()) < 0) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "libcoap gave no context: are there too many open files?");
+  }
+  coap_context_set_block_mode(context_.get(), 0);  // block.hpp does it, in bounded memory
+}
+
+Stack::~Stack() { close(); }
+
+void Stack::start() {
+  watch_.emplace(host_, coap_context_get_coap_fd(context_.get()), BP_FD_READ,
+                 [this](uint32_t) { drain(); });
+  sampler_.emplace(host_, [this] {
+    sample_drops();
+    static_cast<void>(sampler_->after(kSampleEvery));
+  });
+  static_cast<void>(sampler_->after(kSampleEvery));
+}
+
+void Stack::close() noexcept {
+  sampler_.reset();
+  watch_.reset();
+  if (context_) {
+    sample_drops();
+    sockets_.clear();
+    const Entry entry(*this);
+    context_.reset();
+  }
+}
+
+void Stack::drain() noexcept {
+  constexpr int kRounds = 16;  // then the other instances' turn: the descriptor stays readable
+  constexpr int kEvents = 64;
+  const Entry entry(*this);
+  const int fd = coap_context_get_coap_fd(context_.get());
+  epoll_event events[kEvents];
+  for (int round = 0; round < kRounds; ++round) {
+    const int n = epoll_wait(fd, events, kEvents, 0);
+    if (n <= 0) {
+      return;
+    }
+    coap_io_do_epoll(context_.get(), events, static_cast<size_t>(n));
+  }
+}
+
+void Stack::count_drops(int socket, bool is_client) {
+  if (socket < 0) {
+    host_.log().debug("datagrams that the system drops are not counted: no /proc");
+    return;
+  }
+  refuse_short_datagrams(socket);
+  sockets_.push_back({socket, dropped_datagrams(socket), is_client});
+}
+
+void Stack::sample_drops() noexcept {
+  for (Socket& socket : sockets_) {
+    const uint32_t now = dropped_datagrams(socket.fd);
+    if (now != socket.dropped) {
+      dropped_.add(now - std::exchange(socket.dropped, now));
+    }
+  }
+}
+
+void Stack::log(coap_log_t level, const char* message) {
+  if (current_stack != nullptr) {  // else somebody else's use of the library in this process
+    current_stack->take_log(level, message);
+  }
+}
+
+void Stack::take_log(coap_log_t level, std::string_view message) noexcept {
+  while (!message.empty() && (message.back() == '\n' || message.back() == '\r')) {
+    message.remove_suffix(1);
+  }
+  if (message == "discard malformed PDU") {
+    malformed_.add();
+  }
+  // Peers can cause nearly all of these, an ALERT for each reset included.
+  host_.log().write(level == LOG_EMERG ? BP_LOG_ERROR : BP_LOG_DEBUG, message,
+                    {{"library", "libcoap"}});
+}
+
+}  // namespace backplane::coap

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// A libcoap context on the kernel's loop: reads what has come, counts what is no CoAP, keeps the
+// library's log. After start() it is touched on the loop thread alone.
+//
+// Design notes.
+// - libcoap has an epoll set of its own, with its timer in it. The loop watches that set and hands
+//   over what it holds; sending needs nothing more, since the library arms its timer.
+// - Whoever calls into the library from outside of a callback holds an Entry: the library's log
+//   handler is one for the whole process and finds the instance by it.
+// - Datagrams that the library cannot parse are only in its log; shorter ones, and those for which
+//   the receive buffer had no room, only in the system's count for the socket, which is asked once
+//   a second.
+#pragma once
+
+#include "handles.hpp"
+
+#include <backplane/sdk/loop.hpp>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace backplane::coap {
+
+class Stack {
+ public:
+  /// Throws Error when the library or the system gives no context. [control]
+  explicit Stack(const Host& host);
+  ~Stack();
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  /// From now on datagrams are read. [control]
+  void start();
+  /// No more datagrams are read, and the context is gone, with all its sessions. Nobody may hold a
+  /// session any more. [loop]
+  void close() noexcept;
+
+  const Host& host() const noexcept { return host_; }
+  coap_context_t* context() const noexcept { return context_.get(); }
+  bool is_open() const noexcept { return context_ != nullptr; }
+
+  /// Counts the datagrams that the system drops for this socket of the context; -1 is ignored. The
+  /// client's socket can be another one later.
+  void count_drops(int socket, bool is_client = false);
+  void forget_drops_of_peer() noexcept {
+    std::erase_if(sockets_, [](const Socket& socket) { return socket.is_client; });
+  }
+
+  /// A call into the library from outside.
+  class Entry {
+   public:
+    explicit Entry(Stack& stack) noexcept;
+    ~Entry();
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+   private:
+    Stack* const outer_;
+  };
+
+ private:
+  struct Socket {
+    int fd;
+    uint32_t dropped;
+    bool is_client;
+  };
+
+  void drain() noexcept;
+  void sample_drops() noexcept;
+  static void log(coap_log_t level, const char* message);
+  void take_log(coap_log_t level, std::string_view message) noexcept;
+
+  const Host& host_;
+  const Counter malformed_;
+  const Counter dropped_;
+  Context context_;
+  std::vector<Socket> sockets_;
+  std::optional<FdWatch> watch_;
+  std::optional<Timer> sampler_;
+};
+
+}  // namespace backplane::coap
