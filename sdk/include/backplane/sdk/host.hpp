@@ -5,12 +5,8 @@
 #pragma once
 
 #include "boundary.hpp"
-#include "guarded.hpp"
 #include "operation.hpp"
 #include "services.hpp"
-
-#include <functional>
-#include <vector>
 
 namespace backplane {
 
@@ -97,11 +93,6 @@ class Host {
   explicit Host(const bp_host* host) noexcept : host_(host), services_(host) {}
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
-  ~Host() {
-    for (const auto& action : *at_end_.lock()) {
-      action();
-    }
-  }
 
   std::string_view instance() const noexcept { return to_view(host_->instance); }
   Log log() const noexcept { return Log(host_, &services_); }
@@ -169,10 +160,6 @@ class Host {
                                              static_cast<uint32_t>(messages.size())));
   }
 
-  /// Runs `action`, which must not throw, when this is destroyed: nothing of the instance runs any
-  /// more then. [any]
-  void at_end(std::function<void()> action) const { at_end_.lock()->push_back(std::move(action)); }
-
   const bp_host* raw() const noexcept { return host_; }
   const Services& services() const noexcept { return services_; }
 
@@ -189,7 +176,6 @@ class Host {
 
   const bp_host* host_;
   Services services_;
-  mutable Guarded<std::vector<std::function<void()>>> at_end_;
 };
 
 }  // namespace backplane

@@ -236,12 +236,13 @@ class FdWatch {
   FdWatch& operator=(const FdWatch&) = delete;
   ~FdWatch() {
     block_->close();
-    if (block_->executor().remove(block_->host().raw(), id_) == BP_PENDING) {
-      // The executor is about to make, makes, or has made the last run on another thread: nobody
-      // can tell.
-      block_->host().at_end([block = block_] { block->release(); });
-    } else {
+    const bp_executor_service& executor = block_->executor();
+    if (executor.remove(block_->host().raw(), id_) != BP_PENDING) {
       block_->release();
+    } else {
+      // The last run has begun or is over, and nobody can tell. Without memory for the task the
+      // block stays.
+      static_cast<void>(executor.post(block_->host().raw(), &Block::forget, block_));
     }
     block_->release();
   }
@@ -260,6 +261,8 @@ class FdWatch {
       self->call(events);
       self->release();
     }
+    /// Tasks of one instance never run at once: this one comes after the last run.
+    static void forget(void* user) noexcept { static_cast<Block*>(user)->release(); }
   };
   Block* block_;
   uint64_t id_ = 0;

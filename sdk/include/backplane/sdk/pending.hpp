@@ -19,7 +19,9 @@
 namespace backplane {
 
 /// Without a key, and without allocation: linked through impl[]. For operations that wait for one
-/// common thing.
+/// common thing. An Op given to take() or complete() must still be one's own to touch, as it is
+/// inside cancel(): who only remembers an Op, and may come after its completion, needs a key
+/// (Pending).
 class PendingList {
  public:
   /// `host` outlives it.
