@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// The coap plugin's client against libcoap's server, the plugin's own one, and silence.
+#include "coap_peers.hpp"
+
+#include <future>
+
+namespace backplane::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+/// coap-server-openssl on loopback.
+class ForeignServer {
+ public:
+  explicit ForeignServer(uint16_t server_port = free_port()) : port(server_port) { start(); }
+  void start() {
+    process_.emplace(std::vector<std::string>{"coap-server-openssl", "-A", "127.0.0.1", "-p",
+                                              std::to_string(port), "-d", "8"});
+    if (!eventually([this] {
+          const RawPeer peer(port);
+          peer.send(RawPeer::kCon, 1, 1, "t", RawPeer::uri("/example_data"), "");
+          return peer.receive(50ms).has_value();
+        })) {
+      throw std::runtime_error("coap-server-openssl does not answer: " + process_->err());
+    }
+  }
+  void stop(int signal) {
+    process_->signal(signal);
+    process_->wait();
+  }
+  const uint16_t port;
+
+ private:
+  std::optional<ChildProcess> process_;
+};
+
+std::string manifest(uint16_t port, std::string_view more = {}) {
+  return concat("[instances.peer]\nplugin = \"coap\"\nurl = \"", url(port, ""), "\"\n", more, "\n");
+}
+
+TEST(CoapClient, ReadsWritesAndDeletesAtAForeignServer) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  const Endpoint data = test.open("peer:/example_data");
+  data.write("hello").or_throw();
+  const OwnedMessage now = data.read().value();
+  EXPECT_EQ(text_of(now.body()), "hello");
+  EXPECT_EQ(now.view().header<uint32_t>(BP_H_STATUS), 205u);
+  const Endpoint made = test.open("peer:/made");
+  made.write("x").or_throw();
+  EXPECT_EQ(text_of(made.read().value().body()), "x");
+  made.call({}, {{BP_H_METHOD, "DELETE"}}).get().or_throw();
+  const auto gone = made.read().get();
+  EXPECT_EQ(gone.status().code(), BP_NOT_FOUND);
+  EXPECT_EQ(gone.status().native(), 404);
+  EXPECT_EQ(gone.status().domain(), "coap");
+  EXPECT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_UP; }));
+}
+
+TEST(CoapClient, OpensAUrl) {
+  ForeignServer server;
+  TestKernel test("");
+  const Endpoint data = test.open(url(server.port, "/example_data"));
+  data.write("by url").or_throw();
+  EXPECT_EQ(text_of(data.read().value().body()), "by url");
+}
+
+TEST(CoapClient, FindsAPeerByName) {
+  ForeignServer server;
+  TestKernel test("");
+  const Endpoint data =
+      test.open(concat("coap://localhost:", static_cast<unsigned>(server.port), "/example_data"));
+  data.write("by name").within(20s).or_throw();
+  EXPECT_EQ(text_of(data.read().value().body()), "by name");
+}
+
+TEST(CoapClient, SendsAndReadsTenKilobytesInBlocks) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  std::string body;
+  for (int i = 0; i < 10'000; ++i) {
+    body += static_cast<char>('a' + i % 26);
+  }
+  const Endpoint data = test.open("peer:/example_data");
+  data.write(body).or_throw();
+  EXPECT_EQ(text_of(data.read().value().body()), body);
+}
+
+TEST(CoapClient, ObservesAForeignServer) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  const Endpoint data = test.open("peer:/example_data");
+  data.write("one").or_throw();
+  Collector collector;
+  const auto watch = data.watch([&](MessageView message) { collector.add(message); });
+  ASSERT_TRUE(watch);
+  ASSERT_TRUE(eventually([&] { return collector.count() >= 1; }));
+  EXPECT_TRUE(collector.messages()[0].view().is_initial());
+  data.write("two").or_throw();
+  ASSERT_TRUE(eventually([&] { return collector.count() >= 2; }));
+  EXPECT_THAT(collector.texts(), ElementsAre("one", "two"));
+}
+
+TEST(CoapClient, ObservesABodyInBlocks) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  const Endpoint data = test.open("peer:/example_data");
+  data.write("small").or_throw();
+  Collector collector;
+  const auto watch = data.watch([&](MessageView message) { collector.add(message); });
+  ASSERT_TRUE(watch);
+  ASSERT_TRUE(eventually([&] { return collector.count() >= 1; }));
+  const std::string body(5000, 'b');
+  data.write(body).or_throw();
+  ASSERT_TRUE(eventually([&] { return collector.count() >= 2; }));
+  EXPECT_EQ(collector.texts()[1], body);
+}
+
+TEST(CoapClient, GoesOnObservingAServerThatWasKilledAndRestarted) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port, "keepalive_s = 1"));
+  const Endpoint data = test.open("peer:/example_data");
+  data.write("before").or_throw();
+  Collector collector;
+  const auto watch = data.watch([&](MessageView message) { collector.add(message); });
+  ASSERT_TRUE(watch);
+  ASSERT_TRUE(eventually([&] { return collector.count() >= 1; }));
+  server.stop(SIGKILL);
+  ASSERT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_CONNECTING; }, 20s));
+  server.start();
+  ASSERT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_UP; }, 20s));
+  data.write("after").within(10s).or_throw();
+  ASSERT_TRUE(eventually(
+      [&] {
+        const auto texts = collector.texts();
+        return !texts.empty() && texts.back() == "after";
+      },
+      20s));
+  EXPECT_FALSE(watch->outcome().has_value()) << "the watch has ended";
+}
+
+TEST(CoapClient, SaysThatAPathCannotBeObserved) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  const Endpoint root = test.open("peer:/");
+  const auto watch = root.watch([](MessageView) {});
+  ASSERT_TRUE(watch);
+  const auto outcome = watch->wait_for(10s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->code(), BP_UNIMPLEMENTED);
+  const Endpoint none = test.open("peer:/none");
+  const auto missing = none.watch([](MessageView) {});
+  ASSERT_TRUE(missing);
+  const auto ended = missing->wait_for(10s);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->code(), BP_NOT_FOUND);
+}
+
+TEST(CoapClient, BrowsesAForeignServer) {
+  ForeignServer server;
+  TestKernel test(manifest(server.port));
+  std::vector<std::string> paths;
+  for (const OwnedMessage& entry : test.open("peer:/").browse().value()) {
+    paths.push_back(entry.view().header<std::string>(BP_H_PATH).value_or(""));
+  }
+  EXPECT_THAT(paths, testing::IsSupersetOf({"/", "/time", "/example_data"}));
+  std::vector<std::string> below;
+  for (const OwnedMessage& entry : test.open("peer:/time").browse().value()) {
+    below.push_back(entry.view().header<std::string>(BP_H_PATH).value_or(""));
+  }
+  EXPECT_THAT(below, ElementsAre("/time"));
+}
+
+TEST(CoapClient, HonoursADeadlineAtAPeerThatIsSilent) {
+  const UniqueFd silent(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  TestKernel test(manifest(ntohs(address.sin_port)));
+  const Endpoint data = test.open("peer:/x");
+  EXPECT_EQ(data.read().within(200ms).get().status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(test.info("peer").state, BP_STATE_CONNECTING);
+}
+
+TEST(CoapClient, GivesUpWhereNobodyListens) {
+  TestKernel test(manifest(free_port()));
+  const Endpoint data = test.open("peer:/x");
+  const auto read = data.read().within(10s).get();
+  EXPECT_EQ(read.status().code(), BP_UNAVAILABLE);
+  EXPECT_EQ(test.info("peer").state, BP_STATE_CONNECTING);
+}
+
+TEST(CoapClient, GivesUpARequestThatIsAcknowledgedButNeverAnswered) {
+  TestKernel test(
+      "[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:0\"\n"
+      "answer_timeout_s = 60\nresources = [{ path = \"/a\" }]\n");
+  const Endpoint resource = test.open("server:/a");
+  const auto watch = resource.watch([](MessageView) { return Status::pending(); });
+  ASSERT_TRUE(watch);
+  TestKernel client(manifest(test.port("server"), "request_timeout_s = 1"));
+  EXPECT_EQ(client.open("peer:/a").write("x").get().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(client.metric("peer", "coap_request_timeouts_total"), 1);
+}
+
+TEST(CoapClient, CarriesMethodsHeadersAndQueries) {
+  TestKernel test("[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:0\"\n");
+  const Endpoint path = test.open("server:/thing", {{BP_H_CREATE, true}});
+  const auto served = path.serve([](Request request) -> Status {
+    const MessageView in = request.in();
+    const std::string text = concat(
+        in.header<std::string>(BP_H_METHOD).value_or(""), " ",
+        in.header<std::string>(BP_H_CONTENT_TYPE).value_or(""), " ",
+        in.header<std::string>("uri-query").value_or(""), " ",
+        in.header<std::string>("accept").value_or(""), " ", in.header<uint32_t>(BP_H_QOS).value_or(9),
+        " ", in.header("2048").has_value());
+    MessageBuilder out(text.c_str());
+    const std::byte etag[] = {std::byte{1}, std::byte{2}};
+    out.header(BP_H_ETAG, std::span<const std::byte>(etag))
+        .header(BP_H_EXPIRY_NS, int64_t{5'000'000'000})
+        .header("location-path", "here");
+    return request.reply(MessageView(out));
+  });
+  ASSERT_TRUE(served);
+  TestKernel client(manifest(test.port("server")));
+  const Endpoint thing = client.open("peer:/thing?unit=c");
+  const OwnedMessage answer = thing
+                                  .call("{}", {{BP_H_METHOD, "iPATCH"},
+                                               {BP_H_CONTENT_TYPE, "application/cbor"},
+                                               {BP_H_QOS, 0},
+                                               {"accept", "application/json"},
+                                               {"2048", "opaque"}})
+                                  .value();
+  EXPECT_EQ(text_of(answer.body()),
+            "iPATCH application/cbor unit=c application/json 0 true");
+  EXPECT_EQ(answer.view().header<uint32_t>(BP_H_STATUS), 204u);
+  EXPECT_EQ(answer.view().header<int64_t>(BP_H_EXPIRY_NS), 5'000'000'000);
+  EXPECT_EQ(answer.view().header<std::string>("location-path"), "here");
+  EXPECT_TRUE(answer.view().header(BP_H_ETAG).has_value());
+  EXPECT_EQ(thing.call("x", {{BP_H_METHOD, "JUMP"}}).get().status().code(), BP_INVALID_ARGUMENT);
+}
+
+TEST(CoapClient, GetsALongAnswerThatComesLater) {
+  TestKernel test("[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:0\"\n");
+  const Endpoint path = test.open("server:/slow", {{BP_H_CREATE, true}});
+  const std::string body(9000, 'z');
+  const auto served = path.serve([&](Request request) -> Status {
+    auto deferred = std::make_shared<Deferred>(request.defer());
+    std::thread([deferred, &body] { deferred->reply(body.c_str()); }).detach();
+    return Status::pending();
+  });
+  ASSERT_TRUE(served);
+  TestKernel client(manifest(test.port("server")));
+  EXPECT_EQ(text_of(client.open("peer:/slow").call("go").value().body()), body);
+  EXPECT_EQ(text_of(client.open("peer:/slow").read().value().body()), body);
+}
+
+TEST(CoapClient, StopsWhileRequestsAreInFlight) {
+  TestKernel test(manifest(free_port()));
+  const UniqueFd silent(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  TestKernel client(manifest(ntohs(address.sin_port)));
+  std::promise<bp_status> ended;
+  const Endpoint data = client.open("peer:/x");
+  data.read().then([&](Result<OwnedMessage> result) { ended.set_value(result.status().code()); });
+  EXPECT_TRUE(client.kernel.stop().is_ok());
+  EXPECT_LT(ended.get_future().get(), 0);
+}
+
+}  // namespace
+}  // namespace backplane::test
