@@ -75,7 +75,6 @@ bp_ref EndpointTable::insert(const bp_endpoint_ops* ops, void* self, std::uint32
     slot->self = self;
     slot->provider = provider;
     slot->verbs = verbs;
-    slot->retired_ = false;
   }
   slot->ops_.store(ops, std::memory_order_release);
   slot->references_.store(1, std::memory_order_relaxed);
@@ -153,6 +152,7 @@ void EndpointTable::collect() noexcept {
       const bool quiet = (all || ThreadRegistry::quiescent_since(slot->retire_epoch_)) &&
                          slot->pending->closed_and_empty();
       if (quiet) {
+        slot->retired_ = false;
         ready.push_back(slot);
       } else {
         *waiting++ = slot;

@@ -143,9 +143,12 @@ void Operation::finish() noexcept {
   PendingList* const list = list_;
   const Host* const by = provider;
   op.status = by->settle(*this, status);
-  const bool list_done = list != nullptr && list->remove(*this);
-  // The slot may be freed, and the operation be used again, from here on.
-  if (list_done && kind == Kind::kSubmit) by->table().retire(*used_slot);
+  if (list != nullptr) {
+    const InKernel inside(
+        ThreadRegistry::current());  // the slot, and its list, are not reclaimed meanwhile
+    if (list->remove(*this) && kind == Kind::kSubmit) by->table().retire(*used_slot);
+  }
+  // The operation may be used again from here on.
   if (queue != nullptr) {
     queue->push_completion(*this);
   } else {

@@ -137,6 +137,7 @@ class SystemReader {
     const auto complete = plugin->config.complete(own, source, free_keys(draft), diagnostics_);
     if (!complete) return;
     for (const AddressUse& use : complete->addresses) open(index, use);
+    needs_of_plugin(index, *plugin);
     for (const CredentialUse& use : complete->credentials) credential(index, use);
     manifest_.instances[index].config = std::move(complete->config);
     if (common) allow(index, common->config.at("allow"));
@@ -231,6 +232,15 @@ class SystemReader {
       }
     }
     instance.grants.push_back({use.verbs, AddressPattern::exactly(use.address)});
+  }
+
+  /// What a plugin's manifest asks for by a scheme (`format://*`) its own work needs, whatever the
+  /// configuration names.
+  void needs_of_plugin(std::size_t index, const PluginManifest& plugin) {
+    for (const Grant& asked : plugin.permissions.addresses) {
+      const auto address = parse_address(asked.pattern.text);
+      if (address && address->is_url()) manifest_.instances[index].grants.push_back(asked);
+    }
   }
 
   /// `allow` adds patterns, as far as the plugin's manifest asks for them.

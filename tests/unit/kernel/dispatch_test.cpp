@@ -76,7 +76,7 @@ TEST_F(Dispatch, RefusesAVerbThatTheEndpointDoesNotHave) {
     return BP_OK;
   };
   const bp_ref ref = sut.open("it:x");
-  for (const std::uint16_t verb : {BP_V_WRITE, 7u, 0u, 31u, 32u, 0xffffu}) {
+  for (const unsigned verb : {BP_V_WRITE, 7u, 0u, 31u, 32u, 0xffffu}) {
     bp_op* const op = counted(static_cast<std::uint16_t>(verb), ref);
     bp_error error{};
     op->error = &error;

@@ -260,7 +260,11 @@ TEST(OpenAddress, AUrlMakesAnInstanceOnceAndOthersShareIt) {
     ops.push_back(sut.service->op_new(sut.host));
     ops.back()->user = &done;
     ops.back()->done = [](bp_op* op) { ++*static_cast<std::atomic<int>*>(op->user); };
-    sut.service->open(sut.host, BP_STR("scripted://somewhere:1/a/b"), nullptr, ops.back());
+    // Inline when the instance runs already.
+    if (sut.service->open(sut.host, BP_STR("scripted://somewhere:1/a/b"), nullptr, ops.back()) !=
+        BP_PENDING) {
+      ++done;
+    }
   }
   ASSERT_TRUE(eventually([&] { return done == 3; }));
   for (bp_op* op : ops) {

@@ -129,6 +129,13 @@ TEST_F(SystemManifestIs, GrantsFromAllowAsFarAsThePluginAsks) {
   EXPECT_EQ(to_string(sut.instances[1].grants[1].pattern), "cloud:plant/a");
 }
 
+TEST_F(SystemManifestIs, GrantsOfTheSchemesThatThePluginItselfNeeds) {
+  const SystemManifest sut = good("[instances.a]\nplugin = 'source'\n");
+  ASSERT_EQ(sut.instances[0].grants.size(), 1U);
+  EXPECT_EQ(sut.instances[0].grants[0].verbs, bit(Verb::kCall));
+  EXPECT_EQ(to_string(sut.instances[0].grants[0].pattern), "format://*");
+}
+
 TEST_F(SystemManifestIs, EmptyWithoutInstances) {
   const SystemManifest sut = good("");
   EXPECT_THAT(sut.instances, IsEmpty());
