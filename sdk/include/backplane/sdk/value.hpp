@@ -203,3 +203,4 @@ inline std::span<const bp_pair> to_span(Pairs pairs) noexcept {
 }  // namespace backplane
 
 #include "detail/value_inline.hpp"
+#include "detail/value_text.hpp"
