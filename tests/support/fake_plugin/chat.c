@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bidirectional stream as gRPC has it. Opening it: CALL with BP_OP_DUPLEX on `chat`. The peer is
-// driven by CALLs on `chat/peer`, which mean the newest stream:
-//   read     body UINT n: takes up to n messages; answers a LIST, flag LAST when the other side has
-//   half-closed send     sends the body; pends while the stream's window is full finish   body INT
-//   status, string headers: ends the stream with it and with the headers as trailers metadata
-//   answers the headers with which the stream was opened
+// driven by CALLs on `chat/peer`, which mean the newest stream, by METHOD:
+// - read: takes up to n (body) messages; a LIST, flag LAST when the other side has half-closed
+// - send: sends the body; pends while the stream's window is full
+// - finish: ends the stream with the status in the body, and with the string headers as trailers
+// - metadata: answers the headers with which the stream was opened
+// - await_reset: completes when the other side has closed the stream
 #include "mechanisms.h"
 #include "queue.h"
 #include "work.h"
@@ -135,6 +136,7 @@ static void stream_close(void* self) {
   pthread_mutex_lock(&at->f->mutex);
   c->reset = true;
   queue_clear(&c->to_peer);
+  pump_wake_locked(at->f);
   pthread_mutex_unlock(&at->f->mutex);
   free(at);
 }
@@ -191,13 +193,12 @@ static bp_status peer_read(end* at, chat* c, bp_op* op) {
   const uint64_t wanted = op->in->body.as.u;
   while (n < wanted && n < kBatch && queue_pop(&c->to_peer, &taken[n])) ++n;
   const bool last = c->half_closed && c->to_peer.size == 0 && c->writers == 0;
-  const bool reset = c->reset;
   pump_wake_locked(at->f);
   pthread_mutex_unlock(&at->f->mutex);
   for (uint32_t i = 0; i < n; ++i) bodies[i] = taken[i].body;
   bp_message message = message_of(value_list(bodies, n, 0));
   message.flags = last ? BP_M_LAST : 0;
-  const bp_status status = reset ? BP_CANCELLED : answer(op, &message);
+  const bp_status status = answer(op, &message);
   for (uint32_t i = 0; i < n; ++i) drop_message(&taken[i]);
   return status;
 }
@@ -213,6 +214,15 @@ static bp_status send_step(work* self) {
   }
   pthread_mutex_unlock(&self->f->mutex);
   return status;
+}
+
+static bp_status reset_step(work* self) {
+  const chat* c = self->object;
+  pthread_mutex_lock(&self->f->mutex);
+  const bool reset = c->reset;
+  pthread_mutex_unlock(&self->f->mutex);
+  if (reset) return BP_OK;
+  return work_cancelled(self) ? BP_CANCELLED : BP_PENDING;
 }
 
 static bp_status peer_finish(end* at, chat* c, bp_op* op) {
@@ -236,6 +246,7 @@ static bp_status peer_submit(bp_op* op) {
   if (op->in == NULL) return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "a method is needed");
   if (method_is(op, "read")) return peer_read(at, c, op);
   if (method_is(op, "send")) return work_begin(at->f, op, c, send_step, NULL, NULL);
+  if (method_is(op, "await_reset")) return work_begin(at->f, op, c, reset_step, NULL, NULL);
   if (method_is(op, "finish")) return peer_finish(at, c, op);
   if (method_is(op, "metadata")) return answer(op, &c->opening);
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "no such method");

@@ -3,7 +3,8 @@
 // `session/manager` with METHOD save and body INT budget (nanoseconds) is the log-out: the plugin
 // CALLs the handler with that budget as deadline, and answers its answer. Cancelling it withdraws
 // the question. `session/inhibit` is a duplex CALL whose reference delays the log-out until it is
-// closed; READ `session/inhibitors` counts them. `session/interact` grants the screen.
+// closed; READ `session/inhibitors` counts them, CALL waits until there is none. `session/interact`
+// grants the screen.
 #include "mechanisms.h"
 #include "work.h"
 
@@ -89,6 +90,7 @@ static void inhibitor_close(void* self) {
   end* at = self;
   pthread_mutex_lock(&at->f->mutex);
   --at->f->inhibitors;
+  pump_wake_locked(at->f);
   pthread_mutex_unlock(&at->f->mutex);
   free(at);
 }
@@ -123,9 +125,18 @@ static bp_status inhibit_submit(bp_op* op) {
   return BP_OK;
 }
 
+static bp_status uninhibited_step(work* self) {
+  pthread_mutex_lock(&self->f->mutex);
+  const bool held = self->f->inhibitors != 0;
+  pthread_mutex_unlock(&self->f->mutex);
+  if (!held) return BP_OK;
+  return work_cancelled(self) ? BP_CANCELLED : BP_PENDING;
+}
+
 static bp_status inhibitors_submit(bp_op* op) {
   end* at = op->self;
-  if (op->verb != BP_V_READ) return fail(op, BP_UNIMPLEMENTED, 0, "fake", "only read");
+  if (op->verb == BP_V_CALL) return work_begin(at->f, op, NULL, uninhibited_step, NULL, NULL);
+  if (op->verb != BP_V_READ) return fail(op, BP_UNIMPLEMENTED, 0, "fake", "read or called");
   pthread_mutex_lock(&at->f->mutex);
   op->out.body = value_uint(at->f->inhibitors, 32);
   pthread_mutex_unlock(&at->f->mutex);
@@ -155,5 +166,5 @@ bp_status session_open(fake* f, bp_str rest, bp_endpoint* out) {
   if (str_is(rest, "/inhibit")) return end_open(f, &kInhibitOps, NULL, calls, out);
   if (str_is(rest, "/interact")) return end_open(f, &kInteractOps, NULL, calls, out);
   if (!str_is(rest, "/inhibitors")) return BP_NOT_FOUND;
-  return end_open(f, &kInhibitorsOps, NULL, BP_VERB_BIT(BP_V_READ), out);
+  return end_open(f, &kInhibitorsOps, NULL, BP_VERB_BIT(BP_V_READ) | calls, out);
 }
