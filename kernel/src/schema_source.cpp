@@ -86,6 +86,12 @@ constexpr std::array kKeywords{
     Keyword{"x-backplane-verbs", Shape::kVerbs},
 };
 
+const Keyword* keyword_named(const std::string& name) {
+  const auto found = std::find_if(kKeywords.begin(), kKeywords.end(),
+                                  [&](const Keyword& each) { return name == each.name; });
+  return found == kKeywords.end() ? nullptr : &*found;
+}
+
 const std::vector<std::string>& type_names() {
   static const std::vector<std::string> names{"string",  "integer", "number",
                                               "boolean", "array",   "object"};
@@ -129,9 +135,8 @@ class Check {
     }
     for (const auto& [name, value] : schema.items()) {
       const std::string where = member(pointer, name);
-      const auto known = std::find_if(kKeywords.begin(), kKeywords.end(),
-                                      [&](const Keyword& each) { return name == each.name; });
-      if (known == kKeywords.end()) {
+      const Keyword* known = keyword_named(name);
+      if (known == nullptr) {
         at_key(where, unknown_word("schema keyword", name, keyword_names()));
       } else {
         keyword(*known, value, where);
@@ -294,9 +299,7 @@ class Expansion {
 
  private:
   json keyword(const std::string& name, const json& value, const std::string& pointer) {
-    const auto known = std::find_if(kKeywords.begin(), kKeywords.end(),
-                                    [&](const Keyword& each) { return name == each.name; });
-    switch (known->shape) {
+    switch (keyword_named(name)->shape) {
       case Shape::kSchema:
         return expand(value, pointer);
       case Shape::kItems:
