@@ -63,7 +63,7 @@ static bp_status fail_by_name(bp_op* op) {
   return fail(op, BP_NOT_FOUND, 0, "dbus", "no such lamp");
 }
 
-static bp_status keep(end* at, bp_op* op) {
+static bp_status keep(End* at, bp_op* op) {
   bp_message copied;
   if (op->in == NULL || !copy_message(op->in, &copied)) {
     return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "cannot be kept");
@@ -75,7 +75,7 @@ static bp_status keep(end* at, bp_op* op) {
   return BP_OK;
 }
 
-static bp_status give(end* at, bp_op* op) {
+static bp_status give(End* at, bp_op* op) {
   pthread_mutex_lock(&at->f->mutex);
   const bp_status status = answer(op, &at->f->kept);
   pthread_mutex_unlock(&at->f->mutex);
@@ -107,7 +107,7 @@ static const bp_endpoint_ops kExchangeOps = FAKE_OPS(exchange_submit);
 static const bp_endpoint_ops kFailOps = FAKE_OPS(fail_submit);
 static const bp_endpoint_ops kKeptOps = FAKE_OPS(kept_submit);
 
-bp_status bus_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status bus_open(Fake* f, bp_str rest, bp_endpoint* out) {
   const uint32_t calls = BP_VERB_BIT(BP_V_CALL);
   if (str_is(rest, "/Exchange")) return end_open(f, &kExchangeOps, NULL, calls, out);
   if (str_is(rest, "/Fail")) return end_open(f, &kFailOps, NULL, calls, out);

@@ -14,12 +14,12 @@
 
 enum { kWindow = 4, kBatch = 16 };
 
-struct chat {
-  chat* next;
+struct Chat {
+  Chat* next;
   bp_message opening;  // its headers are the request's metadata
-  // guarded by fake.mutex
-  queue to_peer;
-  queue from_peer;
+  // guarded by Fake.mutex
+  Queue to_peer;
+  Queue from_peer;
   uint32_t writers;  // WRITEs that pend
   bool half_closed;
   bool reset;
@@ -30,7 +30,7 @@ struct chat {
 };
 
 // With the mutex held. PENDING: no room.
-static bp_status put_locked(chat* c, const bp_message* message) {
+static bp_status put_locked(Chat* c, const bp_message* message) {
   if (c->half_closed) return BP_FAILED_PRECONDITION;
   if (c->finished) return BP_ABORTED;
   if (message->body.tag != BP_T_NULL) {
@@ -41,8 +41,8 @@ static bp_status put_locked(chat* c, const bp_message* message) {
   return BP_OK;
 }
 
-static bp_status write_step(work* self) {
-  chat* c = self->object;
+static bp_status write_step(Work* self) {
+  Chat* c = self->object;
   const bool cancelled = work_cancelled(self);
   pthread_mutex_lock(&self->f->mutex);
   const bp_status status = cancelled ? BP_CANCELLED : put_locked(c, self->op->in);
@@ -52,8 +52,8 @@ static bp_status write_step(work* self) {
   return status;
 }
 
-static bp_status submit_write(end* at, bp_op* op) {
-  chat* c = at->object;
+static bp_status submit_write(End* at, bp_op* op) {
+  Chat* c = at->object;
   if (op->in == NULL) return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "nothing to write");
   pthread_mutex_lock(&at->f->mutex);
   const bp_status status = c->writers == 0 ? put_locked(c, op->in) : BP_PENDING;
@@ -70,7 +70,7 @@ static bp_status submit_write(end* at, bp_op* op) {
   return begun;
 }
 
-static bp_status send_head(work* self) {
+static bp_status send_head(Work* self) {
   const bp_pair head[] = {metadata("server", value_text("fake"))};
   bp_message message = message_of(value_null());
   message.headers = head;
@@ -80,7 +80,7 @@ static bp_status send_head(work* self) {
   return self->f->endpoints->deliver(self->f->host, self->op, &message, 1);
 }
 
-static bp_status finish_watch(work* self, chat* c) {
+static bp_status finish_watch(Work* self, Chat* c) {
   self->op->out = c->trailers;  // with its owner
   c->trailers = message_of(value_null());
   if (c->final_status < 0) {
@@ -89,9 +89,9 @@ static bp_status finish_watch(work* self, chat* c) {
   return BP_OK;
 }
 
-static bp_status watch_step(work* self) {
-  chat* c = self->object;
-  fake* f = self->f;
+static bp_status watch_step(Work* self) {
+  Chat* c = self->object;
+  Fake* f = self->f;
   if (work_cancelled(self)) return BP_CANCELLED;
   uint32_t credit = work_credit(self);
   if (credit != 0 && !c->head_sent) {
@@ -117,7 +117,7 @@ static bp_status watch_step(work* self) {
 }
 
 static bp_status stream_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   switch (op->verb) {
     case BP_V_WRITE:
       return submit_write(at, op);
@@ -131,8 +131,8 @@ static bp_status stream_submit(bp_op* op) {
 
 // The last reference is gone: a reset, which the peer sees.
 static void stream_close(void* self) {
-  end* at = self;
-  chat* c = at->object;
+  End* at = self;
+  Chat* c = at->object;
   pthread_mutex_lock(&at->f->mutex);
   c->reset = true;
   queue_clear(&c->to_peer);
@@ -150,10 +150,10 @@ static const bp_endpoint_ops kStreamOps = {BP_SIZE_TO(bp_endpoint_ops, close),
                                            work_ack,
                                            stream_close};
 
-static bp_status open_step(work* self) {
-  fake* f = self->f;
+static bp_status open_step(Work* self) {
+  Fake* f = self->f;
   if (work_cancelled(self)) return BP_CANCELLED;
-  chat* c = calloc(1, sizeof *c);
+  Chat* c = calloc(1, sizeof *c);
   if (c == NULL) return BP_RESOURCE_EXHAUSTED;
   c->trailers = message_of(value_null());
   const bp_message nothing = message_of(value_null());
@@ -178,14 +178,14 @@ static bp_status open_step(work* self) {
 }
 
 static bp_status method_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_CALL || op->flags != BP_OP_DUPLEX) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a bidirectional method is a duplex call");
   }
   return work_begin(at->f, op, NULL, open_step, NULL, NULL);
 }
 
-static bp_status peer_read(end* at, chat* c, bp_op* op) {
+static bp_status peer_read(End* at, Chat* c, bp_op* op) {
   bp_message taken[kBatch];
   bp_value bodies[kBatch];
   uint32_t n = 0;
@@ -203,8 +203,8 @@ static bp_status peer_read(end* at, chat* c, bp_op* op) {
   return status;
 }
 
-static bp_status send_step(work* self) {
-  chat* c = self->object;
+static bp_status send_step(Work* self) {
+  Chat* c = self->object;
   if (work_cancelled(self)) return BP_CANCELLED;
   bp_status status = BP_PENDING;
   pthread_mutex_lock(&self->f->mutex);
@@ -216,8 +216,8 @@ static bp_status send_step(work* self) {
   return status;
 }
 
-static bp_status reset_step(work* self) {
-  const chat* c = self->object;
+static bp_status reset_step(Work* self) {
+  const Chat* c = self->object;
   pthread_mutex_lock(&self->f->mutex);
   const bool reset = c->reset;
   pthread_mutex_unlock(&self->f->mutex);
@@ -225,7 +225,7 @@ static bp_status reset_step(work* self) {
   return work_cancelled(self) ? BP_CANCELLED : BP_PENDING;
 }
 
-static bp_status peer_finish(end* at, chat* c, bp_op* op) {
+static bp_status peer_finish(End* at, Chat* c, bp_op* op) {
   bp_message trailers = *op->in;
   trailers.body = value_null();
   pthread_mutex_lock(&at->f->mutex);
@@ -238,9 +238,9 @@ static bp_status peer_finish(end* at, chat* c, bp_op* op) {
 }
 
 static bp_status peer_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   pthread_mutex_lock(&at->f->mutex);
-  chat* c = at->f->chats;
+  Chat* c = at->f->chats;
   pthread_mutex_unlock(&at->f->mutex);
   if (c == NULL) return fail(op, BP_FAILED_PRECONDITION, 0, "fake", "no stream is open");
   if (op->in == NULL) return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "a method is needed");
@@ -255,15 +255,15 @@ static bp_status peer_submit(bp_op* op) {
 static const bp_endpoint_ops kMethodOps = FAKE_OPS(method_submit);
 static const bp_endpoint_ops kPeerOps = FAKE_OPS(peer_submit);
 
-bp_status chat_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status chat_open(Fake* f, bp_str rest, bp_endpoint* out) {
   if (rest.len == 0) return end_open(f, &kMethodOps, NULL, BP_VERB_BIT(BP_V_CALL), out);
   if (str_is(rest, "/peer")) return end_open(f, &kPeerOps, NULL, BP_VERB_BIT(BP_V_CALL), out);
   return BP_NOT_FOUND;
 }
 
-void chat_free_all(fake* f) {
+void chat_free_all(Fake* f) {
   while (f->chats != NULL) {
-    chat* c = f->chats;
+    Chat* c = f->chats;
     f->chats = c->next;
     queue_clear(&c->to_peer);
     queue_clear(&c->from_peer);

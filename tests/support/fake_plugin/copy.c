@@ -13,34 +13,34 @@ enum { kMaxDepth = 16 };
 
 // The copied tree follows the buffer's head in the same block; `descriptors` has room for all of
 // them.
-typedef struct box {
+typedef struct Box {
   bp_buffer buffer;
   atomic_uint owners;
   uint32_t n_descriptors;
   int* descriptors;
-} box;
+} Box;
 
-typedef struct arena {
+typedef struct Arena {
   char* at;  // NULL: only measures
   uint64_t used;
   uint32_t n_descriptors;
   int* descriptors;
   bool failed;
-} arena;
+} Arena;
 
 static void retain_box(bp_buffer* buffer) {
-  atomic_fetch_add_explicit(&((box*)(void*)buffer)->owners, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&((Box*)(void*)buffer)->owners, 1, memory_order_relaxed);
 }
 
 static void release_box(bp_buffer* buffer) {
-  box* self = (box*)(void*)buffer;
+  Box* self = (Box*)(void*)buffer;
   if (atomic_fetch_sub_explicit(&self->owners, 1, memory_order_acq_rel) != 1) return;
   for (uint32_t i = 0; i < self->n_descriptors; ++i) close(self->descriptors[i]);
   free(self->descriptors);
   free(self);
 }
 
-static const bp_buffer_ops box_ops = {BP_SIZE_TO(bp_buffer_ops, release), BP_BUFFER_FOREIGN,
+static const bp_buffer_ops kBoxOps = {BP_SIZE_TO(bp_buffer_ops, release), BP_BUFFER_FOREIGN,
                                       retain_box, release_box};
 
 static uint64_t element_size(uint16_t type) {
@@ -58,21 +58,21 @@ static uint64_t element_size(uint16_t type) {
   }
 }
 
-static void* take(arena* to, uint64_t bytes) {
+static void* take(Arena* to, uint64_t bytes) {
   void* place = to->at == NULL ? NULL : to->at + to->used;
   to->used += (bytes + 15u) & ~(uint64_t)15u;
   return place;
 }
 
-static const void* copy_bytes(arena* to, const void* from, uint64_t bytes) {
+static const void* copy_bytes(Arena* to, const void* from, uint64_t bytes) {
   void* place = take(to, bytes);
   if (place != NULL && bytes != 0) memcpy(place, from, bytes);
   return place;
 }
 
-static bp_value copy_value(arena* to, bp_value from, unsigned depth);
+static bp_value copy_value(Arena* to, bp_value from, unsigned depth);
 
-static const bp_value* copy_list(arena* to, const bp_value* from, uint32_t n, unsigned depth) {
+static const bp_value* copy_list(Arena* to, const bp_value* from, uint32_t n, unsigned depth) {
   bp_value* place = take(to, sizeof(bp_value) * (uint64_t)n);
   for (uint32_t i = 0; i < n; ++i) {
     const bp_value copied = copy_value(to, from[i], depth + 1);
@@ -81,7 +81,7 @@ static const bp_value* copy_list(arena* to, const bp_value* from, uint32_t n, un
   return place;
 }
 
-static const bp_pair* copy_pairs(arena* to, const bp_pair* from, uint32_t n, unsigned depth) {
+static const bp_pair* copy_pairs(Arena* to, const bp_pair* from, uint32_t n, unsigned depth) {
   bp_pair* place = take(to, sizeof(bp_pair) * (uint64_t)n);
   for (uint32_t i = 0; i < n; ++i) {
     const bp_pair copied = {copy_value(to, from[i].key, depth + 1),
@@ -91,7 +91,7 @@ static const bp_pair* copy_pairs(arena* to, const bp_pair* from, uint32_t n, uns
   return place;
 }
 
-static bp_value copy_descriptor(arena* to, bp_value from) {
+static bp_value copy_descriptor(Arena* to, bp_value from) {
   const uint32_t index = to->n_descriptors++;
   if (to->at == NULL) return from;
   to->descriptors[index] = fcntl((int)from.as.i, F_DUPFD_CLOEXEC, 0);
@@ -104,7 +104,7 @@ static bp_value copy_descriptor(arena* to, bp_value from) {
   return from;
 }
 
-static bp_value copy_value(arena* to, bp_value from, unsigned depth) {
+static bp_value copy_value(Arena* to, bp_value from, unsigned depth) {
   if (depth > kMaxDepth) {
     to->failed = true;
     return value_null();
@@ -135,7 +135,7 @@ static bp_value copy_value(arena* to, bp_value from, unsigned depth) {
   return from;
 }
 
-static bp_message copy_into(arena* to, const bp_message* in) {
+static bp_message copy_into(Arena* to, const bp_message* in) {
   bp_message copied = *in;
   copied.owner = NULL;
   copied.body = copy_value(to, in->body, 0);
@@ -144,15 +144,15 @@ static bp_message copy_into(arena* to, const bp_message* in) {
 }
 
 bool copy_message(const bp_message* in, bp_message* out) {
-  arena measure = {NULL, 0, 0, NULL, false};
+  Arena measure = {NULL, 0, 0, NULL, false};
   (void)copy_into(&measure, in);
   if (measure.failed) return false;
-  const uint64_t head = (sizeof(box) + 15u) & ~(uint64_t)15u;
+  const uint64_t head = (sizeof(Box) + 15u) & ~(uint64_t)15u;
   char* block = malloc(head + measure.used);
   if (block == NULL) return false;
-  box* self = (box*)(void*)block;
+  Box* self = (Box*)(void*)block;
   memset(self, 0, sizeof *self);
-  self->buffer.ops = &box_ops;
+  self->buffer.ops = &kBoxOps;
   self->buffer.data = block + head;
   self->buffer.len = self->buffer.cap = measure.used;
   atomic_init(&self->owners, 1);
@@ -163,7 +163,7 @@ bool copy_message(const bp_message* in, bp_message* out) {
       return false;
     }
   }
-  arena to = {block + head, 0, 0, self->descriptors, false};
+  Arena to = {block + head, 0, 0, self->descriptors, false};
   *out = copy_into(&to, in);
   out->owner = &self->buffer;
   self->n_descriptors = to.n_descriptors;
@@ -172,11 +172,11 @@ bool copy_message(const bp_message* in, bp_message* out) {
 }
 
 bool copy_result(const bp_message* in, void* scratch, uint64_t scratch_len, bp_message* out) {
-  arena measure = {NULL, 0, 0, NULL, false};
+  Arena measure = {NULL, 0, 0, NULL, false};
   (void)copy_into(&measure, in);
   if (measure.n_descriptors != 0 || measure.used > scratch_len) return copy_message(in, out);
   if (measure.failed) return false;
-  arena to = {scratch, 0, 0, NULL, false};
+  Arena to = {scratch, 0, 0, NULL, false};
   *out = copy_into(&to, in);
   return true;
 }

@@ -18,22 +18,22 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-typedef struct work work;
-typedef struct chat chat;
-typedef struct node node;
-typedef struct model model;
-typedef struct served served;
-typedef struct inbox inbox;
-typedef struct gate gate;
+typedef struct Work Work;
+typedef struct Chat Chat;
+typedef struct Node Node;
+typedef struct Model Model;
+typedef struct Served Served;
+typedef struct Inbox Inbox;
+typedef struct Gate Gate;
 
-typedef struct fake {
+typedef struct Fake {
   const bp_host* host;
   const bp_endpoint_service* endpoints;
   const bp_executor_service* executor;
   uint32_t references;  // what a browse of the folder gives
 
   pthread_mutex_t mutex;  // guards all that follows, and the objects
-  work* works;            // pending operations, oldest first
+  Work* works;            // pending operations, oldest first
   uint32_t calls;         // own operations under way
   bool pumping;
   bool again;
@@ -41,23 +41,23 @@ typedef struct fake {
   bp_op* stop;
   uint32_t inhibitors;
 
-  chat* chats;  // newest first
-  node* nodes;
-  model* models;
-  served* resources;
-  inbox* inboxes;
-  gate* gates;
+  Chat* chats;  // newest first
+  Node* nodes;
+  Model* models;
+  Served* resources;
+  Inbox* inboxes;
+  Gate* gates;
   bp_message kept;  // what bus/Kept holds
-} fake;
+} Fake;
 
 // What bp_endpoint.self points to; freed by its close.
-typedef struct end {
-  fake* f;
+typedef struct End {
+  Fake* f;
   void* object;
-} end;
+} End;
 
 // Makes an endpoint of `f`; the table needs end_close as close unless it closes `self` itself.
-bp_status end_open(fake* f, const bp_endpoint_ops* ops, void* object, uint32_t verbs,
+bp_status end_open(Fake* f, const bp_endpoint_ops* ops, void* object, uint32_t verbs,
                    bp_endpoint* out);
 void end_close(void* self);
 

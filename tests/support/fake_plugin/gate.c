@@ -7,15 +7,15 @@
 
 #include <stdlib.h>
 
-struct gate {
-  gate* next;
+struct Gate {
+  Gate* next;
   char name[32];
-  work* settled;  // on the pump only: which write completes next, with what
+  Work* settled;  // on the pump only: which write completes next, with what
   bp_status status;
 };
 
-static bp_status write_step(work* self) {
-  gate* g = self->object;
+static bp_status write_step(Work* self) {
+  Gate* g = self->object;
   if (g->settled == self) {
     g->settled = NULL;
     return g->status;
@@ -23,9 +23,9 @@ static bp_status write_step(work* self) {
   return work_cancelled(self) ? BP_CANCELLED : BP_PENDING;
 }
 
-static work* oldest_write(work* self) {
+static Work* oldest_write(Work* self) {
   pthread_mutex_lock(&self->f->mutex);
-  work* found = self->f->works;
+  Work* found = self->f->works;
   while (found != NULL && (found->object != self->object || found->op->verb != BP_V_WRITE)) {
     found = found->next;
   }
@@ -33,10 +33,10 @@ static work* oldest_write(work* self) {
   return found;
 }
 
-static bp_status settle_step(work* self) {
-  gate* g = self->object;
+static bp_status settle_step(Work* self) {
+  Gate* g = self->object;
   if (work_cancelled(self)) return BP_CANCELLED;
-  work* write = oldest_write(self);
+  Work* write = oldest_write(self);
   if (write == NULL || g->settled != NULL) return BP_PENDING;
   const bp_status status = answer(self->op, write->op->in);
   g->settled = write;
@@ -46,7 +46,7 @@ static bp_status settle_step(work* self) {
 }
 
 static bp_status gate_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_WRITE || op->in == NULL) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a gate is written");
   }
@@ -54,7 +54,7 @@ static bp_status gate_submit(bp_op* op) {
 }
 
 static bp_status settle_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_CALL || op->in == NULL) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "settle is called");
   }
@@ -64,8 +64,8 @@ static bp_status settle_submit(bp_op* op) {
 static const bp_endpoint_ops kGateOps = FAKE_OPS(gate_submit);
 static const bp_endpoint_ops kSettleOps = FAKE_OPS(settle_submit);
 
-static gate* find_or_make(fake* f, bp_str name) {
-  gate* g = NULL;
+static Gate* find_or_make(Fake* f, bp_str name) {
+  Gate* g = NULL;
   if (name.len >= sizeof g->name) return NULL;
   pthread_mutex_lock(&f->mutex);
   for (g = f->gates; g != NULL && !str_is(name, g->name);) g = g->next;
@@ -78,20 +78,20 @@ static gate* find_or_make(fake* f, bp_str name) {
   return g;
 }
 
-bp_status gate_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status gate_open(Fake* f, bp_str rest, bp_endpoint* out) {
   static const char kSettle[] = "/settle";
   const uint64_t suffix = sizeof kSettle - 1;
   const bool settles =
       rest.len > suffix && memcmp(rest.ptr + rest.len - suffix, kSettle, suffix) == 0;
-  gate* g = find_or_make(f, (bp_str){rest.ptr, settles ? rest.len - suffix : rest.len});
+  Gate* g = find_or_make(f, (bp_str){rest.ptr, settles ? rest.len - suffix : rest.len});
   if (g == NULL) return BP_NOT_FOUND;
   if (settles) return end_open(f, &kSettleOps, g, BP_VERB_BIT(BP_V_CALL), out);
   return end_open(f, &kGateOps, g, BP_VERB_BIT(BP_V_WRITE), out);
 }
 
-void gate_free_all(fake* f) {
+void gate_free_all(Fake* f) {
   while (f->gates != NULL) {
-    gate* g = f->gates;
+    Gate* g = f->gates;
     f->gates = g->next;
     free(g);
   }

@@ -8,35 +8,35 @@
 
 #include <stdlib.h>
 
-typedef struct publication {
-  struct publication* next;
+typedef struct Publication {
+  struct Publication* next;
   bp_message message;
-  work* writer;  // NULL: cancelled
-  work* holder;  // the watch that has it unsettled
+  Work* writer;  // NULL: cancelled
+  Work* holder;  // the watch that has it unsettled
   bool settled;
-} publication;
+} Publication;
 
 // All of it is used on the pump only, but for the list of inboxes.
-struct inbox {
-  inbox* next;
+struct Inbox {
+  Inbox* next;
   char name[32];
   uint64_t last_seq;
-  publication* publications;  // oldest first
+  Publication* publications;  // oldest first
 };
 
-static bool publish(work* self, inbox* box) {
+static bool publish(Work* self, Inbox* box) {
   const bp_pair qos[] = {header(BP_H_QOS, value_uint(2, 8))};
   bp_message message = *self->op->in;
   message.headers = qos;
   message.n_headers = 1;
   message.seq = ++box->last_seq;
-  publication* p = calloc(1, sizeof *p);
+  Publication* p = calloc(1, sizeof *p);
   if (p == NULL || !copy_message(&message, &p->message)) {
     free(p);
     return false;
   }
   p->writer = self;
-  publication** last = &box->publications;
+  Publication** last = &box->publications;
   while (*last != NULL) last = &(*last)->next;
   *last = p;
   self->state = p;
@@ -44,8 +44,8 @@ static bool publish(work* self, inbox* box) {
   return true;
 }
 
-static void remove_publication(inbox* box, publication* gone) {
-  for (publication** at = &box->publications; *at != NULL; at = &(*at)->next) {
+static void remove_publication(Inbox* box, Publication* gone) {
+  for (Publication** at = &box->publications; *at != NULL; at = &(*at)->next) {
     if (*at == gone) {
       *at = gone->next;
       break;
@@ -55,9 +55,9 @@ static void remove_publication(inbox* box, publication* gone) {
   free(gone);
 }
 
-static bp_status write_step(work* self) {
-  inbox* box = self->object;
-  publication* p = self->state;
+static bp_status write_step(Work* self) {
+  Inbox* box = self->object;
+  Publication* p = self->state;
   if (p == NULL) return publish(self, box) ? BP_PENDING : BP_RESOURCE_EXHAUSTED;
   if (!p->settled && !work_cancelled(self)) return BP_PENDING;
   const bp_status status = p->settled ? BP_OK : BP_CANCELLED;
@@ -65,8 +65,8 @@ static bp_status write_step(work* self) {
   return status;
 }
 
-static void settle(inbox* box, work* watch, uint64_t seq, bp_status status) {
-  for (publication* p = box->publications; p != NULL; p = p->next) {
+static void settle(Inbox* box, Work* watch, uint64_t seq, bp_status status) {
+  for (Publication* p = box->publications; p != NULL; p = p->next) {
     if (p->message.seq != seq || p->holder != watch || p->settled) continue;
     p->holder = NULL;
     p->settled = status == BP_OK;
@@ -75,9 +75,9 @@ static void settle(inbox* box, work* watch, uint64_t seq, bp_status status) {
   }
 }
 
-static bp_status watch_step(work* self) {
-  inbox* box = self->object;
-  settlement ack;
+static bp_status watch_step(Work* self) {
+  Inbox* box = self->object;
+  Settlement ack;
   while (work_next_settlement(self, &ack)) {
     settle(box, self, ack.seq, ack.status);
     pump_wake(self->f);
@@ -85,7 +85,7 @@ static bp_status watch_step(work* self) {
   if (work_cancelled(self)) return BP_CANCELLED;
   const bool acked = (self->op->flags & BP_OP_ACK) != 0;
   uint32_t credit = work_credit(self);
-  for (publication* p = box->publications; p != NULL && credit != 0; p = p->next) {
+  for (Publication* p = box->publications; p != NULL && credit != 0; p = p->next) {
     if (p->holder != NULL || p->settled) continue;
     p->holder = self;
     work_spend(self, 1);
@@ -99,16 +99,16 @@ static bp_status watch_step(work* self) {
 }
 
 // What is unsettled at the end was not accepted: the next watch gets it.
-static void watch_end(work* self) {
-  inbox* box = self->object;
-  for (publication* p = box->publications; p != NULL; p = p->next) {
+static void watch_end(Work* self) {
+  Inbox* box = self->object;
+  for (Publication* p = box->publications; p != NULL; p = p->next) {
     if (p->holder == self) settle(box, self, p->message.seq, BP_CANCELLED);
   }
   pump_wake(self->f);
 }
 
 static bp_status inbox_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   switch (op->verb) {
     case BP_V_WRITE:
       if (op->in == NULL) return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "nothing to publish");
@@ -124,8 +124,8 @@ static bp_status inbox_submit(bp_op* op) {
 
 static const bp_endpoint_ops kOps = FAKE_OPS(inbox_submit);
 
-bp_status inbox_open(fake* f, bp_str rest, bp_endpoint* out) {
-  inbox* box = NULL;
+bp_status inbox_open(Fake* f, bp_str rest, bp_endpoint* out) {
+  Inbox* box = NULL;
   if (rest.len == 0 || rest.len >= sizeof box->name) return BP_NOT_FOUND;
   pthread_mutex_lock(&f->mutex);
   for (box = f->inboxes; box != NULL && !str_is(rest, box->name);) box = box->next;
@@ -139,9 +139,9 @@ bp_status inbox_open(fake* f, bp_str rest, bp_endpoint* out) {
   return end_open(f, &kOps, box, BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH), out);
 }
 
-void inbox_free_all(fake* f) {
+void inbox_free_all(Fake* f) {
   while (f->inboxes != NULL) {
-    inbox* box = f->inboxes;
+    Inbox* box = f->inboxes;
     f->inboxes = box->next;
     while (box->publications != NULL) remove_publication(box, box->publications);
     free(box);

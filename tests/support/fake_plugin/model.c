@@ -12,21 +12,21 @@
 
 enum { kMaxRows = 256, kMaxChanges = 256, kInitialRows = 100 };
 
-typedef struct row {
+typedef struct Row {
   char name[24];
   int64_t value;
-} row;
+} Row;
 
-typedef struct change {
+typedef struct Change {
   const char* kind;
   uint32_t index;
-} change;
+} Change;
 
-struct model {
-  // guarded by fake.mutex
-  row rows[kMaxRows];
+struct Model {
+  // guarded by Fake.mutex
+  Row rows[kMaxRows];
   uint32_t n_rows;
-  change changes[kMaxChanges];  // change i makes version i + 1
+  Change changes[kMaxChanges];  // change i makes version i + 1
   uint32_t version;
 };
 
@@ -41,7 +41,7 @@ static bool parse_range(const bp_value* text, uint32_t* first, uint32_t* last) {
   return *at == '\0' && *first <= *last;
 }
 
-static bp_status read_rows_locked(model* m, bp_op* op, uint32_t first, uint32_t last) {
+static bp_status read_rows_locked(Model* m, bp_op* op, uint32_t first, uint32_t last) {
   static const char* const kTooFar = "the model has fewer rows";
   if (last >= m->n_rows) return fail(op, BP_OUT_OF_RANGE, 0, "fake", kTooFar);
   const uint32_t n = last - first + 1;
@@ -61,8 +61,8 @@ static bp_status read_rows_locked(model* m, bp_op* op, uint32_t first, uint32_t 
 }
 
 // The rows are those of the time of the answer, not of the question.
-static bp_status read_step(work* self) {
-  model* m = self->object;
+static bp_status read_step(Work* self) {
+  Model* m = self->object;
   if (work_cancelled(self)) return BP_CANCELLED;
   const bp_value* range = find_header(self->op->in, BP_H_INDEX_RANGE);
   uint32_t first = 0;
@@ -81,14 +81,14 @@ static bp_status read_step(work* self) {
   return status;
 }
 
-static bp_status watch_step(work* self) {
-  model* m = self->object;
-  fake* f = self->f;
+static bp_status watch_step(Work* self) {
+  Model* m = self->object;
+  Fake* f = self->f;
   if (work_cancelled(self)) return BP_CANCELLED;
   while (work_credit(self) != 0) {
     pthread_mutex_lock(&f->mutex);
     const bool news = self->position < m->version;
-    const change next = news ? m->changes[self->position] : (change){NULL, 0};
+    const Change next = news ? m->changes[self->position] : (Change){NULL, 0};
     pthread_mutex_unlock(&f->mutex);
     if (!news) return BP_PENDING;
     const bp_pair body[] = {metadata("change", value_text(next.kind)),
@@ -104,7 +104,7 @@ static bp_status watch_step(work* self) {
 }
 
 static bp_status model_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb == BP_V_READ) return work_begin(at->f, op, at->object, read_step, NULL, NULL);
   if (op->verb == BP_V_WATCH && op->flags == 0) {
     return work_begin(at->f, op, at->object, watch_step, NULL, NULL);
@@ -112,7 +112,7 @@ static bp_status model_submit(bp_op* op) {
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a model is read and watched");
 }
 
-static bool set_row(row* r, const bp_value* arguments, uint32_t n) {
+static bool set_row(Row* r, const bp_value* arguments, uint32_t n) {
   if (n != 4 || arguments[2].tag != BP_T_STRING || arguments[2].len >= sizeof r->name) return false;
   memset(r, 0, sizeof *r);
   memcpy(r->name, arguments[2].as.s, arguments[2].len);
@@ -120,10 +120,10 @@ static bool set_row(row* r, const bp_value* arguments, uint32_t n) {
   return true;
 }
 
-static bool edit_locked(model* m, const bp_value* arguments, uint32_t n) {
+static bool edit_locked(Model* m, const bp_value* arguments, uint32_t n) {
   const uint64_t at = arguments[1].as.u;
   const char* kind = NULL;
-  row made;
+  Row made;
   if (m->version == kMaxChanges) return false;
   if (value_is_text(&arguments[0], "insert")) {
     if (at > m->n_rows || m->n_rows == kMaxRows || !set_row(&made, arguments, n)) return false;
@@ -141,12 +141,12 @@ static bool edit_locked(model* m, const bp_value* arguments, uint32_t n) {
     m->rows[at] = made;
     kind = "set";
   }
-  m->changes[m->version++] = (change){kind, (uint32_t)at};
+  m->changes[m->version++] = (Change){kind, (uint32_t)at};
   return true;
 }
 
 static bp_status edit_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_WRITE || op->in == NULL || op->in->body.aux != BP_LIST_ARGUMENTS ||
       op->in->body.len < 2) {
     return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "an edit is a change, an index, and a row");
@@ -161,26 +161,26 @@ static bp_status edit_submit(bp_op* op) {
 static const bp_endpoint_ops kModelOps = FAKE_OPS(model_submit);
 static const bp_endpoint_ops kEditOps = FAKE_OPS(edit_submit);
 
-static model* the_model(fake* f) {
+static Model* the_model(Fake* f) {
   pthread_mutex_lock(&f->mutex);
   if (f->models == NULL && (f->models = calloc(1, sizeof *f->models)) != NULL) {
-    model* m = f->models;
+    Model* m = f->models;
     for (m->n_rows = 0; m->n_rows < kInitialRows; ++m->n_rows) {
       snprintf(m->rows[m->n_rows].name, sizeof m->rows->name, "row %u", m->n_rows);
       m->rows[m->n_rows].value = m->n_rows;
     }
   }
-  model* m = f->models;
+  Model* m = f->models;
   pthread_mutex_unlock(&f->mutex);
   return m;
 }
 
-bp_status model_open(fake* f, bp_str rest, bp_endpoint* out) {
-  model* m = the_model(f);
+bp_status model_open(Fake* f, bp_str rest, bp_endpoint* out) {
+  Model* m = the_model(f);
   if (m == NULL) return BP_RESOURCE_EXHAUSTED;
   if (str_is(rest, "/edit")) return end_open(f, &kEditOps, m, BP_VERB_BIT(BP_V_WRITE), out);
   if (rest.len != 0) return BP_NOT_FOUND;
   return end_open(f, &kModelOps, m, BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WATCH), out);
 }
 
-void model_free_all(fake* f) { free(f->models); }
+void model_free_all(Fake* f) { free(f->models); }

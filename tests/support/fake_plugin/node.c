@@ -13,8 +13,8 @@ enum {
   kBadArgumentsMissing = (int32_t)0x80760000u
 };
 
-struct node {
-  bp_message value;  // guarded by fake.mutex
+struct Node {
+  bp_message value;  // guarded by Fake.mutex
 };
 
 static bool parse_range(const bp_value* text, uint32_t* first, uint32_t* last) {
@@ -40,8 +40,8 @@ static bool part_of(const bp_message* in, bp_value* array) {
   return true;
 }
 
-static bp_status read_value(end* at, bp_op* op) {
-  node* n = at->object;
+static bp_status read_value(End* at, bp_op* op) {
+  Node* n = at->object;
   pthread_mutex_lock(&at->f->mutex);
   bp_message part = n->value;
   const bool found = part_of(op->in, &part.body);
@@ -53,7 +53,7 @@ static bp_status read_value(end* at, bp_op* op) {
 
 // With the mutex held: a new value whose array has `in`'s elements at the range, and `in`'s status
 // and times.
-static bp_status merge_locked(node* n, bp_op* op) {
+static bp_status merge_locked(Node* n, bp_op* op) {
   bp_message merged = *op->in;
   bp_value target = n->value.body;
   double elements[64];
@@ -74,7 +74,7 @@ static bp_status merge_locked(node* n, bp_op* op) {
   return BP_OK;
 }
 
-static bp_status write_value(end* at, bp_op* op) {
+static bp_status write_value(End* at, bp_op* op) {
   if (op->in == NULL || op->in->body.tag != BP_T_ARRAY ||
       op->in->body.aux != BP_TYPE(BP_T_FLOAT, 64)) {
     return fail(op, BP_INVALID_ARGUMENT, kBadTypeMismatch, "opcua", "an array of Double is needed");
@@ -99,7 +99,7 @@ static bp_status profile_submit(bp_op* op) {
   }
 }
 
-static bp_status batched_read(work* self) {
+static bp_status batched_read(Work* self) {
   return work_cancelled(self) ? BP_CANCELLED : read_value(self->op->self, self->op);
 }
 
@@ -107,7 +107,7 @@ static bp_status batched_read(work* self) {
 static uint32_t profile_submit_n(bp_op* const* ops, uint32_t n) {
   uint32_t taken = 0;
   for (; taken < n && ops[taken]->verb == BP_V_READ; ++taken) {
-    end* at = ops[taken]->self;
+    End* at = ops[taken]->self;
     if (work_begin(at->f, ops[taken], at->object, batched_read, NULL, NULL) != BP_PENDING) break;
   }
   return taken;
@@ -153,32 +153,32 @@ static const bp_endpoint_ops kProfileOps = {BP_SIZE_TO(bp_endpoint_ops, close),
                                             end_close};
 static const bp_endpoint_ops kMixOps = FAKE_OPS(mix_submit);
 
-static node* profile(fake* f) {
+static Node* profile(Fake* f) {
   pthread_mutex_lock(&f->mutex);
   if (f->nodes == NULL) {
     static const double kInitial[] = {1.0, 2.0, 3.0, 4.0};
     const bp_message initial = message_of(value_doubles(kInitial, 4));
-    node* n = calloc(1, sizeof *n);
+    Node* n = calloc(1, sizeof *n);
     if (n != NULL && copy_message(&initial, &n->value)) {
       f->nodes = n;
     } else {
       free(n);
     }
   }
-  node* n = f->nodes;
+  Node* n = f->nodes;
   pthread_mutex_unlock(&f->mutex);
   return n;
 }
 
-bp_status node_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status node_open(Fake* f, bp_str rest, bp_endpoint* out) {
   if (str_is(rest, "/Mix")) return end_open(f, &kMixOps, NULL, BP_VERB_BIT(BP_V_CALL), out);
   if (!str_is(rest, "/Profile")) return BP_NOT_FOUND;
-  node* n = profile(f);
+  Node* n = profile(f);
   if (n == NULL) return BP_RESOURCE_EXHAUSTED;
   return end_open(f, &kProfileOps, n, BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE), out);
 }
 
-void node_free_all(fake* f) {
+void node_free_all(Fake* f) {
   if (f->nodes != NULL) drop_message(&f->nodes->value);
   free(f->nodes);
 }

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-void reap_watch(served* s) {
+void reap_watch(Served* s) {
   if (!s->unwatching || !call_finished(s->watching)) return;
   call_free(s->watching);
   s->watching = NULL;
@@ -14,10 +14,10 @@ void reap_watch(served* s) {
 }
 
 static bp_status on_notification(bp_op* op, const bp_message* messages, uint32_t n) {
-  call* watching = op->user;
-  served* s = watching->user;
+  Call* watching = op->user;
+  Served* s = watching->user;
   pthread_mutex_lock(&s->f->mutex);
-  for (observer* o = s->observers; o != NULL; o = o->next) {
+  for (Observer* o = s->observers; o != NULL; o = o->next) {
     bp_message copied;
     if (!copy_message(&messages[n - 1], &copied)) continue;
     drop_message(&o->latest);
@@ -36,16 +36,16 @@ static const bp_sink kNotifications = {BP_SIZE_TO(bp_sink, next), 0, on_notifica
 
 // The first observer starts the one watch of the handler, the last one ends it. PENDING: it stands,
 // or will.
-static bp_status watch_handler(served* s) {
+static bp_status watch_handler(Served* s) {
   reap_watch(s);
   if (s->unwatching) return BP_PENDING;
   if (s->watching == NULL) {
     const bp_pair headers[] = {header(BP_H_PATH, value_text(s->path))};
-    call_request request = {.verb = BP_V_WATCH,
-                            .target = s->handler,
-                            .credit = UINT32_MAX,
-                            .sink = &kNotifications,
-                            .user = s};
+    CallRequest request = {.verb = BP_V_WATCH,
+                           .target = s->handler,
+                           .credit = UINT32_MAX,
+                           .sink = &kNotifications,
+                           .user = s};
     request.in = message_of(value_null());
     request.in.headers = headers;
     request.in.n_headers = 1;
@@ -55,15 +55,15 @@ static bp_status watch_handler(served* s) {
   return call_finished(s->watching) ? s->watching->op->status : BP_PENDING;
 }
 
-static void unwatch_handler(served* s) {
+static void unwatch_handler(Served* s) {
   if (s->watching == NULL || s->unwatching) return;
   s->unwatching = true;
   call_cancel(s->watching);
   reap_watch(s);
 }
 
-static void join(observer* o) {
-  served* s = o->resource;
+static void join(Observer* o) {
+  Served* s = o->resource;
   pthread_mutex_lock(&s->f->mutex);
   if (s->last.owner != NULL && copy_message(&s->last, &o->latest)) {
     o->latest.flags = BP_M_INITIAL;
@@ -75,10 +75,10 @@ static void join(observer* o) {
   pthread_mutex_unlock(&s->f->mutex);
 }
 
-static bp_status observer_step(work* self) {
-  observer* o = self->state;
-  served* s = o->resource;
-  fake* f = self->f;
+static bp_status observer_step(Work* self) {
+  Observer* o = self->state;
+  Served* s = o->resource;
+  Fake* f = self->f;
   pthread_mutex_lock(&f->mutex);
   const bool withdrawn = s->handler == 0;
   pthread_mutex_unlock(&f->mutex);
@@ -104,11 +104,11 @@ static bp_status observer_step(work* self) {
   return status < 0 ? status : BP_PENDING;
 }
 
-static void observer_end(work* self) {
-  observer* o = self->state;
-  served* s = o->resource;
+static void observer_end(Work* self) {
+  Observer* o = self->state;
+  Served* s = o->resource;
   pthread_mutex_lock(&self->f->mutex);
-  for (observer** at = &s->observers; *at != NULL; at = &(*at)->next) {
+  for (Observer** at = &s->observers; *at != NULL; at = &(*at)->next) {
     if (*at == o) {
       *at = o->next;
       break;
@@ -122,8 +122,8 @@ static void observer_end(work* self) {
   served_leave(self->f, s);
 }
 
-bp_status observe(bp_op* op, served* s) {
-  observer* o = calloc(1, sizeof *o);
+bp_status observe(bp_op* op, Served* s) {
+  Observer* o = calloc(1, sizeof *o);
   if (o == NULL) return BP_RESOURCE_EXHAUSTED;
   o->resource = s;
   o->latest = message_of(value_null());

@@ -8,7 +8,7 @@
 
 static const struct {
   const char* word;
-  bp_status (*open)(fake* f, bp_str rest, bp_endpoint* out);
+  bp_status (*open)(Fake* f, bp_str rest, bp_endpoint* out);
 } kPaths[] = {
     {"chat", chat_open},    {"node", node_open},   {"folder", references_open},
     {"bus", bus_open},      {"model", model_open}, {"session", session_open},
@@ -33,7 +33,7 @@ static void set_error(bp_error* error, bp_status code, const char* text) {
 
 static bp_status create(const bp_host* host, const bp_value* config, void** instance,
                         bp_error* error) {
-  fake* f = calloc(1, sizeof *f);
+  Fake* f = calloc(1, sizeof *f);
   if (f == NULL) {
     set_error(error, BP_RESOURCE_EXHAUSTED, "no memory");
     return BP_RESOURCE_EXHAUSTED;
@@ -67,7 +67,7 @@ static bp_status drain(void* instance, bp_op* op) {
 }
 
 static bp_status stop(void* instance, bp_op* op) {
-  fake* f = instance;
+  Fake* f = instance;
   pthread_mutex_lock(&f->mutex);
   f->stopped = true;
   f->stop = op;
@@ -77,7 +77,7 @@ static bp_status stop(void* instance, bp_op* op) {
 }
 
 static void destroy(void* instance) {
-  fake* f = instance;
+  Fake* f = instance;
   chat_free_all(f);
   node_free_all(f);
   model_free_all(f);
@@ -99,7 +99,7 @@ static bp_status open_path(void* instance, bp_str path, const bp_message* option
       return status == BP_OK ? BP_OK : fail(op, status, 0, "fake", "no such path");
     }
   }
-  return fail(op, BP_NOT_FOUND, 0, "fake", "no such path; the README of the fake plugin has all");
+  return fail(op, BP_NOT_FOUND, 0, "fake", "no such path: kPaths in plugin.c has all");
 }
 
 static const char* const kNeeds[] = {BP_S_ENDPOINT, BP_S_EXECUTOR, NULL};
@@ -127,11 +127,11 @@ bp_status fake_plugin_entry(const bp_offer* offer, const bp_plugin** out, bp_err
   return BP_OK;
 }
 
-bp_status end_open(fake* f, const bp_endpoint_ops* ops, void* object, uint32_t verbs,
+bp_status end_open(Fake* f, const bp_endpoint_ops* ops, void* object, uint32_t verbs,
                    bp_endpoint* out) {
-  end* self = malloc(sizeof *self);
+  End* self = malloc(sizeof *self);
   if (self == NULL) return BP_RESOURCE_EXHAUSTED;
-  *self = (end){f, object};
+  *self = (End){f, object};
   *out = (bp_endpoint){ops, self, verbs, 0};
   return BP_OK;
 }

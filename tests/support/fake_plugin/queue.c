@@ -3,21 +3,21 @@
 
 #include <stdlib.h>
 
-bool queue_push(queue* self, const bp_message* message) {
-  queued* entry = calloc(1, sizeof *entry);
+bool queue_push(Queue* self, const bp_message* message) {
+  Queued* entry = calloc(1, sizeof *entry);
   if (entry == NULL || !copy_message(message, &entry->message)) {
     free(entry);
     return false;
   }
-  queued** last = &self->first;
+  Queued** last = &self->first;
   while (*last != NULL) last = &(*last)->next;
   *last = entry;
   ++self->size;
   return true;
 }
 
-bool queue_pop(queue* self, bp_message* out) {
-  queued* entry = self->first;
+bool queue_pop(Queue* self, bp_message* out) {
+  Queued* entry = self->first;
   if (entry == NULL) return false;
   self->first = entry->next;
   --self->size;
@@ -26,7 +26,7 @@ bool queue_pop(queue* self, bp_message* out) {
   return true;
 }
 
-void queue_clear(queue* self) {
+void queue_clear(Queue* self) {
   bp_message message;
   while (queue_pop(self, &message)) drop_message(&message);
 }

@@ -4,16 +4,16 @@
 
 #include "copy.h"
 
-typedef struct queued {
-  struct queued* next;
+typedef struct Queued {
+  struct Queued* next;
   bp_message message;
-} queued;
+} Queued;
 
-typedef struct queue {
-  queued* first;
+typedef struct Queue {
+  Queued* first;
   uint32_t size;
-} queue;
+} Queue;
 
-bool queue_push(queue* self, const bp_message* message);  // copies
-bool queue_pop(queue* self, bp_message* out);             // hands the copy over
-void queue_clear(queue* self);
+bool queue_push(Queue* self, const bp_message* message);  // copies
+bool queue_pop(Queue* self, bp_message* out);             // hands the copy over
+void queue_clear(Queue* self);

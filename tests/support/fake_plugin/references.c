@@ -8,14 +8,14 @@
 
 enum { kBatch = 64, kHeaders = 4 };
 
-typedef struct entry {
+typedef struct Entry {
   char path[32];
   char title[32];
   bp_pair headers[kHeaders];
   bp_pair reference[2];
-} entry;
+} Entry;
 
-static bp_message describe(entry* e, uint64_t index) {
+static bp_message describe(Entry* e, uint64_t index) {
   snprintf(e->path, sizeof e->path, "ns=2;i=%llu", (unsigned long long)index);
   snprintf(e->title, sizeof e->title, "Sensor %llu", (unsigned long long)index);
   e->headers[0] = header(BP_H_PATH, value_text(e->path));
@@ -32,15 +32,15 @@ static bp_message describe(entry* e, uint64_t index) {
   return message;
 }
 
-static bp_status browse_step(work* self) {
-  fake* f = self->f;
+static bp_status browse_step(Work* self) {
+  Fake* f = self->f;
   if (work_cancelled(self)) return BP_CANCELLED;
   const uint32_t credit = work_credit(self);
   const uint64_t left = f->references - self->position;
   uint32_t n = credit < kBatch ? credit : kBatch;
   if (n > left) n = (uint32_t)left;
   if (n != 0) {
-    entry entries[kBatch];
+    Entry entries[kBatch];
     bp_message batch[kBatch];
     for (uint32_t i = 0; i < n; ++i) batch[i] = describe(&entries[i], self->position + i);
     self->position += n;
@@ -53,7 +53,7 @@ static bp_status browse_step(work* self) {
 }
 
 static bp_status references_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_BROWSE || op->flags != 0) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a folder is browsed");
   }
@@ -62,7 +62,7 @@ static bp_status references_submit(bp_op* op) {
 
 static const bp_endpoint_ops kOps = FAKE_OPS(references_submit);
 
-bp_status references_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status references_open(Fake* f, bp_str rest, bp_endpoint* out) {
   if (rest.len != 0) return BP_NOT_FOUND;
   return end_open(f, &kOps, NULL, BP_VERB_BIT(BP_V_BROWSE), out);
 }

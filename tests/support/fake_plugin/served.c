@@ -8,8 +8,8 @@
 
 enum { kMaxHeaders = 16 };
 
-static served* find_locked(fake* f, bp_str path) {
-  for (served* s = f->resources; s != NULL; s = s->next) {
+static Served* find_locked(Fake* f, bp_str path) {
+  for (Served* s = f->resources; s != NULL; s = s->next) {
     const size_t len = strlen(s->path);
     if (s->handler == 0 || path.len < len || memcmp(path.ptr, s->path, len) != 0) continue;
     if (path.len == len || s->prefix) return s;
@@ -17,9 +17,9 @@ static served* find_locked(fake* f, bp_str path) {
   return NULL;
 }
 
-served* served_enter(fake* f, bp_str path, bp_ref* handler) {
+Served* served_enter(Fake* f, bp_str path, bp_ref* handler) {
   pthread_mutex_lock(&f->mutex);
-  served* s = find_locked(f, path);
+  Served* s = find_locked(f, path);
   if (s != NULL) {
     ++s->inbound;
     *handler = s->handler;
@@ -28,7 +28,7 @@ served* served_enter(fake* f, bp_str path, bp_ref* handler) {
   return s;
 }
 
-void served_leave(fake* f, served* resource) {
+void served_leave(Fake* f, Served* resource) {
   pthread_mutex_lock(&f->mutex);
   --resource->inbound;
   pump_wake_locked(f);  // its SERVE may wait for this
@@ -38,8 +38,8 @@ void served_leave(fake* f, served* resource) {
 // ---- serve/PATH ----
 
 // Withdrawn: no new requests from now on; completes when the ones under way have ended.
-static bp_status serve_step(work* self) {
-  served* s = self->state;
+static bp_status serve_step(Work* self) {
+  Served* s = self->state;
   reap_watch(s);
   if (!work_cancelled(self)) return BP_PENDING;
   pthread_mutex_lock(&self->f->mutex);
@@ -51,12 +51,12 @@ static bp_status serve_step(work* self) {
 }
 
 static bp_status serve_submit(bp_op* op) {
-  serve_end* at = op->self;
-  fake* f = at->base.f;
+  ServeEnd* at = op->self;
+  Fake* f = at->base.f;
   if (op->verb != BP_V_SERVE || op->in == NULL || op->in->body.tag != BP_T_REF) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "served with the reference of a handler");
   }
-  served* s = calloc(1, sizeof *s);
+  Served* s = calloc(1, sizeof *s);
   if (s == NULL) return BP_RESOURCE_EXHAUSTED;
   const bp_value* match = find_header(op->in, BP_H_MATCH);
   memcpy(s->path, at->path, sizeof s->path);
@@ -84,20 +84,20 @@ static const bp_endpoint_ops kServeOps = FAKE_OPS(serve_submit);
 
 // ---- wire/PATH ----
 
-typedef struct inbound {
-  served* resource;
+typedef struct Inbound {
+  Served* resource;
   bp_ref handler;
-  call* request;
+  Call* request;
   bool cancelled;
-} inbound;
+} Inbound;
 
 // The operation as the handler gets it: marked with the path and with who asks.
-static bp_status ask_handler(work* self, inbound* in) {
+static bp_status ask_handler(Work* self, Inbound* in) {
   const bp_op* op = self->op;
-  const serve_end* at = op->self;
+  const ServeEnd* at = op->self;
   bp_pair headers[kMaxHeaders] = {header(BP_H_PATH, value_text(at->path)),
                                   header(BP_H_PEER_ADDRESS, value_text("127.0.0.1:50000"))};
-  call_request request = {
+  CallRequest request = {
       .verb = op->verb, .flags = op->flags, .target = in->handler, .deadline_ns = op->deadline_ns};
   request.in = op->in == NULL ? message_of(value_null()) : *op->in;
   uint32_t n = 2;
@@ -110,8 +110,8 @@ static bp_status ask_handler(work* self, inbound* in) {
   return in->request == NULL ? BP_RESOURCE_EXHAUSTED : BP_PENDING;
 }
 
-static bp_status inbound_step(work* self) {
-  inbound* in = self->state;
+static bp_status inbound_step(Work* self) {
+  Inbound* in = self->state;
   if (in->request == NULL) return work_cancelled(self) ? BP_CANCELLED : ask_handler(self, in);
   if (!call_finished(in->request)) {
     if (!in->cancelled && work_cancelled(self)) {
@@ -123,15 +123,15 @@ static bp_status inbound_step(work* self) {
   return call_hand_over(in->request, self->op);
 }
 
-static void inbound_end(work* self) {
-  inbound* in = self->state;
+static void inbound_end(Work* self) {
+  Inbound* in = self->state;
   if (in->request != NULL) call_free(in->request);
   served_leave(self->f, in->resource);
   free(in);
 }
 
-static bp_status pass_on(serve_end* at, bp_op* op, served* s, bp_ref handler) {
-  inbound* in = calloc(1, sizeof *in);
+static bp_status pass_on(ServeEnd* at, bp_op* op, Served* s, bp_ref handler) {
+  Inbound* in = calloc(1, sizeof *in);
   if (in == NULL) return BP_RESOURCE_EXHAUSTED;
   in->resource = s;
   in->handler = handler;
@@ -141,9 +141,9 @@ static bp_status pass_on(serve_end* at, bp_op* op, served* s, bp_ref handler) {
 }
 
 static bp_status wire_submit(bp_op* op) {
-  serve_end* at = op->self;
+  ServeEnd* at = op->self;
   bp_ref handler = 0;
-  served* s = served_enter(at->base.f, (bp_str){at->path, strlen(at->path)}, &handler);
+  Served* s = served_enter(at->base.f, (bp_str){at->path, strlen(at->path)}, &handler);
   if (s == NULL) return fail(op, BP_NOT_FOUND, 404, "coap", "nobody serves this path");
   const bp_status status = op->verb == BP_V_WATCH ? observe(op, s) : pass_on(at, op, s, handler);
   if (status != BP_PENDING) served_leave(at->base.f, s);
@@ -152,9 +152,9 @@ static bp_status wire_submit(bp_op* op) {
 
 static const bp_endpoint_ops kWireOps = FAKE_OPS(wire_submit);
 
-static bp_status open_end(fake* f, bp_str rest, const bp_endpoint_ops* ops, uint32_t verbs,
+static bp_status open_end(Fake* f, bp_str rest, const bp_endpoint_ops* ops, uint32_t verbs,
                           bp_endpoint* out) {
-  serve_end* self = calloc(1, sizeof *self);
+  ServeEnd* self = calloc(1, sizeof *self);
   if (self == NULL) return BP_RESOURCE_EXHAUSTED;
   if (rest.len == 0 || rest.len >= sizeof self->path) {
     free(self);
@@ -166,19 +166,19 @@ static bp_status open_end(fake* f, bp_str rest, const bp_endpoint_ops* ops, uint
   return BP_OK;
 }
 
-bp_status serve_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status serve_open(Fake* f, bp_str rest, bp_endpoint* out) {
   return open_end(f, rest, &kServeOps, BP_VERB_BIT(BP_V_SERVE), out);
 }
 
-bp_status wire_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status wire_open(Fake* f, bp_str rest, bp_endpoint* out) {
   const uint32_t verbs = BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_CALL) |
                          BP_VERB_BIT(BP_V_WATCH);
   return open_end(f, rest, &kWireOps, verbs, out);
 }
 
-void served_free_all(fake* f) {
+void served_free_all(Fake* f) {
   while (f->resources != NULL) {
-    served* s = f->resources;
+    Served* s = f->resources;
     f->resources = s->next;
     drop_message(&s->last);
     free(s);

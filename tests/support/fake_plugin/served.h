@@ -5,35 +5,35 @@
 #include "mechanisms.h"
 #include "work.h"
 
-typedef struct observer {
-  struct observer* next;
-  served* resource;
-  bp_message latest;  // guarded by fake.mutex; fresh says whether it is to be delivered
+typedef struct Observer {
+  struct Observer* next;
+  Served* resource;
+  bp_message latest;  // guarded by Fake.mutex; fresh says whether it is to be delivered
   bool fresh;
   bool joined;
-} observer;
+} Observer;
 
-struct served {
-  served* next;
-  fake* f;
+struct Served {
+  Served* next;
+  Fake* f;
   char path[64];
   bool prefix;
-  // guarded by fake.mutex
+  // guarded by Fake.mutex
   bp_ref handler;  // 0: not served any more
   uint32_t inbound;
   bp_message last;  // what a new observer gets first
-  observer* observers;
+  Observer* observers;
   // on the pump only
-  call* watching;  // of the handler
+  Call* watching;  // of the handler
   bool unwatching;
 };
 
-typedef struct serve_end {
-  end base;  // first: `self` of the shared slots
+typedef struct ServeEnd {
+  End base;  // first: `self` of the shared slots
   char path[64];
-} serve_end;
+} ServeEnd;
 
 // Makes a WATCH on the wire an observer of `resource`, which has been entered.
-bp_status observe(bp_op* op, served* resource);
+bp_status observe(bp_op* op, Served* resource);
 // On the pump: forgets the ended watch of the handler when it has completed.
-void reap_watch(served* resource);
+void reap_watch(Served* resource);

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-typedef struct question {
-  served* resource;
+typedef struct Question {
+  Served* resource;
   bp_ref handler;
-  call* request;
+  Call* request;
   bool withdrawn;
-} question;
+} Question;
 
 static int64_t monotonic_ns(void) {
   struct timespec now;
@@ -25,14 +25,14 @@ static int64_t monotonic_ns(void) {
 }
 
 // The budget of the phase is the deadline of the call.
-static bp_status ask(work* self, question* q) {
+static bp_status ask(Work* self, Question* q) {
   const bp_pair phase[] = {metadata("type", value_text("global")),
                            metadata("shutdown", value_bool(1)),
                            metadata("may_interact", value_bool(1))};
   const bp_pair headers[] = {header(BP_H_PATH, value_text("session/save"))};
-  call_request request = {.verb = BP_V_CALL,
-                          .target = q->handler,
-                          .deadline_ns = monotonic_ns() + self->op->in->body.as.i};
+  CallRequest request = {.verb = BP_V_CALL,
+                         .target = q->handler,
+                         .deadline_ns = monotonic_ns() + self->op->in->body.as.i};
   request.in = message_of(value_map(phase, 3));
   request.in.headers = headers;
   request.in.n_headers = 1;
@@ -40,8 +40,8 @@ static bp_status ask(work* self, question* q) {
   return q->request == NULL ? BP_RESOURCE_EXHAUSTED : BP_PENDING;
 }
 
-static bp_status save_step(work* self) {
-  question* q = self->state;
+static bp_status save_step(Work* self) {
+  Question* q = self->state;
   if (q->request == NULL) return work_cancelled(self) ? BP_CANCELLED : ask(self, q);
   if (call_finished(q->request)) return call_hand_over(q->request, self->op);
   if (!q->withdrawn && work_cancelled(self)) {
@@ -51,16 +51,16 @@ static bp_status save_step(work* self) {
   return BP_PENDING;
 }
 
-static void save_end(work* self) {
-  question* q = self->state;
+static void save_end(Work* self) {
+  Question* q = self->state;
   if (q->request != NULL) call_free(q->request);
   served_leave(self->f, q->resource);
   free(q);
 }
 
-static bp_status save(end* at, bp_op* op) {
+static bp_status save(End* at, bp_op* op) {
   const bp_str path = BP_STR("session/save");
-  question* q = calloc(1, sizeof *q);
+  Question* q = calloc(1, sizeof *q);
   if (q == NULL) return BP_RESOURCE_EXHAUSTED;
   q->resource = served_enter(at->f, path, &q->handler);
   if (q->resource == NULL) {
@@ -87,7 +87,7 @@ static bp_status no_verbs(bp_op* op) {
 }
 
 static void inhibitor_close(void* self) {
-  end* at = self;
+  End* at = self;
   pthread_mutex_lock(&at->f->mutex);
   --at->f->inhibitors;
   pump_wake_locked(at->f);
@@ -105,7 +105,7 @@ static const bp_endpoint_ops kInhibitorOps = {BP_SIZE_TO(bp_endpoint_ops, close)
                                               inhibitor_close};
 
 static bp_status inhibit_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_CALL || op->flags != BP_OP_DUPLEX) {
     return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a lock is what a duplex call gives");
   }
@@ -125,7 +125,7 @@ static bp_status inhibit_submit(bp_op* op) {
   return BP_OK;
 }
 
-static bp_status uninhibited_step(work* self) {
+static bp_status uninhibited_step(Work* self) {
   pthread_mutex_lock(&self->f->mutex);
   const bool held = self->f->inhibitors != 0;
   pthread_mutex_unlock(&self->f->mutex);
@@ -134,7 +134,7 @@ static bp_status uninhibited_step(work* self) {
 }
 
 static bp_status inhibitors_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb == BP_V_CALL) return work_begin(at->f, op, NULL, uninhibited_step, NULL, NULL);
   if (op->verb != BP_V_READ) return fail(op, BP_UNIMPLEMENTED, 0, "fake", "read or called");
   pthread_mutex_lock(&at->f->mutex);
@@ -143,14 +143,14 @@ static bp_status inhibitors_submit(bp_op* op) {
   return BP_OK;
 }
 
-static bp_status interact_step(work* self) {
+static bp_status interact_step(Work* self) {
   if (work_cancelled(self)) return BP_CANCELLED;
   self->op->out.body = value_bool(1);
   return BP_OK;
 }
 
 static bp_status interact_submit(bp_op* op) {
-  end* at = op->self;
+  End* at = op->self;
   if (op->verb != BP_V_CALL) return fail(op, BP_UNIMPLEMENTED, 0, "fake", "only called");
   return work_begin(at->f, op, NULL, interact_step, NULL, NULL);
 }
@@ -160,7 +160,7 @@ static const bp_endpoint_ops kInhibitOps = FAKE_OPS(inhibit_submit);
 static const bp_endpoint_ops kInhibitorsOps = FAKE_OPS(inhibitors_submit);
 static const bp_endpoint_ops kInteractOps = FAKE_OPS(interact_submit);
 
-bp_status session_open(fake* f, bp_str rest, bp_endpoint* out) {
+bp_status session_open(Fake* f, bp_str rest, bp_endpoint* out) {
   const uint32_t calls = BP_VERB_BIT(BP_V_CALL);
   if (str_is(rest, "/manager")) return end_open(f, &kManagerOps, NULL, calls, out);
   if (str_is(rest, "/inhibit")) return end_open(f, &kInhibitOps, NULL, calls, out);

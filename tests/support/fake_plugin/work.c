@@ -3,13 +3,13 @@
 
 #include <stdlib.h>
 
-static void complete(work* self, bp_status status) {
-  fake* f = self->f;
+static void complete(Work* self, bp_status status) {
+  Fake* f = self->f;
   bp_op* op = self->op;
   if (self->finish != NULL) self->finish(self);
   pthread_mutex_lock(&f->mutex);
   op->impl[0] = 0;  // from here on cancel, credit and ack find nothing
-  for (work** at = &f->works; *at != NULL; at = &(*at)->next) {
+  for (Work** at = &f->works; *at != NULL; at = &(*at)->next) {
     if (*at == self) {
       *at = self->next;
       break;
@@ -24,13 +24,13 @@ static void complete(work* self, bp_status status) {
 // One round over all pending operations. Only the pump removes, so `next` stays good; it is read
 // before the step that may remove `self`, and what was appended meanwhile is seen in the next
 // round.
-static void advance_all(fake* f) {
+static void advance_all(Fake* f) {
   pthread_mutex_lock(&f->mutex);
-  work* self = f->works;
+  Work* self = f->works;
   pthread_mutex_unlock(&f->mutex);
   while (self != NULL) {
     pthread_mutex_lock(&f->mutex);
-    work* next = self->next;
+    Work* next = self->next;
     pthread_mutex_unlock(&f->mutex);
     const bp_status status = self->step(self);
     if (status != BP_PENDING) complete(self, status);
@@ -39,7 +39,7 @@ static void advance_all(fake* f) {
 }
 
 static void pump(void* user) {
-  fake* f = user;
+  Fake* f = user;
   for (;;) {
     advance_all(f);
     pthread_mutex_lock(&f->mutex);
@@ -58,7 +58,7 @@ static void pump(void* user) {
   if (stop != NULL) f->endpoints->complete(f->host, stop, BP_OK);
 }
 
-void pump_wake_locked(fake* f) {
+void pump_wake_locked(Fake* f) {
   if (f->pumping) {
     f->again = true;
   } else {
@@ -66,15 +66,15 @@ void pump_wake_locked(fake* f) {
   }
 }
 
-void pump_wake(fake* f) {
+void pump_wake(Fake* f) {
   pthread_mutex_lock(&f->mutex);
   pump_wake_locked(f);
   pthread_mutex_unlock(&f->mutex);
 }
 
-bp_status work_begin(fake* f, bp_op* op, void* object, bp_status (*step)(work*),
-                     void (*finish)(work*), void* state) {
-  work* self = calloc(1, sizeof *self);
+bp_status work_begin(Fake* f, bp_op* op, void* object, bp_status (*step)(Work*),
+                     void (*finish)(Work*), void* state) {
+  Work* self = calloc(1, sizeof *self);
   if (self == NULL) return fail(op, BP_RESOURCE_EXHAUSTED, 0, "fake", "no memory");
   self->f = f;
   self->op = op;
@@ -90,7 +90,7 @@ bp_status work_begin(fake* f, bp_op* op, void* object, bp_status (*step)(work*),
     return fail(op, BP_UNAVAILABLE, 0, "fake", "the instance has stopped");
   }
   op->impl[0] = (uint64_t)(uintptr_t)self;
-  work** last = &f->works;
+  Work** last = &f->works;
   while (*last != NULL) last = &(*last)->next;
   *last = self;
   pump_wake_locked(f);
@@ -98,27 +98,27 @@ bp_status work_begin(fake* f, bp_op* op, void* object, bp_status (*step)(work*),
   return BP_PENDING;
 }
 
-bool work_cancelled(work* self) {
+bool work_cancelled(Work* self) {
   pthread_mutex_lock(&self->f->mutex);
   const bool cancelled = self->cancelled || self->f->stopped;
   pthread_mutex_unlock(&self->f->mutex);
   return cancelled;
 }
 
-uint32_t work_credit(work* self) {
+uint32_t work_credit(Work* self) {
   pthread_mutex_lock(&self->f->mutex);
   const uint32_t credit = self->credit;
   pthread_mutex_unlock(&self->f->mutex);
   return credit;
 }
 
-void work_spend(work* self, uint32_t n) {
+void work_spend(Work* self, uint32_t n) {
   pthread_mutex_lock(&self->f->mutex);
   if (self->credit != UINT32_MAX) self->credit -= n;
   pthread_mutex_unlock(&self->f->mutex);
 }
 
-bool work_next_settlement(work* self, settlement* out) {
+bool work_next_settlement(Work* self, Settlement* out) {
   pthread_mutex_lock(&self->f->mutex);
   const bool found = self->n_settled != 0;
   if (found) {
@@ -132,14 +132,14 @@ bool work_next_settlement(work* self, settlement* out) {
 
 // The pending work of an operation, or NULL when it is gone. The self of the operation outlives
 // this call.
-static work* find(const bp_op* op) { return (work*)(uintptr_t)op->impl[0]; }
+static Work* find(const bp_op* op) { return (Work*)(uintptr_t)op->impl[0]; }
 
-static fake* fake_of(const bp_op* op) { return ((end*)op->self)->f; }
+static Fake* fake_of(const bp_op* op) { return ((End*)op->self)->f; }
 
 void work_cancel(bp_op* op) {
-  fake* f = fake_of(op);
+  Fake* f = fake_of(op);
   pthread_mutex_lock(&f->mutex);
-  work* self = find(op);
+  Work* self = find(op);
   if (self != NULL) {
     self->cancelled = true;
     pump_wake_locked(f);
@@ -148,9 +148,9 @@ void work_cancel(bp_op* op) {
 }
 
 void work_add_credit(bp_op* op, uint32_t n) {
-  fake* f = fake_of(op);
+  Fake* f = fake_of(op);
   pthread_mutex_lock(&f->mutex);
-  work* self = find(op);
+  Work* self = find(op);
   if (self != NULL) {
     self->credit = self->credit > UINT32_MAX - n ? UINT32_MAX : self->credit + n;
     pump_wake_locked(f);
@@ -159,27 +159,27 @@ void work_add_credit(bp_op* op, uint32_t n) {
 }
 
 void work_ack(bp_op* op, uint64_t seq, bp_status status) {
-  fake* f = fake_of(op);
+  Fake* f = fake_of(op);
   pthread_mutex_lock(&f->mutex);
-  work* self = find(op);
+  Work* self = find(op);
   if (self != NULL && self->n_settled == self->settled_room) {
     const uint32_t room = self->settled_room == 0 ? 8 : self->settled_room * 2;
-    settlement* grown = realloc(self->settled, room * sizeof *grown);
+    Settlement* grown = realloc(self->settled, room * sizeof *grown);
     if (grown != NULL) {
       self->settled = grown;
       self->settled_room = room;
     }
   }
   if (self != NULL && self->n_settled < self->settled_room) {
-    self->settled[self->n_settled++] = (settlement){seq, status};
+    self->settled[self->n_settled++] = (Settlement){seq, status};
     pump_wake_locked(f);
   }
   pthread_mutex_unlock(&f->mutex);
 }
 
 // After the unlock the pump may free `self`, and a stop may complete: nothing is touched any more.
-static void finish_call(call* self) {
-  fake* f = self->f;
+static void finish_call(Call* self) {
+  Fake* f = self->f;
   pthread_mutex_lock(&f->mutex);
   self->finished = true;
   --f->calls;
@@ -189,8 +189,8 @@ static void finish_call(call* self) {
 
 static void call_done(bp_op* op) { finish_call(op->user); }
 
-call* call_start(fake* f, const call_request* request) {
-  call* self = calloc(1, sizeof *self);
+Call* call_start(Fake* f, const CallRequest* request) {
+  Call* self = calloc(1, sizeof *self);
   bp_op* op = self == NULL ? NULL : f->endpoints->op_new(f->host);
   if (op == NULL || !copy_message(&request->in, &self->in)) {
     if (op != NULL) f->endpoints->op_free(f->host, op);
@@ -221,23 +221,23 @@ call* call_start(fake* f, const call_request* request) {
   return self;
 }
 
-bool call_finished(call* self) {
+bool call_finished(Call* self) {
   pthread_mutex_lock(&self->f->mutex);
   const bool finished = self->finished;
   pthread_mutex_unlock(&self->f->mutex);
   return finished;
 }
 
-void call_cancel(call* self) { self->f->endpoints->cancel(self->f->host, self->op); }
+void call_cancel(Call* self) { self->f->endpoints->cancel(self->f->host, self->op); }
 
-bp_status call_hand_over(call* self, bp_op* op) {
+bp_status call_hand_over(Call* self, bp_op* op) {
   op->out = self->op->out;  // with its owner
   self->op->out = message_of(value_null());
   if (self->op->status < 0 && op->error != NULL) *op->error = self->error;
   return self->op->status;
 }
 
-void call_free(call* self) {
+void call_free(Call* self) {
   if (self->op->out.owner != NULL) self->op->out.owner->ops->release(self->op->out.owner);
   self->f->endpoints->op_free(self->f->host, self->op);
   drop_message(&self->in);

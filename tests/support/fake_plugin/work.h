@@ -4,44 +4,44 @@
 
 #include "fake.h"
 
-typedef struct settlement {
+typedef struct Settlement {
   uint64_t seq;
   bp_status status;
-} settlement;
+} Settlement;
 
-struct work {
-  work* next;
-  fake* f;
+struct Work {
+  Work* next;
+  Fake* f;
   bp_op* op;
   void* object;
   // On the pump, without the mutex: PENDING stays; anything else completes with it.
-  bp_status (*step)(work* self);
+  bp_status (*step)(Work* self);
   // On the pump, before completion: gives back what `state` holds. May be NULL.
-  void (*finish)(work* self);
+  void (*finish)(Work* self);
   void* state;  // of the verb
   uint64_t position;
 
-  // guarded by fake.mutex
+  // guarded by Fake.mutex
   uint32_t credit;
   bool cancelled;
-  settlement* settled;
+  Settlement* settled;
   uint32_t n_settled;
   uint32_t settled_room;
 };
 
 // Takes `op` as pending: PENDING, or why not. `state` is taken only if PENDING.
-bp_status work_begin(fake* f, bp_op* op, void* object, bp_status (*step)(work*),
-                     void (*finish)(work*), void* state);
+bp_status work_begin(Fake* f, bp_op* op, void* object, bp_status (*step)(Work*),
+                     void (*finish)(Work*), void* state);
 
-bool work_cancelled(work* self);
-uint32_t work_credit(work* self);
-void work_spend(work* self, uint32_t n);
+bool work_cancelled(Work* self);
+uint32_t work_credit(Work* self);
+void work_spend(Work* self, uint32_t n);
 // The next ack that has come; false: none.
-bool work_next_settlement(work* self, settlement* out);
+bool work_next_settlement(Work* self, Settlement* out);
 
 // Wakes the pump; the second form is for who holds the mutex.
-void pump_wake(fake* f);
-void pump_wake_locked(fake* f);
+void pump_wake(Fake* f);
+void pump_wake_locked(Fake* f);
 
 // The slots that all tables of this plugin share.
 void work_cancel(bp_op* op);
@@ -55,16 +55,16 @@ void work_ack(bp_op* op, uint64_t seq, bp_status status);
   }
 
 // An operation of this plugin on somebody else's endpoint.
-typedef struct call {
-  fake* f;
+typedef struct Call {
+  Fake* f;
   bp_op* op;
   bp_error error;
   bp_message in;  // a copy
   void* user;
-  bool finished;  // guarded by fake.mutex
-} call;
+  bool finished;  // guarded by Fake.mutex
+} Call;
 
-typedef struct call_request {
+typedef struct CallRequest {
   uint16_t verb;
   uint16_t flags;
   bp_ref target;
@@ -73,12 +73,12 @@ typedef struct call_request {
   uint32_t credit;
   const bp_sink* sink;
   void* user;
-} call_request;
+} CallRequest;
 
 // NULL: no memory. Anything else is found out by call_finished, and ended by call_free.
-call* call_start(fake* f, const call_request* request);
-bool call_finished(call* self);
-void call_cancel(call* self);
+Call* call_start(Fake* f, const CallRequest* request);
+bool call_finished(Call* self);
+void call_cancel(Call* self);
 // Hands the outcome to `op`, trailers and error included, and returns its status.
-bp_status call_hand_over(call* self, bp_op* op);
-void call_free(call* self);  // finished ones only
+bp_status call_hand_over(Call* self, bp_op* op);
+void call_free(Call* self);  // finished ones only
