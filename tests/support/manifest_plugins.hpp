@@ -44,6 +44,7 @@ x-backplane-credential = true
     BP_TEST_MANIFEST_START("source") R"(
 [permissions]
 watch = ["*"]
+call = ["format://*"]
 [config]
 type = "object"
 additionalProperties = false
