@@ -22,6 +22,7 @@ class WatchProbe {
     /// Called for each message; its status is what `next` returns.
     std::function<Status(WatchProbe&, MessageView)> on_message;
     uint16_t verb = BP_V_WATCH;
+    bool keep = true;  // false: messages are only counted, which allocates nothing
   };
 
   WatchProbe(const Host& host, bp_ref target, Options options)
@@ -67,7 +68,7 @@ class WatchProbe {
   }
   size_t count() {
     const std::lock_guard lock(mutex_);
-    return messages_.size();
+    return count_;
   }
 
  private:
@@ -79,7 +80,8 @@ class WatchProbe {
     for (uint32_t i = 0; i < n && status.is_ok(); ++i) {
       {
         const std::lock_guard lock(self.mutex_);
-        self.messages_.emplace_back(MessageView(messages[i]));
+        ++self.count_;
+        if (self.options_.keep) self.messages_.emplace_back(MessageView(messages[i]));
       }
       if (self.options_.on_message) status = self.options_.on_message(self, messages[i]);
     }
@@ -98,6 +100,7 @@ class WatchProbe {
   std::atomic<bool> inside_{false};
   std::mutex mutex_;
   std::vector<OwnedMessage> messages_;
+  size_t count_ = 0;
 };
 
 }  // namespace backplane::test

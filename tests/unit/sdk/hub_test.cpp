@@ -2,6 +2,7 @@
 #include "backplane/sdk/hub.hpp"
 
 #include "backplane/sdk/endpoint_object.hpp"
+#include "support/allocations.hpp"
 #include "support/fake_host.hpp"
 #include "support/watch_probe.hpp"
 
@@ -69,6 +70,17 @@ TEST_F(AHub, DeliversInsidePublishToAWatcherWithCredit) {
   publish(1, 3);
   EXPECT_EQ(sut->values(), range(1, 3));
   EXPECT_EQ(sut->messages()[2].view().seq(), 3u);
+}
+
+TEST_F(AHub, AllocatesNothingForWatchersWithCredit) {
+  make();
+  const auto one = watch({.overflow = {}, .on_message = {}, .keep = false});
+  const auto two = watch({.overflow = {}, .on_message = {}, .keep = false});
+  const std::string text(1000, 'x');
+  const size_t before = test::allocations();
+  for (int i = 0; i < 100; ++i) hub_->publish(MessageBuilder(text).header("unit", "Cel"));
+  EXPECT_EQ(test::allocations() - before, 0u);
+  EXPECT_EQ(one->count() + two->count(), 200u);
 }
 
 TEST_F(AHub, GivesEveryWatcherEachMessage) {
