@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Delivery: one message on its way to one destination, from the first step until it is settled
+// there.
+#pragma once
+
+#include "accounting.hpp"
+#include "item.hpp"
+#include "transform.hpp"
+#include <backplane/operation.h>
+
+namespace backplane::route {
+
+class Destination;
+
+/// Its memory is used again; the operation is freed with it, when nothing pends.
+struct Delivery {
+  enum class State : uint8_t {
+    kPreparing,  // in its steps: a codec has it
+    kReady,      // to be sent
+    kSent,
+    kDone,     // acknowledged; waits for older ones
+    kRetry,    // failed for the time being
+    kBurying,  // on its way to the dead letter's
+    kSettled,  // counted; its place is free when older ones are settled
+  };
+
+  Destination* destination = nullptr;
+  Item* item = nullptr;
+  State state = State::kSettled;
+
+  bp_op* op = nullptr;   // of the write or call, later of the dead letter's write
+  bp_error error{};      // of op
+  bool pends = false;    // op does
+  bp_message message{};  // what op sends
+  std::vector<bp_pair> headers;
+
+  ValueView value;  // after the steps so far; borrowed from item or from what follows
+  bool keeps_body = true;
+  std::string_view content_type;
+  TextStore text;
+  OwnedMessage decoded;
+  OwnedMessage encoded;
+
+  Reason reason = Reason::kInvalid;  // why it is buried
+};
+
+}  // namespace backplane::route

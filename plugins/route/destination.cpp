@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "destination.hpp"
+
+#include "outbound.hpp"
+#include "refusal.hpp"
+
+namespace backplane::route {
+
+Destination::Destination(Core& core, const RouteOptions& route, const DestinationOptions& options,
+                         DeadLetter* dead_letter, std::function<void(Item&, bool)> done)
+    : core_(core),
+      route_(route),
+      options_(options),
+      dead_letter_(dead_letter),
+      done_(std::move(done)),
+      metrics_(core.host, options.address),
+      queue_(options.queue),
+      deadband_(options.steps.deadband, options.steps.heartbeat),
+      window_(options.in_flight),
+      codec_(core, route.retry_max),
+      link_(core, options.address, route.retry_max, [this] { advance(); }) {}
+
+Destination::~Destination() {
+  for (const auto& delivery : deliveries_) {
+    core_.host.services().endpoint.op_free(core_.host.raw(), delivery->op);
+  }
+}
+
+void Destination::offer(Item& item) {
+  tally_.arrive();
+  queue_.push(item, [this](Item& other, Reason reason) { drop(other, reason); });
+  advance();
+}
+
+void Destination::refuse(Reason reason) noexcept {
+  tally_.arrive();
+  tally_.drop(reason);
+}
+
+size_t Destination::held() const noexcept {
+  const auto is_unsettled = [](const Delivery* each) { return each->state != State::kSettled; };
+  return queue_.size() +
+         static_cast<size_t>(std::count_if(window_.begin(), window_.end(), is_unsettled));
+}
+
+const Link* Destination::missing() const noexcept {
+  return link_.is_in_trouble() ? &link_ : codec_.awaited();
+}
+
+// ---- the window ----
+
+void Destination::advance() {
+  if (std::exchange(is_advancing_, true)) {
+    return;  // the loop below will see what changed
+  }
+  for (;;) {
+    if (resend_ && pending_ == 0 && link_.is_ready() && !is_stopping_) {
+      resend();
+    }
+    retire();
+    if (!can_take()) {
+      break;
+    }
+    prepare(new_delivery(*queue_.pop()));
+  }
+  is_advancing_ = false;
+}
+
+bool Destination::can_take() const noexcept {
+  return can_send() && !preparing_ && !window_.full() && queue_.size() != 0;
+}
+
+Delivery& Destination::new_delivery(Item& item) {
+  if (free_.empty()) {
+    auto made = std::make_unique<Delivery>();
+    made->destination = this;
+    made->op = core_.host.services().endpoint.op_new(core_.host.raw());
+    if (made->op == nullptr) {
+      throw std::bad_alloc();
+    }
+    made->op->user = made.get();
+    made->op->error = &made->error;
+    made->op->done = [](bp_op* op) {
+      Delivery& delivery = *static_cast<Delivery*>(op->user);
+      Destination& self = *delivery.destination;
+      self.core_.inside([&self, &delivery] {
+        if (delivery.state == State::kBurying) {
+          self.dead_letter_->completed(delivery, delivery.op->status);
+        } else {
+          self.completed(delivery, delivery.op->status);
+        }
+        self.advance();
+      });
+    };
+    free_.push_back(made.get());
+    deliveries_.push_back(std::move(made));
+  }
+  Delivery& delivery = *free_.back();
+  free_.pop_back();
+  delivery.item = &item;
+  delivery.state = State::kPreparing;
+  window_.push_back(&delivery);
+  return delivery;
+}
+
+void Destination::retire() {
+  while (!window_.empty()) {
+    Delivery& delivery = *window_.front();
+    if (delivery.state == State::kDone) {
+      tally_.deliver();
+      delivery.state = State::kSettled;
+      done_(*std::exchange(delivery.item, nullptr), true);
+    }
+    if (delivery.state != State::kSettled) {
+      return;
+    }
+    delivery.decoded = OwnedMessage();
+    delivery.encoded = OwnedMessage();
+    free_.push_back(&delivery);
+    window_.pop_front();
+  }
+}
+
+void Destination::resend() {
+  resend_ = false;
+  bool is_behind = false;
+  for (Delivery* const delivery : window_) {
+    const bool failed = delivery->state == State::kRetry || delivery->state == State::kReady;
+    is_behind = is_behind || failed;
+    if (failed && is_expired(*delivery->item)) {
+      settle(*delivery, Reason::kExpired);
+    } else if (failed || (is_behind && delivery->state == State::kDone)) {
+      send(*delivery);
+    }
+    if (resend_) {
+      return;
+    }
+  }
+}
+
+// ---- the steps ----
+
+void Destination::prepare(Delivery& delivery) {
+  const MessageView message = delivery.item->message;
+  const uint8_t tag = message.body().tag;
+  if (is_expired(*delivery.item)) {
+    settle(delivery, Reason::kExpired);
+  } else if (delivery.item->hops >= route_.max_hops) {
+    fail(delivery, Reason::kLoop,
+         Status(BP_ABORTED, "it has passed ", delivery.item->hops, " routes; max_hops is ",
+                route_.max_hops));
+  } else if (tag == BP_T_REF || tag == BP_T_FD) {
+    fail(delivery, Reason::kInvalid,
+         Status(BP_INVALID_ARGUMENT, "a ", message.body().type_name(), " cannot be kept"));
+  } else if (options_.steps.are_none()) {
+    delivery.value = message.body();
+    delivery.keeps_body = true;
+    ready(delivery);
+  } else if (const auto beginning = begin(options_.steps, message); !beginning) {
+    fail(delivery, Reason::kInvalid, beginning.status());
+  } else if (beginning->verbatim) {
+    delivery.value = message.body();
+    delivery.keeps_body = true;
+    ready(delivery);
+  } else if (beginning->decode != 0) {
+    call_codec(delivery, Codec::Direction::kDecode, beginning->decode, message.body());
+  } else {
+    use_value(delivery, beginning->value);
+  }
+}
+
+void Destination::use_value(Delivery& delivery, ValueView value) {
+  auto result = transform(options_.steps, value, delivery.text);
+  if (!result) {
+    fail(delivery, Reason::kInvalid, result.status());
+  } else if (!deadband_.passes(*result, deadband_.needs_clock() ? core_.now() : 0)) {
+    settle(delivery, Reason::kDeadband);
+  } else {
+    encode(delivery, *result);
+  }
+}
+
+void Destination::encode(Delivery& delivery, ValueView value) {
+  delivery.keeps_body = false;
+  delivery.content_type = {};
+  if (options_.steps.encode == Encode::kText) {
+    auto text = to_string_value(value, delivery.text);
+    if (!text) {
+      fail(delivery, Reason::kInvalid, text.status());
+      return;
+    }
+    delivery.content_type = "text/plain";
+    value = *text;
+  } else if (const uint16_t format = encode_format(options_.steps); format != 0) {
+    call_codec(delivery, Codec::Direction::kEncode, format, value);
+    return;
+  }
+  delivery.value = value;
+  ready(delivery);
+}
+
+void Destination::call_codec(Delivery& delivery, Codec::Direction direction, uint16_t format,
+                             ValueView value) {
+  preparing_ = true;
+  codec_.call(direction, format, value, [this, &delivery, direction](Result<OwnedMessage> result) {
+    codec_answered(delivery, direction, std::move(result));
+  });
+}
+
+void Destination::codec_answered(Delivery& delivery, Codec::Direction direction,
+                                 Result<OwnedMessage> result) {
+  preparing_ = false;
+  if (is_stopping_) {
+    settle(delivery, Reason::kStopped, false);
+  } else if (!result) {
+    const bool is_decode = direction == Codec::Direction::kDecode;
+    fail(delivery, Reason::kInvalid,
+         Status(result.status()).with_context(is_decode ? "decode" : "encode"));
+  } else if (direction == Codec::Direction::kDecode) {
+    delivery.decoded = *std::move(result);
+    use_value(delivery, delivery.decoded.body());
+  } else {
+    delivery.encoded = *std::move(result);
+    delivery.value = delivery.encoded.body();
+    delivery.content_type = media_type(encode_format(options_.steps));
+    ready(delivery);
+  }
+  advance();
+}
+
+void Destination::ready(Delivery& delivery) {
+  const Item& item = *delivery.item;
+  HeaderSources sources{item.message,          options_.headers, delivery.keeps_body,
+                        delivery.content_type, std::nullopt,     item.hops + 1};
+  if (item.expiry_ns != 0) {
+    sources.expiry_ns = std::max<int64_t>(0, item.arrived_ns + item.expiry_ns - core_.now());
+  }
+  if (delivery.keeps_body) {
+    sources.content_type = {};
+  }
+  compose_headers(sources, delivery.headers);
+  // No owner: it would have to own the headers too. Whoever keeps the message copies it.
+  delivery.message = {delivery.value,
+                      delivery.headers.data(),
+                      static_cast<uint32_t>(delivery.headers.size()),
+                      0,
+                      nullptr,
+                      item.message.view().raw().time_ns,
+                      0,
+                      0};
+  delivery.state = State::kReady;
+  if (can_send()) {
+    send(delivery);
+  } else {
+    resend_ = true;
+  }
+}
+
+// ---- sending ----
+
+void Destination::send(Delivery& delivery) {
+  bp_op* const op = delivery.op;
+  op->verb = options_.verb;
+  op->target = link_.ref();
+  op->in = &delivery.message;
+  op->deadline_ns = expires_ns(*delivery.item);
+  delivery.error.code = BP_OK;
+  delivery.state = State::kSent;
+  delivery.pends = true;
+  ++pending_;
+  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op);
+  if (status != BP_PENDING) {
+    completed(delivery, status);
+  }
+}
+
+void Destination::completed(Delivery& delivery, bp_status status) {
+  --pending_;
+  delivery.pends = false;
+  Buffer::adopt(std::exchange(delivery.op->out.owner, nullptr));
+  Verdict verdict = judge(status, delivery.error);
+  if (verdict == Verdict::kDone) {
+    link_.succeeded();
+    delivery.state = State::kDone;
+    return;
+  }
+  if (is_stopping_) {
+    settle(delivery, Reason::kStopped, false);
+    return;
+  }
+  const Status why = Status::from(status, delivery.error);
+  if (verdict == Verdict::kStale && link_.is_unproven()) {
+    verdict = Verdict::kRefused;
+  }
+  if (verdict == Verdict::kRefused) {
+    fail(delivery, Reason::kNacked, why);
+    return;
+  }
+  delivery.state = State::kRetry;
+  resend_ = true;
+  link_.failed(why, verdict == Verdict::kStale);
+}
+
+// ---- the end of a message ----
+
+void Destination::fail(Delivery& delivery, Reason reason, const Status& why) {
+  deadband_.forget();
+  if (dead_letter_ != nullptr) {
+    dead_letter_->bury(delivery, options_.address, reason, why.to_string());
+    return;
+  }
+  core_.complain(concat("message dropped: ", reason_name(reason)), options_.address, why);
+  settle(delivery, reason);
+}
+
+void Destination::buried(Delivery& delivery, const Status& why) {
+  if (why.is_ok()) {
+    tally_.store();
+    delivery.state = State::kSettled;
+    done_(*std::exchange(delivery.item, nullptr), true);
+  } else if (is_stopping_) {
+    settle(delivery, Reason::kStopped, false);
+  } else {
+    settle(delivery, delivery.reason);
+  }
+  advance();
+}
+
+void Destination::settle(Delivery& delivery, Reason reason, bool is_accepted) {
+  delivery.state = State::kSettled;
+  if (reason != Reason::kDeadband) {
+    deadband_.forget();  // what passed there has not arrived
+  }
+  drop(*std::exchange(delivery.item, nullptr), reason, is_accepted);
+}
+
+void Destination::drop(Item& item, Reason reason, bool is_accepted) {
+  tally_.drop(reason);
+  done_(item, is_accepted);
+}
+
+int64_t Destination::expires_ns(const Item& item) const noexcept {
+  int64_t shortest = options_.expiry.count();
+  if (item.expiry_ns != 0 && (shortest == 0 || item.expiry_ns < shortest)) {
+    shortest = item.expiry_ns;
+  }
+  return shortest == 0 ? 0 : item.arrived_ns + shortest;
+}
+
+bool Destination::is_expired(const Item& item) const noexcept {
+  const int64_t at = expires_ns(item);
+  return at != 0 && core_.now() >= at;
+}
+
+void Destination::expire() {
+  while (queue_.front() != nullptr && is_expired(*queue_.front())) {
+    drop(*queue_.pop(), Reason::kExpired);
+  }
+  for (Delivery* const delivery : window_) {
+    if (delivery->state == State::kRetry && is_expired(*delivery->item)) {
+      settle(*delivery, Reason::kExpired);
+    }
+  }
+  retire();
+}
+
+void Destination::end_turn() {
+  if (!link_.is_ready() && !is_stopping_) {
+    expire();
+  }
+  metrics_.show(tally_);
+}
+
+void Destination::stop() {
+  is_stopping_ = true;
+  while (Item* const item = queue_.pop()) {
+    drop(*item, Reason::kStopped, false);
+  }
+  for (Delivery* const delivery : window_) {
+    if (delivery->state == State::kReady || delivery->state == State::kRetry) {
+      settle(*delivery, Reason::kStopped, false);
+    } else if (delivery->state == State::kSent) {
+      core_.host.services().endpoint.cancel(core_.host.raw(), delivery->op);
+    }
+  }
+  codec_.stop();
+  retire();
+}
+
+void Destination::close() {
+  link_.close();
+  codec_.close();
+}
+
+}  // namespace backplane::route

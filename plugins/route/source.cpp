@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "source.hpp"
+
+#include <backplane/sdk/message.hpp>
+
+namespace backplane::route {
+
+Source::Source(Core& core, std::string address, std::chrono::nanoseconds retry_max,
+               std::function<void(MessageView, uint64_t)> taken)
+    : core_(core),
+      taken_(std::move(taken)),
+      op_(core.host.services().endpoint.op_new(core.host.raw())),
+      link_(core, std::move(address), retry_max, [this] { watch(); }) {
+  if (op_ == nullptr) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "no memory for an operation");
+  }
+  op_->verb = BP_V_WATCH;
+  op_->sink = &kSink;
+  op_->user = this;
+  op_->error = &error_;
+  op_->done = [](bp_op* op) {
+    Source& self = *static_cast<Source*>(op->user);
+    self.core_.inside([&self, op] { self.ended(op->status); });
+  };
+}
+
+Source::~Source() { core_.host.services().endpoint.op_free(core_.host.raw(), op_); }
+
+void Source::watch() {
+  if (is_stopping_) {
+    return;
+  }
+  ++watch_;
+  credit_ = room_.value_or(0);
+  op_->target = link_.ref();
+  op_->flags = acknowledges_ ? BP_OP_ACK : 0;
+  op_->credit =
+      room_ ? static_cast<uint32_t>(std::min<uint64_t>(credit_, UINT32_MAX - 1)) : UINT32_MAX;
+  error_.code = BP_OK;
+  is_watching_ = true;
+  core_.state_changed = true;
+  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op_);
+  if (status == BP_PENDING) {
+    link_.succeeded();
+  } else {
+    ended(status);
+  }
+}
+
+void Source::ended(bp_status status) {
+  is_watching_ = false;
+  core_.state_changed = true;
+  Buffer::adopt(std::exchange(op_->out.owner, nullptr));
+  if (is_stopping_) {
+    return;
+  }
+  if (status == BP_UNIMPLEMENTED && acknowledges_) {
+    acknowledges_ = false;
+    watch();
+    return;
+  }
+  Status why = Status::from(status, error_);
+  if (why.is_ok()) {
+    why = Status(BP_UNAVAILABLE, "the stream ended");
+  }
+  link_.failed(why, true);
+}
+
+bp_status Source::next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
+  Source& self = *static_cast<Source*>(op->user);
+  const std::span batch(messages, n);
+  self.core_.inside([&] { self.take(batch); },
+                    [&]() -> std::function<void()> {
+                      std::vector<OwnedMessage> kept;
+                      for (const bp_message& message : batch) {
+                        kept.emplace_back(MessageView(message));
+                      }
+                      return [&self, kept = std::move(kept)] {
+                        for (const OwnedMessage& message : kept) {
+                          self.take({&message.view().raw(), 1});
+                        }
+                      };
+                    });
+  return BP_OK;
+}
+
+void Source::take(std::span<const bp_message> messages) {
+  for (const bp_message& message : messages) {
+    credit_ -= std::min<uint64_t>(credit_, 1);
+    taken_(message, watch_);
+  }
+}
+
+void Source::settle(uint64_t watch, uint64_t seq) {
+  if (is_watching_ && acknowledges_ && watch == watch_) {
+    core_.host.services().endpoint.ack(core_.host.raw(), op_, seq, BP_OK);
+  }
+}
+
+void Source::set_room(std::optional<uint64_t> room) {
+  room_ = room;
+  // Not for each message: when half of the room has been used.
+  if (is_watching_ && room_ && credit_ <= *room_ / 2 && credit_ < *room_) {
+    const auto more = static_cast<uint32_t>(std::min<uint64_t>(*room_ - credit_, UINT32_MAX - 1));
+    credit_ += more;
+    core_.host.services().endpoint.credit(core_.host.raw(), op_, more);
+  }
+}
+
+void Source::stop() {
+  is_stopping_ = true;
+  if (is_watching_) {
+    core_.host.services().endpoint.cancel(core_.host.raw(), op_);
+  }
+}
+
+}  // namespace backplane::route
