@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "demo_witness.hpp"
+
+#include <backplane/sdk/json.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace backplane::cli {
+namespace {
+
+// How the plant is laid out: what `sensors:/X` is goes to `cloud:plant/X`.
+constexpr std::string_view kSource = "sensors:/";
+constexpr std::string_view kCloud = "cloud:plant/";
+constexpr std::string_view kTopic = "plant/";
+
+constexpr auto kRateWindow = std::chrono::seconds(3);
+constexpr size_t kMostRecent = 100'000;
+
+/// line1/temperature of cloud:plant/line1/temperature; nothing of an address elsewhere.
+std::optional<std::string> signal_of(const Account& account) {
+  const std::string_view address = account.destination;
+  if (!address.starts_with(kCloud)) {
+    return std::nullopt;
+  }
+  return std::string(address.substr(kCloud.size()));
+}
+
+/// The payload with which MQTT carries the value.
+std::string payload_text(ValueView value) {
+  if (const auto bytes = value.payload()) {
+    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
+  }
+  return to_json(value);
+}
+
+}  // namespace
+
+Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url)
+    : plant_(plant), subscriber_(Kernel::create(options).value()) {
+  for (const Account& account : read_accounts(plant)) {
+    if (const auto name = signal_of(account)) {
+      watch_source(*name);
+    }
+  }
+  subscriber_.start().or_throw();
+  cloud_ = subscriber_.open(concat(mqtt_url, '/', kTopic, '#')).value();
+  const auto accept = [this](MessageView message) {
+    on_cloud(message);
+    return Status::ok();
+  };
+  subscription_ = cloud_.watch(accept).value();
+}
+
+void Witness::watch_source(const std::string& name) {
+  (*signals_.lock())[name];  // a row, also without a source
+  auto endpoint = plant_.open(concat(kSource, name)).get();
+  if (!endpoint) {
+    return;  // derived by the route: there is no value to compare with
+  }
+  auto subscription =
+      endpoint->watch([this, name](MessageView message) { on_source(name, message); });
+  sources_.push_back({*std::move(endpoint), std::move(subscription).value()});
+}
+
+bool Witness::take_baselines() {
+  {
+    const auto signals = signals_.lock();
+    for (const auto& [name, signal] : *signals) {
+      live_ = live_ || signal.received > 0;
+    }
+  }
+  if (!live_) {
+    return false;
+  }
+  std::map<std::string, int64_t> received;
+  for (const auto& [name, signal] : *signals_.lock()) {
+    received[name] = signal.received;
+  }
+  const std::vector<Account> before = read_accounts(plant_);
+  const std::vector<Account> after = read_accounts(plant_);
+  bool complete = true;
+  for (const Account& account : after) {
+    const auto name = signal_of(account);
+    if (!name || baselines_.count(account.destination) != 0) {
+      continue;
+    }
+    const bool idle = account.in_flight == 0 && account.balances() &&
+                      std::find(before.begin(), before.end(), account) != before.end();
+    if (!idle) {
+      complete = false;
+      continue;
+    }
+    baselines_[account.destination] = {received[*name], account};
+    (*signals_.lock())[*name].ledger.restart();
+  }
+  return complete;
+}
+
+std::optional<std::string> Witness::missing(const std::vector<Account>& now) const {
+  const auto signals = signals_.lock();
+  for (const Account& account : now) {
+    const auto name = signal_of(account);
+    const auto found = baselines_.find(account.destination);
+    if (!name || found == baselines_.end()) {
+      continue;
+    }
+    const Baseline& from = found->second;
+    const Signal& signal = signals->at(*name);
+    const int64_t out = account.out - from.account.out;
+    const int64_t received = signal.received - from.received;
+    if (received < out) {
+      return concat("the subscriber received ", received, " of ", out,
+                    " messages that were acknowledged to ", account.destination);
+    }
+    const int64_t elsewhere = account.stored - from.account.stored + account.dropped -
+                              from.account.dropped + account.in_flight;
+    if (std::cmp_greater(signal.ledger.missing(), elsewhere)) {
+      return concat(signal.ledger.missing(), " values did not reach the subscriber of ",
+                    account.destination, ", the first of them ", signal.ledger.first_missing());
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<SignalView> Witness::signals() const {
+  const Clock::time_point now = Clock::now();
+  std::vector<SignalView> out;
+  for (const auto& [name, signal] : *signals_.lock()) {
+    SignalView view{name, signal.source, signal.cloud, std::nullopt, 0};
+    if (signal.cloud_time != Clock::time_point{}) {
+      view.age = now - signal.cloud_time;
+    }
+    const auto first =
+        std::lower_bound(signal.recent.begin(), signal.recent.end(), now - kRateWindow);
+    view.rate = static_cast<double>(signal.recent.end() - first) /
+                std::chrono::duration<double>(kRateWindow).count();
+    out.push_back(std::move(view));
+  }
+  return out;
+}
+
+void Witness::on_source(const std::string& name, MessageView message) {
+  std::string text = payload_text(message.body());
+  const auto signals = signals_.lock();
+  Signal& signal = (*signals)[name];
+  signal.source = text;
+  if (!message.is_initial()) {
+    signal.ledger.sent(std::move(text));
+  }
+}
+
+void Witness::on_cloud(MessageView message) {
+  const auto topic = message.header<std::string>(BP_H_PATH);
+  if (!topic || !topic->starts_with(kTopic)) {
+    return;
+  }
+  std::string text = payload_text(message.body());
+  const auto signals = signals_.lock();
+  const auto found = signals->find(topic->substr(kTopic.size()));
+  if (found == signals->end()) {
+    return;  // somebody else's, such as a command
+  }
+  Signal& signal = found->second;
+  signal.cloud_time = Clock::now();
+  if (!message.is_initial()) {
+    ++signal.received;
+    signal.ledger.received(text);
+    signal.recent.push_back(signal.cloud_time);
+    while (signal.recent.size() > kMostRecent ||
+           signal.recent.front() < signal.cloud_time - kRateWindow) {
+      signal.recent.pop_front();
+    }
+  }
+  signal.cloud = std::move(text);
+}
+
+}  // namespace backplane::cli

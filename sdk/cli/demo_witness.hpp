@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the demo sees of each signal from outside the routes: its values at the source, and those
+// that a subscriber of its own receives from the broker.
+#pragma once
+
+#include "demo_accounts.hpp"
+#include "demo_ledger.hpp"
+#include <backplane/sdk/guarded.hpp>
+#include <backplane/sdk/kernel.hpp>
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace backplane::cli {
+
+/// A row of the table.
+struct SignalView {
+  std::string name;  // line1/temperature
+  std::string
+      source;         // the value, as the payload that MQTT carries; empty: none, or no such source
+  std::string cloud;  // likewise
+  std::optional<std::chrono::nanoseconds> age;  // of the cloud value
+  double rate = 0;                              // messages from the broker a second
+};
+
+/// Design notes. The subscriber is a kernel of its own, so that it lives on while the plant stops
+/// and hears the last message. It acknowledges what it receives, which makes its session at the
+/// broker a lasting one: what is published while it is away waits for it.
+///
+/// Before it is subscribed it misses messages, and nobody tells when it is. So each destination has
+/// a baseline: its account, taken at a moment when the subscriber had received something and the
+/// route had nothing in flight. What comes after it must be received.
+class Witness {
+ public:
+  /// Watches `plant/#` at the broker of `mqtt_url`, and the source of each destination of `plant`
+  /// that has one. `plant` has started, and outlives this. Throws Error.
+  Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url);
+
+  /// Takes the baselines that can be taken now. True once all have been.
+  bool take_baselines();
+
+  /// Nothing, or what the subscriber has not received (yet) although it was acknowledged by then.
+  std::optional<std::string> missing(const std::vector<Account>& now) const;
+
+  std::vector<SignalView> signals() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Signal {
+    std::string source;
+    std::string cloud;
+    Clock::time_point cloud_time{};
+    std::deque<Clock::time_point> recent;  // of the last seconds
+    int64_t received = 0;                  // retained ones not counted
+    Ledger ledger;
+  };
+  struct Baseline {
+    int64_t received = 0;
+    Account account;
+  };
+
+  void watch_source(const std::string& name);
+  void on_source(const std::string& name, MessageView message);
+  void on_cloud(MessageView message);
+
+  Kernel& plant_;
+  mutable Guarded<std::map<std::string, Signal>> signals_;
+  std::map<std::string, Baseline> baselines_;  // by destination
+  bool live_ = false;
+
+  // Last, so that they end first: their callbacks use what is above.
+  struct Source {
+    Endpoint endpoint;
+    Subscription subscription;
+  };
+  std::vector<Source> sources_;
+  Kernel subscriber_;
+  Endpoint cloud_;
+  Subscription subscription_;
+};
+
+}  // namespace backplane::cli
