@@ -18,8 +18,8 @@ class ScriptedSource {
   explicit ScriptedSource(const Host& host) : host_(host) {}
 
   class Endpoint;
-  std::unique_ptr<Endpoint> object() { return std::make_unique<Endpoint>(*this); }
-  bp_endpoint endpoint() { return make_endpoint(object()); }
+  std::unique_ptr<Endpoint> object();
+  bp_endpoint endpoint();
 
   /// False: nobody watches, or there is no credit.
   bool publish(MessageView message) {
@@ -53,36 +53,6 @@ class ScriptedSource {
   Status refusal;  // of the next watches; OK: none
 
  private:
-  class Endpoint {
-   public:
-    explicit Endpoint(ScriptedSource& owner) : owner_(owner) {}
-    Status watch(Op op) {
-      if (owner_.refusal.is_error()) return owner_.refusal;
-      if (owner_.refuses_ack && op.wants_ack()) return Status(BP_UNIMPLEMENTED, "no acks here");
-      const std::lock_guard lock(owner_.mutex_);
-      owner_.watch_ = op;
-      owner_.wants_ack_ = op.wants_ack();
-      owner_.credit_ = op->credit;
-      ++owner_.watches_;
-      return Status::pending();
-    }
-    void cancel(Op op) noexcept {
-      if (bp_op* const taken = owner_.take()) owner_.host_.complete(taken, Status(BP_CANCELLED));
-      static_cast<void>(op);
-    }
-    void credit(Op, uint32_t n) noexcept {
-      const std::lock_guard lock(owner_.mutex_);
-      owner_.credit_ = n == UINT32_MAX ? n : owner_.credit_ + n;
-    }
-    void ack(Op, uint64_t seq, bp_status status) noexcept {
-      const std::lock_guard lock(owner_.mutex_);
-      ++(status == BP_OK ? owner_.acked_ : owner_.nacked_)[seq];
-    }
-
-   private:
-    ScriptedSource& owner_;
-  };
-
   bp_op* take() {
     const std::lock_guard lock(mutex_);
     return std::exchange(watch_, nullptr);
@@ -103,14 +73,49 @@ class ScriptedSource {
   std::map<uint64_t, int> nacked_;
 };
 
+class ScriptedSource::Endpoint {
+ public:
+  explicit Endpoint(ScriptedSource& owner) : owner_(owner) {}
+  Status watch(Op op) {
+    if (owner_.refusal.is_error()) return owner_.refusal;
+    if (owner_.refuses_ack && op.wants_ack()) return Status(BP_UNIMPLEMENTED, "no acks here");
+    const std::lock_guard lock(owner_.mutex_);
+    owner_.watch_ = op;
+    owner_.wants_ack_ = op.wants_ack();
+    owner_.credit_ = op->credit;
+    ++owner_.watches_;
+    return Status::pending();
+  }
+  void cancel(Op op) noexcept {
+    if (bp_op* const taken = owner_.take()) owner_.host_.complete(taken, Status(BP_CANCELLED));
+    static_cast<void>(op);
+  }
+  void credit(Op, uint32_t n) noexcept {
+    const std::lock_guard lock(owner_.mutex_);
+    owner_.credit_ = n == UINT32_MAX ? n : owner_.credit_ + n;
+  }
+  void ack(Op, uint64_t seq, bp_status status) noexcept {
+    const std::lock_guard lock(owner_.mutex_);
+    ++(status == BP_OK ? owner_.acked_ : owner_.nacked_)[seq];
+  }
+
+ private:
+  ScriptedSource& owner_;
+};
+
+inline std::unique_ptr<ScriptedSource::Endpoint> ScriptedSource::object() {
+  return std::make_unique<Endpoint>(*this);
+}
+inline bp_endpoint ScriptedSource::endpoint() { return make_endpoint(object()); }
+
 /// Written and called.
 class ScriptedDestination {
  public:
   explicit ScriptedDestination(const Host& host) : host_(host) {}
 
   class Endpoint;
-  std::unique_ptr<Endpoint> object() { return std::make_unique<Endpoint>(*this); }
-  bp_endpoint endpoint() { return make_endpoint(object()); }
+  std::unique_ptr<Endpoint> object();
+  bp_endpoint endpoint();
 
   /// What each operation is answered with; PENDING: kept until the test completes it. Empty: OK.
   std::function<Status(Op)> answer;
@@ -160,17 +165,6 @@ class ScriptedDestination {
   }
 
  private:
-  class Endpoint {
-   public:
-    explicit Endpoint(ScriptedDestination& owner) : owner_(owner) {}
-    Status write(Op op) { return owner_.take(op); }
-    Status call(Op op) { return owner_.take(op); }
-    void cancel(Op op) noexcept { owner_.cancel(op); }
-
-   private:
-    ScriptedDestination& owner_;
-  };
-
   Status take(Op op) {
     {
       const std::lock_guard lock(mutex_);
@@ -196,5 +190,21 @@ class ScriptedDestination {
   std::vector<uint16_t> verbs_;
   std::vector<bp_op*> kept_;
 };
+
+class ScriptedDestination::Endpoint {
+ public:
+  explicit Endpoint(ScriptedDestination& owner) : owner_(owner) {}
+  Status write(Op op) { return owner_.take(op); }
+  Status call(Op op) { return owner_.take(op); }
+  void cancel(Op op) noexcept { owner_.cancel(op); }
+
+ private:
+  ScriptedDestination& owner_;
+};
+
+inline std::unique_ptr<ScriptedDestination::Endpoint> ScriptedDestination::object() {
+  return std::make_unique<Endpoint>(*this);
+}
+inline bp_endpoint ScriptedDestination::endpoint() { return make_endpoint(object()); }
 
 }  // namespace backplane::test
