@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The endpoint of a topic name or a topic filter.
+#pragma once
+
+#include "browser.hpp"
+#include "inbox.hpp"
+#include "reader.hpp"
+#include "responder.hpp"
+#include "watching.hpp"
+#include <backplane/sdk/plugin.hpp>
+
+namespace backplane::mqtt {
+
+/// What endpoints of one instance work with; outlives them.
+struct Instance {
+  const Host& host;
+  const Settings& settings;
+  Client client;
+  Inbox inbox;
+  Reader reader;
+  Browser browser;
+  Responders responders;
+};
+
+class TopicEndpoint final {
+ public:
+  TopicEndpoint(Instance& instance, std::string path);
+
+  Status read(Op op) { return instance_.reader.read(op, path_); }
+  Status write(Op op) { return instance_.client.write(op, path_.c_str()); }
+  Status call(Op op);
+  Status watch(Op op) { return watching_.watch(op); }
+  Status serve(Op op) { return instance_.responders.serve(op, path_); }
+  Status browse(Op op);
+  void cancel(Op op) noexcept;
+  void credit(Op op, uint32_t n) noexcept;
+  void ack(Op op, uint64_t seq, bp_status status) noexcept { watching_.ack(op, seq, status); }
+
+  /// What can be done with a path; INVALID_ARGUMENT: nothing.
+  static Result<uint32_t> verbs_of_path(std::string_view path);
+
+ private:
+  Instance& instance_;
+  const std::string path_;
+  Watching watching_;
+};
+
+}  // namespace backplane::mqtt

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Brokers that are absent, killed, restarted or silent; bounds; the end with work under way.
+#include "integration/mqtt/fixture.hpp"
+
+#include <future>
+#include <set>
+
+namespace backplane::test {
+namespace {
+
+/// A server that answers whatever comes with the same bytes.
+class CannedServer {
+ public:
+  explicit CannedServer(std::string answer) {
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    listen(listener_, 8);
+    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this, answer = std::move(answer)] {
+      for (int fd = accept(listener_, nullptr, nullptr); fd >= 0;
+           fd = accept(listener_, nullptr, nullptr)) {
+        char request[512];
+        if (recv(fd, request, sizeof request, 0) > 0) {
+          send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+        }
+        close(fd);
+      }
+    });
+  }
+  ~CannedServer() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  std::string url() const { return "mqtt://127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int listener_ = -1;
+  uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+class Faults : public testing::TestWithParam<int> {
+ protected:
+  std::string config() const { return "version = " + std::to_string(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Mqtt, Faults, testing::Values(4, 5), version_name);
+
+TEST_P(Faults, ABrokerThatIsAbsentAtTheStartIsWaitedFor) {
+  Broker broker({.start = false});
+  MqttSystem system(broker.url(), config());
+  Seen seen;
+  const Endpoint topic = system.open("a");
+  const Subscription subscription = watch(topic, seen);
+  std::promise<Status> written;
+  topic.write("early").then([&](const Status& status) { written.set_value(status); });
+  EXPECT_TRUE(eventually([&] {
+    return system.info().detail.find("next try") != std::string::npos;
+  })) << system.info().detail;
+  EXPECT_EQ(system.info().state, BP_STATE_CONNECTING);
+
+  broker.start();
+
+  auto future = written.get_future();
+  ASSERT_EQ(future.wait_for(kPatience), std::future_status::ready);
+  EXPECT_TRUE(future.get().is_ok());
+  EXPECT_TRUE(system.becomes(BP_STATE_UP));
+  EXPECT_EQ(seen.wait_for(1)[0].body, "early");
+}
+
+TEST_P(Faults, SubscriptionsComeBackWithTheBroker) {
+  Broker broker;
+  const auto system = MqttSystem::connected(broker.url(), config());
+  Seen seen;
+  const Endpoint filter = system->open("a/+");
+  const Subscription subscription = watch(filter, seen);
+  ASSERT_TRUE(eventually([&] { return broker.count_in_log("a/+ (QoS 1)") == 1; }));
+
+  broker.kill();
+  broker.start();
+  ASSERT_TRUE(eventually([&] { return broker.count_in_log("a/+ (QoS 1)") >= 2; }));
+  MqttPeer(broker.port()).publish("a/b", "after");
+
+  EXPECT_EQ(seen.wait_for(1)[0].body, "after");
+}
+
+TEST_P(Faults, ABrokerThatIsKilledWhileWritingLosesNothingThatWasAccepted) {
+  const int rounds = is_long_test() ? 20 : 1;
+  Broker broker({.config = "max_inflight_messages 0\nmax_queued_messages 0"});
+  const auto system = MqttSystem::connected(broker.url(), config());
+  MqttPeer peer(broker.port(), GetParam());
+  peer.subscribe("count", 0);
+  const Endpoint topic = system->open("count");
+  int next = 0;
+  for (int round = 0; round < rounds; ++round) {
+    std::mutex mutex;
+    std::set<std::string> accepted;
+    std::atomic<int> under_way{0};
+    std::atomic<int> refused{0};
+    std::atomic<bool> ending{false};
+    std::thread writer([&] {
+      while (!ending) {
+        if (under_way >= 50) {
+          std::this_thread::yield();
+          continue;
+        }
+        const std::string text = std::to_string(next++);
+        ++under_way;
+        topic.write(text).then([&, text](const Status& status) {
+          if (status.is_ok()) {
+            const std::lock_guard lock(mutex);
+            accepted.insert(text);
+          } else {
+            ++refused;
+          }
+          --under_way;
+        });
+      }
+    });
+    const auto count = [&] {
+      const std::lock_guard lock(mutex);
+      return accepted.size();
+    };
+    ASSERT_TRUE(eventually([&] { return count() > 100; }));
+    broker.kill();
+    broker.start();
+    // The peer subscribes again before it counts, so that nothing is published to nobody.
+    const size_t before = count();
+    EXPECT_TRUE(eventually([&] { return count() > before + 100; }));
+    ending = true;
+    writer.join();
+    ASSERT_TRUE(eventually([&] { return under_way == 0; }));
+    EXPECT_EQ(refused, 0);
+    const std::string last = std::to_string(next - 1);
+    const auto missing = [&] {
+      std::set<std::string> received;
+      for (const auto& message : peer.messages()) {
+        received.insert(message.payload);
+      }
+      std::vector<std::string> out;
+      const std::lock_guard lock(mutex);
+      std::set_difference(accepted.begin(), accepted.end(), received.begin(), received.end(),
+                          std::back_inserter(out));
+      return out;
+    };
+    EXPECT_TRUE(eventually([&] { return missing().empty(); }))
+        << "lost in round " << round << ": " << missing().size() << ", first " << missing()[0];
+  }
+}
+
+TEST_P(Faults, WritesThatFindNoRoomAreRefused) {
+  Broker broker({.start = false});
+  MqttSystem system(broker.url(), config() + "\noffline_queue = 3");
+  const Endpoint topic = system.open("a");
+  std::atomic<int> done{0};
+  for (int i = 0; i < 3; ++i) {
+    topic.write(i).then([&](const Status& status) { done += status.is_ok() ? 1 : 100; });
+  }
+
+  const Status refused = topic.write(4).get();
+
+  EXPECT_EQ(refused.code(), BP_RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(refused.retry());
+  EXPECT_NE(refused.message().find("offline_queue"), std::string_view::npos);
+  EXPECT_EQ(system.metric("writes_waiting"), 3);
+  broker.start();
+  EXPECT_TRUE(eventually([&] { return done == 3; }));
+}
+
+TEST_P(Faults, AWriteThatWaitsEndsAtItsDeadline) {
+  const Broker broker({.start = false});
+  MqttSystem system(broker.url(), config());
+  const Status status = system.open("a").write(1).within(100ms).get();
+  EXPECT_EQ(status.code(), BP_DEADLINE_EXCEEDED) << status.to_string();
+  EXPECT_EQ(system.metric("writes_waiting"), 0);
+}
+
+TEST_P(Faults, AReadWithoutAConnectionIsUnavailable) {
+  const Broker broker({.start = false});
+  MqttSystem system(broker.url(), config() + "\nread_timeout_s = 0.1");
+  EXPECT_EQ(system.open("a").read().get().status().code(), BP_UNAVAILABLE);
+}
+
+TEST_P(Faults, AStopEndsWhatIsUnderWay) {
+  const Broker broker({.start = false});
+  auto system = std::make_unique<MqttSystem>(broker.url(), config());
+  Seen seen;
+  std::optional<Endpoint> topic = system->open("a");
+  std::optional<Subscription> subscription = watch(*topic, seen);
+  std::promise<Status> written, read;
+  topic->write(1).then([&](const Status& status) { written.set_value(status); });
+  topic->read().then([&](const Result<OwnedMessage>& answer) { read.set_value(answer.status()); });
+
+  EXPECT_TRUE(system->kernel().stop().is_ok());
+
+  EXPECT_TRUE(written.get_future().get().is_error());
+  EXPECT_TRUE(read.get_future().get().is_error());
+  EXPECT_TRUE(subscription->wait_for(kPatience).has_value());
+}
+
+TEST_P(Faults, AStopLetsAcceptedWritesFinish) {
+  Broker broker;
+  auto system = MqttSystem::connected(broker.url(), config());
+  MqttPeer peer(broker.port(), GetParam());
+  peer.subscribe("a", 1);
+  const Endpoint topic = system->open("a");
+  std::atomic<int> good{0};
+  for (int i = 0; i < 100; ++i) {
+    topic.write(i).then([&](const Status& status) { good += status.is_ok() ? 1 : 0; });
+  }
+  EXPECT_TRUE(system->kernel().stop().is_ok());
+  EXPECT_EQ(good, 100);
+  EXPECT_EQ(peer.wait_for(100).size(), 100u);
+}
+
+TEST_P(Faults, ABrokerThatFallsSilentIsNoticed) {
+  if (!is_long_test()) {
+    GTEST_SKIP() << "takes two keep-alives of 5 s: set BP_TEST_LONG";
+  }
+  Broker broker;
+  const auto system = MqttSystem::connected(broker.url(), config() + "\nkeep_alive_s = 5");
+  broker.signal(SIGSTOP);
+  EXPECT_TRUE(eventually([&] { return system->info().state != BP_STATE_UP; }, 13s));
+  broker.signal(SIGCONT);
+  EXPECT_TRUE(system->becomes(BP_STATE_UP));
+}
+
+TEST(Fault, ABrokerWithoutMqtt5IsNamedWithWhatToDo) {
+  const CannedServer server(
+      std::string("\x20\x02\x00\x01", 4));  // CONNACK of 3.1.1: unacceptable protocol version
+  MqttSystem system(server.url());
+  const Status status = system.open("a").write(1).within(kPatience).get();
+  EXPECT_EQ(status.code(), BP_UNIMPLEMENTED) << status.to_string();
+  EXPECT_NE(status.message().find("set version = 4"), std::string_view::npos) << status.to_string();
+  EXPECT_TRUE(system.becomes(BP_STATE_DOWN));
+}
+
+TEST(Fault, AServerThatDoesNotSpeakMqttIsNeverCalledConnected) {
+  const CannedServer server("HTTP/1.1 400 Bad Request\r\n\r\n");
+  MqttSystem system(server.url());
+  EXPECT_EQ(system.open("a").write(1).within(500ms).get().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_NE(system.info().state, BP_STATE_UP);
+}
+
+TEST(Fault, AnUnfinishedQos2PublicationIsPublishedAfreshWhenTheBrokerHasForgotten) {
+  Broker broker;
+  const auto system = MqttSystem::connected(broker.url());
+  const Endpoint topic = system->open("count");
+  std::atomic<int> good{0};
+  for (int i = 0; i < 500; ++i) {
+    topic.write(i, {{BP_H_QOS, 2}}).then([&](const Status& status) {
+      good += status.is_ok() ? 1 : 0;
+    });
+  }
+  broker.kill();
+  broker.start();
+  ASSERT_TRUE(eventually([&] { return good == 500; })) << good;
+  EXPECT_TRUE(system->becomes(BP_STATE_UP));
+}
+
+TEST(Fault, TwoAddressesOfANameAreTriedInTurn) {
+  const Broker broker;  // listens on 127.0.0.1 alone
+  const auto system = MqttSystem::connected("mqtt://localhost:" + std::to_string(broker.port()));
+  EXPECT_TRUE(system->open("a").write(1).get().is_ok());
+}
+
+}  // namespace
+}  // namespace backplane::test

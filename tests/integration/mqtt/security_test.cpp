@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// TLS by certificate and by pre-shared key, users and passwords: what is accepted, and what is
+// refused with which error.
+#include "integration/mqtt/fixture.hpp"
+
+namespace backplane::test {
+namespace {
+
+class Tls : public testing::Test {
+ protected:
+  std::string credentials(const std::string& ca) const {
+    return "[credentials.tls]\nca = \"@file:" + certificates_.path(ca) + "\"\n";
+  }
+  std::string config(const std::string& name) const {
+    return "credentials = \"tls\"\nserver_name = \"" + name + "\"";
+  }
+
+  TestCertificates certificates_;
+  Broker broker_{{.config = {}, .listener_config = certificates_.listener()}};
+};
+
+TEST_F(Tls, ConnectsWhenAuthorityAndNameAreRight) {
+  const auto system =
+      MqttSystem::connected(broker_.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+  const Endpoint topic = system->open("a");
+  EXPECT_TRUE(topic.write("secret", {{BP_H_RETAIN, true}}).get().is_ok());
+  EXPECT_EQ(topic.read<std::string>().value(), "secret");
+}
+
+TEST_F(Tls, CarriesLargeMessages) {
+  const auto system =
+      MqttSystem::connected(broker_.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+  const std::string large(500'000, 'x');
+  Seen seen;
+  const Endpoint topic = system->open("big");
+  const Subscription subscription = watch(topic, seen);
+  ASSERT_TRUE(eventually([&] { return broker_.count_in_log("big (QoS 1)") == 1; }));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(topic.write(std::string_view(large)).within(kPatience).get().is_ok());
+  }
+  EXPECT_EQ(seen.wait_for(5)[4].body, large);
+}
+
+TEST_F(Tls, RefusesAnotherHostsCertificate) {
+  MqttSystem system(broker_.url("mqtts"), config("elsewhere.test"), credentials("ca.pem"));
+  const Status status = system.open("a").write(1).within(kPatience).get();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.to_string();
+  EXPECT_NE(status.message().find("ostname mismatch"), std::string_view::npos)
+      << status.to_string();
+  EXPECT_TRUE(system.becomes(BP_STATE_DOWN));
+}
+
+TEST_F(Tls, RefusesACertificateOfAnUnknownAuthority) {
+  MqttSystem system(broker_.url("mqtts"), config("broker.test"), credentials("other_ca.pem"));
+  const Status status = system.open("a").write(1).within(kPatience).get();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.to_string();
+  EXPECT_NE(status.message().find("certificate"), std::string_view::npos) << status.to_string();
+}
+
+TEST_F(Tls, DoesNotTrustTheSystemsAuthoritiesMoreThanTheyDeserve) {
+  MqttSystem system(broker_.url("mqtts"), "server_name = \"broker.test\"");
+  EXPECT_EQ(system.open("a").write(1).within(kPatience).get().code(), BP_UNAUTHENTICATED);
+}
+
+TEST_F(Tls, ComesBackAfterTheBrokerWasKilled) {
+  const auto system =
+      MqttSystem::connected(broker_.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+  broker_.kill();
+  EXPECT_TRUE(system->becomes(BP_STATE_CONNECTING));
+  broker_.start();
+  EXPECT_TRUE(system->open("a").write("again").within(kPatience).get().is_ok());
+}
+
+TEST_F(Tls, IsNotSpokenToABrokerWithout) {
+  const Broker plain;
+  MqttSystem system(plain.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+  const Status status = system.open("a").write(1).within(1s).get();
+  EXPECT_TRUE(status.is_error());
+  EXPECT_NE(system.info().state, BP_STATE_UP);
+}
+
+TEST(TlsPreSharedKey, IsEnoughForBothSides) {
+  ScratchFolder folder;
+  const auto keys = folder.write("psk", "bridge:00112233445566778899aabbccddeeff\n");
+  const Broker broker{
+      {.config = {},
+       .listener_config = "psk_file " + keys.string() + "\npsk_hint hint\ntls_version tlsv1.2\n"}};
+  const std::string right =
+      "[credentials.tls]\npsk_identity = \"bridge\"\npsk = \"00112233445566778899aabbccddeeff\"\n";
+  const auto system = MqttSystem::connected(broker.url("mqtts"), "credentials = \"tls\"", right);
+  EXPECT_TRUE(system->open("a").write(1).get().is_ok());
+
+  const std::string wrong = "[credentials.tls]\npsk_identity = \"bridge\"\npsk = \"ff\"\n";
+  MqttSystem refused(broker.url("mqtts"), "credentials = \"tls\"\nclient_id = \"other\"", wrong);
+  EXPECT_TRUE(refused.open("a").write(1).within(2s).get().is_error());
+  EXPECT_NE(refused.info().state, BP_STATE_UP);
+}
+
+class Password : public testing::TestWithParam<int> {
+ protected:
+  Password() {
+    ChildProcess tool({"mosquitto_passwd", "-b", "-c", users_.string(), "alice", "wonder"});
+    EXPECT_EQ(tool.wait(), 0) << tool.err();
+    broker_.start();
+  }
+  std::string config() const {
+    return "credentials = \"login\"\nversion = " + std::to_string(GetParam());
+  }
+
+  ScratchFolder folder_;
+  std::filesystem::path users_ = folder_.path() / "users";
+  Broker broker_{
+      {.config = "allow_anonymous false\npassword_file " + users_.string(), .start = false}};
+};
+INSTANTIATE_TEST_SUITE_P(Mqtt, Password, testing::Values(4, 5), version_name);
+
+TEST_P(Password, ThatIsRightIsAccepted) {
+  const auto system = MqttSystem::connected(
+      broker_.url(), config(), "[credentials.login]\nuser = \"alice\"\npassword = \"wonder\"\n");
+  EXPECT_TRUE(system->open("a").write(1).get().is_ok());
+}
+
+TEST_P(Password, ThatIsWrongIsUnauthenticatedAndSaidSo) {
+  MqttSystem system(broker_.url(), config(),
+                    "[credentials.login]\nuser = \"alice\"\npassword = \"guess\"\n");
+
+  const Status status = system.open("a").write(1).within(kPatience).get();
+
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.to_string();
+  EXPECT_EQ(status.domain(), "mqtt");
+  EXPECT_NE(status.message().find("credential"), std::string_view::npos) << status.to_string();
+  EXPECT_TRUE(system.becomes(BP_STATE_DOWN));
+  EXPECT_EQ(system.info().detail.find("guess"), std::string::npos);
+  Seen seen;
+  const Endpoint topic = system.open("b");
+  const Subscription subscription = watch(topic, seen);
+  const auto outcome = subscription.wait_for(kPatience);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->code(), BP_UNAUTHENTICATED);
+}
+
+TEST(AccessControl, ThatDeniesAPublicationIsSaidSo) {
+  ScratchFolder folder;
+  const auto rules = folder.write("acl", "topic read #\ntopic write open/#\n");
+  const Broker broker{{.config = "acl_file " + rules.string()}};
+  const auto system = MqttSystem::connected(broker.url());
+
+  EXPECT_TRUE(system->open("open/a").write(1).get().is_ok());
+  const Status denied = system->open("closed/a").write(1).get();
+
+  EXPECT_EQ(denied.code(), BP_PERMISSION_DENIED) << denied.to_string();
+  EXPECT_EQ(denied.native(), 0x87);
+  EXPECT_EQ(system->open("closed/a").write(1, {{BP_H_QOS, 2}}).get().code(), BP_PERMISSION_DENIED);
+}
+
+}  // namespace
+}  // namespace backplane::test

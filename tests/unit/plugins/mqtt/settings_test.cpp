@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "settings.hpp"
+
+#include <gtest/gtest.h>
+
+namespace backplane::mqtt {
+namespace {
+
+TEST(BrokerUrl, HasTheProtocolsPortUnlessItNamesOne) {
+  const BrokerUrl plain = BrokerUrl::parse("mqtt://broker");
+  EXPECT_EQ(plain.host, "broker");
+  EXPECT_EQ(plain.port, 1883);
+  EXPECT_FALSE(plain.tls);
+
+  const BrokerUrl tls = BrokerUrl::parse("mqtts://127.0.0.1");
+  EXPECT_EQ(tls.port, 8883);
+  EXPECT_TRUE(tls.tls);
+
+  EXPECT_EQ(BrokerUrl::parse("mqtt://broker:17/").port, 17);
+}
+
+TEST(BrokerUrl, TakesAddressesOfVersion6InBrackets) {
+  const BrokerUrl url = BrokerUrl::parse("mqtt://[::1]:1884");
+  EXPECT_EQ(url.host, "::1");
+  EXPECT_EQ(url.port, 1884);
+  EXPECT_EQ(url.to_string(), "mqtt://[::1]:1884");
+}
+
+TEST(BrokerUrl, RefusesWhatItIsNot) {
+  for (const char* url : {"", "broker", "http://broker", "mqtt://", "mqtt://:1883",
+                          "mqtt://broker:0", "mqtt://broker:65536", "mqtt://broker:1883x",
+                          "mqtt://broker/path", "mqtt://[::1", "mqtt://[::1]x"}) {
+    EXPECT_THROW(BrokerUrl::parse(url), Error) << url;
+  }
+}
+
+TEST(BrokerUrl, KeepsSecretsOut) {
+  try {
+    BrokerUrl::parse("mqtt://user@broker");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(error.status().message().find("credential"), std::string_view::npos) << error.what();
+  }
+}
+
+TEST(ClientIdentifier, StaysTheSameForAnInstanceOfAManifest) {
+  EXPECT_EQ(default_client_id("cloud"), default_client_id("cloud"));
+  EXPECT_NE(default_client_id("cloud"), default_client_id("plant"));
+  EXPECT_TRUE(default_client_id("cloud").starts_with("backplane-cloud-"));
+}
+
+TEST(ClientIdentifier, IsAnotherOneEachTimeForAnInstanceOfAUrl) {
+  const std::string url = "mqtt://localhost:1883";
+  EXPECT_NE(default_client_id(url), default_client_id(url));
+  EXPECT_EQ(default_client_id(url).find_first_of(":/+#$"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace backplane::mqtt
