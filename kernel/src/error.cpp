@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "error.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace backplane::kernel {
 
@@ -13,14 +11,14 @@ bp_status set_error(bp_error* error, bp_status status, std::string_view message,
   *error = bp_error{};
   error->code = status;
   error->native = native;
-  std::memcpy(error->domain, domain.data(), std::min(domain.size(), sizeof error->domain - 1));
+  domain.copy(error->domain, sizeof error->domain - 1);  // an empty view may have no data
   std::size_t length = message.size();
   if (length > sizeof error->message) {
     error->flags |= BP_ERROR_TRUNCATED;
     length = sizeof error->message;
     while (length > 0 && (static_cast<unsigned char>(message[length]) & 0xc0u) == 0x80u) --length;
   }
-  std::memcpy(error->message, message.data(), length);
+  message.copy(error->message, length);
   error->message_len = static_cast<std::uint32_t>(length);
   if (status == BP_UNAVAILABLE || status == BP_RESOURCE_EXHAUSTED || status == BP_DEADLINE_EXCEEDED)
     error->flags |= BP_ERROR_RETRY;
