@@ -246,6 +246,24 @@ TEST_F(AnEndpoint, AllowsACallbackToDropItsSubscription) {
   EXPECT_EQ(hub_.watchers(), 0u);
 }
 
+TEST_F(AnEndpoint, RunsNoCallbackOnceTheSubscriptionIsGone) {
+  for (int round = 0; round < 100; ++round) {
+    std::atomic<bool> over{false};
+    std::thread source([&] {
+      while (!over) hub_.publish(MessageBuilder(1));
+    });
+    auto data = std::make_unique<int>(0);
+    {
+      const auto subscription = sut_.watch([&](MessageView) { ++*data; });
+      subscription.or_throw();
+    }
+    data.reset();
+    over = true;
+    source.join();
+  }
+  EXPECT_EQ(hub_.watchers(), 0u);
+}
+
 TEST_F(AnEndpoint, AcknowledgesWhatItsCallbackReturns) {
   Status now = Status::ok();
   const auto subscription = sut_.watch([&](MessageView) { return now; });

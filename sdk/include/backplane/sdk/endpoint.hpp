@@ -17,7 +17,7 @@ struct WatchOptions {
   std::optional<uint32_t> overflow{};
   /// Such as BP_H_QOS, BP_H_OPTIONS; borrowed for the call.
   std::span<const bp_pair> headers{};
-  /// Called once when the stream has ended, however it does.
+  /// Called once when the stream has ended, unless the Subscription was destroyed before.
   std::function<void(const Status&)> on_end{};
 };
 

@@ -42,7 +42,7 @@ struct HubOptions {
   /// marked BP_M_REDELIVERED.
   std::chrono::nanoseconds redeliver_after = std::chrono::seconds(1);
   /// publish() had said "pause", and there is room again. On any thread, no lock held; may publish.
-  std::function<void()> on_ready;
+  std::function<void()> on_ready = {};
 };
 
 /// A handle: copies share one hub, which lives as long as any of them. Needs bp.endpoint/1 and

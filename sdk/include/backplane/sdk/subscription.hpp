@@ -63,11 +63,22 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     services().ack(host_.raw(), op_, seq, status);
   }
 
-  /// Cancels, and waits for the completion unless this is called from its own callback.
+  /// From now on no callback begins, and none runs but one that this is called from. Completes by
+  /// itself.
   void close() noexcept {
+    {
+      std::unique_lock lock(mutex_);
+      closed_ = true;
+      changed_.wait(lock, [this] {
+        return runner_ == std::thread::id() || runner_ == std::this_thread::get_id();
+      });
+    }
     cancel();
+  }
+  /// Blocks until it has ended.
+  void wait() noexcept {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return ended_ || runner_ == std::this_thread::get_id(); });
+    changed_.wait(lock, [this] { return ended_; });
   }
   /// The final status, or nothing while it runs.
   std::optional<Status> outcome() {
@@ -89,10 +100,13 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   }
   bp_status receive(std::span<const bp_message> messages) noexcept {
     const bool acknowledges = (op_->flags & BP_OP_ACK) != 0;
-    const auto before = runner_.exchange(std::this_thread::get_id());
     bp_status status = BP_OK;
     for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
+      if (!begin_callback()) {
+        return BP_CANCELLED;
+      }
       status = boundary(nullptr, [&] { return on_message_(messages[i]); });
+      end_callback();
       if (acknowledges) {
         if (status != BP_PENDING) {
           ack(messages[i].seq, status);
@@ -100,23 +114,31 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
         status = BP_OK;
       }
     }
-    runner_ = before;
     return status < 0 ? status : BP_OK;
   }
   void end(bp_status status) noexcept {
     const auto self = std::move(self_);
-    const auto before = runner_.exchange(std::this_thread::get_id());
     Status outcome(status);
-    boundary(nullptr, [&] {
-      outcome = Status::from(status, error_);
-      if (on_end_) {
-        on_end_(outcome);
-      }
-    });
-    runner_ = before;
+    boundary(nullptr, [&] { outcome = Status::from(status, error_); });
+    if (on_end_ && begin_callback()) {
+      boundary(nullptr, [&] { on_end_(outcome); });
+      end_callback();
+    }
     const std::lock_guard lock(mutex_);
     outcome_ = std::move(outcome);
     ended_ = true;
+    changed_.notify_all();
+  }
+  bool begin_callback() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) {
+      runner_ = std::this_thread::get_id();
+    }
+    return !closed_;
+  }
+  void end_callback() noexcept {
+    const std::lock_guard lock(mutex_);
+    runner_ = std::thread::id();
     changed_.notify_all();
   }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
@@ -127,19 +149,21 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   const OnEnd on_end_;
   bp_op* op_;
   bp_error error_{};
-  std::shared_ptr<LongOp> self_;           // while it is under way
-  std::atomic<std::thread::id> runner_{};  // the thread that is inside a callback
+  std::shared_ptr<LongOp> self_;  // while it is under way
   std::mutex mutex_;
   std::condition_variable changed_;
-  Status outcome_;      // guarded by mutex_
-  bool ended_ = false;  // guarded by mutex_
+  // guarded by mutex_
+  std::thread::id runner_;  // the thread that is inside a callback
+  bool closed_ = false;     // no callback begins any more
+  bool ended_ = false;
+  Status outcome_;
 };
 
 }  // namespace detail
 
-/// Destroying it cancels, and waits until its callback neither runs nor will; inside the callback
-/// it does not wait. So do not destroy it while holding a lock that the callback takes. Movable;
-/// empty when moved from.
+/// Destroying it cancels; its callbacks do not run any more then: a run under way on another thread
+/// is waited for, so do not destroy it while holding a lock that the callback takes. Inside the
+/// callback it does not wait. Movable; empty when moved from.
 class [[nodiscard]] Subscription {
  public:
   Subscription() noexcept = default;
@@ -174,7 +198,8 @@ class [[nodiscard]] Subscription {
   std::shared_ptr<detail::LongOp> op_;
 };
 
-/// Destroying it withdraws what is served, and waits until no inbound operation is left.
+/// Destroying it withdraws what is served, and blocks until no inbound operation is left: not on a
+/// loop thread, not in the handler.
 class [[nodiscard]] Registration {
  public:
   Registration() noexcept = default;
@@ -194,18 +219,21 @@ class [[nodiscard]] Registration {
   ~Registration() { close(); }
 
   /// The final status once the server has ended it. [any]
-  std::optional<Status> outcome() const { return serve_.outcome(); }
+  std::optional<Status> outcome() const { return serve_->outcome(); }
 
  private:
   void close() noexcept {
-    serve_ = Subscription();
+    if (const auto serve = std::move(serve_)) {
+      serve->cancel();
+      serve->wait();
+    }
     if (const bp_ref handler = std::exchange(handler_, 0)) {
       host_->services().endpoint.close(host_->raw(), handler);
     }
   }
   const Host* host_ = nullptr;
   bp_ref handler_ = 0;
-  Subscription serve_;
+  std::shared_ptr<detail::LongOp> serve_;
 };
 
 }  // namespace backplane
