@@ -309,7 +309,7 @@ TEST_F(AnEndpoint, IsNoLongerUsableOnceClosed) {
 /// outside would.
 class Server final {
  public:
-  explicit Server(const Host& host) : pending_(host), host_(host) {}
+  explicit Server(const Host& host) : pending_(host) {}
   Status serve(Op op) {
     handler = op.in().body().as.u;
     if (op.in().header<int>(BP_H_MATCH) == 99) return Status(BP_INVALID_ARGUMENT, "no such match");
@@ -320,7 +320,6 @@ class Server final {
 
  private:
   PendingList pending_;
-  const Host& host_;
 };
 
 class AServedAddress : public ::testing::Test {

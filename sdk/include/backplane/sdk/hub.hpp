@@ -64,10 +64,11 @@ struct HubOptions {
 /// "latest" | "overflow" | "ended"}.
 class Hub {
  public:
-  /// Told once for each message published with it: OK when every watcher that acknowledges has done
-  /// so (a message that its policy dropped counts as done). UNAVAILABLE at once when nobody
-  /// watches. Any other error: it was not taken (RESOURCE_EXHAUSTED) or a watcher ended before it
-  /// acknowledged (CANCELLED). On any thread, no lock held, perhaps inside publish().
+  /// Told once for each message published with it: OK when every watcher with BP_OP_ACK has
+  /// acknowledged it (one that its policy dropped counts as acknowledged; watchers without
+  /// BP_OP_ACK are not waited for). UNAVAILABLE at once when nobody watches. RESOURCE_EXHAUSTED: a
+  /// full queue did not take it. CANCELLED: a watcher ended before it acknowledged. On any thread,
+  /// no lock held, perhaps inside publish().
   using Settled = std::function<void(const Status&)>;
 
   explicit Hub(const Host& host, HubOptions options = {});
