@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json_schema.hpp"
 
-// gcc 12 with -fsanitize=address takes the standard library's own regular expressions for uninitialised.
+// gcc 12 with -fsanitize=address takes the standard library's own regular expressions for
+// uninitialised.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
