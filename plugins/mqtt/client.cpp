@@ -321,6 +321,8 @@ void Client::on_state(uint32_t state, const std::string& detail, const Status& r
       grant.listener->on_refused(grant.status);
     }
   }
+  end_what_cannot_be_drained();
+  check_drained();
   on_state_(state, detail);
 }
 
@@ -342,7 +344,20 @@ void Client::drain(std::function<void()> drained) {
     closed_ = Status(BP_UNAVAILABLE, "the instance is draining");
   }
   drained_ = std::move(drained);
+  end_what_cannot_be_drained();
   check_drained();
+}
+
+/// A broker that is not there now is not waited for.
+void Client::end_what_cannot_be_drained() {
+  bool is_connected = false;
+  {
+    auto access = connection_.access();
+    is_connected = access.session() != nullptr;
+  }
+  if (drained_ && !is_connected) {
+    end_all(Status(BP_UNAVAILABLE, "the instance stops, and the broker is not connected"));
+  }
 }
 
 void Client::check_drained() {

@@ -59,6 +59,7 @@ class Client final : private Connection::User {
     return closed_.is_error() ? closed_ : refused_;
   }  // locked
   void end_all(const Status& status);
+  void end_what_cannot_be_drained();
   void check_drained();
 
   const Host& host_;

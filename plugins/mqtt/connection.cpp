@@ -300,7 +300,8 @@ void Connection::stop(bool forget, std::function<void()> stopped) {
   reconnect_.stop();
   {
     auto lock = access();
-    if (up_ && !session_->loss()) {
+    // A goodbye would stand behind the acknowledgements that are held, and take them along.
+    if (up_ && !session_->loss() && !user_.holds_output()) {
       session_->disconnect(forget);
       session_->write();
     }

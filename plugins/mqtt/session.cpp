@@ -10,7 +10,6 @@
 namespace backplane::mqtt {
 namespace {
 
-constexpr int kManyPackets = 1000;
 constexpr int kMaxHeader = 1024 * 1024;  // of a PUBLISH besides its payload: topic and properties
 
 void require(int result, std::string_view what) {
@@ -155,7 +154,8 @@ void Session::read() {
 void Session::write() {
   if (!is_handshaking()) {
     errno = 0;
-    check(mosquitto_loop_write(handle_.get(), kManyPackets));
+    // One round sends every packet that is queued; more rounds only look again.
+    check(mosquitto_loop_write(handle_.get(), 1));
   }
 }
 
@@ -194,10 +194,15 @@ void Session::lose(int result, int error_number) {
   }
   const std::string what =
       concat(connack_ ? "the connection to " : "connecting to ", settings_.url.to_string());
-  const bool tls_failed = result == MOSQ_ERR_TLS || (options_.tls && error_number == EPROTO);
-  if (tls_failed) {
-    std::string why = tls_error(static_cast<const SSL*>(mosquitto_ssl_get(handle_.get())));
-    loss_ = Status(BP_UNAUTHENTICATED, what, ": TLS: ", why == "unknown" ? last_error_ : why)
+  if (options_.tls && options_.tls->refusal() != nullptr) {
+    loss_ = Status(BP_UNAUTHENTICATED, what,
+                   ": the broker's certificate is refused: ", options_.tls->refusal())
+                .with_native(result, "mosquitto");
+    return;
+  }
+  if (result == MOSQ_ERR_TLS || (options_.tls && error_number == EPROTO)) {
+    // Perhaps only torn in the middle of its handshake: worth another try.
+    loss_ = Status(BP_UNAVAILABLE, what, ": TLS: ", last_error_.empty() ? "broken" : last_error_)
                 .with_native(result, "mosquitto");
     return;
   }

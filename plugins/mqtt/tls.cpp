@@ -99,7 +99,7 @@ void TlsContext::trust(const TlsMaterial& material) {
   } else if (SSL_CTX_set_default_verify_paths(context) != 1) {
     refuse("the system's certificate authorities");
   }
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, &TlsContext::note_refusal);
   X509_VERIFY_PARAM* const check = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_hostflags(check, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   const int set = is_address(server_name_)
@@ -157,6 +157,16 @@ void TlsContext::share_key(const TlsMaterial& material) {
   }
 }
 
+/// The library frees the connection before it says that it failed.
+int TlsContext::note_refusal(int accepted, X509_STORE_CTX* chain) noexcept {
+  if (accepted != 1) {
+    const auto* const ssl = static_cast<const SSL*>(
+        X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    of(ssl).refusal_ = X509_verify_cert_error_string(X509_STORE_CTX_get_error(chain));
+  }
+  return accepted;
+}
+
 void TlsContext::set_server_name(const SSL* ssl, int where, int) noexcept {
   const TlsContext& self = of(ssl);
   if ((where & SSL_CB_HANDSHAKE_START) != 0 && !is_address(self.server_name_)) {
@@ -179,18 +189,6 @@ unsigned TlsContext::give_psk(SSL* ssl, const char*, char* identity, unsigned ma
     psk[i / 2] = static_cast<unsigned char>(nibble(digits[i]) << 4u | nibble(digits[i + 1]));
   }
   return static_cast<unsigned>(digits.size() / 2);
-}
-
-std::string tls_error(const SSL* ssl) {
-  if (ssl != nullptr) {
-    const long verification = SSL_get_verify_result(ssl);
-    if (verification != X509_V_OK) {
-      ERR_clear_error();
-      return concat("the broker's certificate is refused: ",
-                    std::string_view(X509_verify_cert_error_string(verification)));
-    }
-  }
-  return reason();
 }
 
 }  // namespace backplane::mqtt

@@ -34,9 +34,12 @@ class TlsContext {
   TlsContext& operator=(const TlsContext&) = delete;
 
   SSL_CTX* get() const noexcept { return context_.get(); }
+  /// Why the peer's certificate was refused; null: it was not.
+  const char* refusal() const noexcept { return refusal_; }
 
  private:
   static TlsContext& of(const SSL* ssl) noexcept;
+  static int note_refusal(int accepted, X509_STORE_CTX* chain) noexcept;
   static void set_server_name(const SSL* ssl, int where, int result) noexcept;
   static unsigned give_psk(SSL* ssl, const char* hint, char* identity, unsigned max_identity,
                            unsigned char* psk, unsigned max_psk) noexcept;
@@ -48,11 +51,8 @@ class TlsContext {
   std::string server_name_;
   std::string psk_identity_;
   Buffer psk_;  // hexadecimal digits; wiped by its last owner
+  const char* refusal_ = nullptr;
   SslContext context_;
 };
-
-/// Why the last TLS call of this thread failed: OpenSSL's queue and, if it says more, the
-/// verification's result.
-std::string tls_error(const SSL* ssl);
 
 }  // namespace backplane::mqtt
