@@ -170,10 +170,12 @@ class ScriptedDestination {
       const std::lock_guard lock(mutex_);
       received_.emplace_back(op.in());
       verbs_.push_back(op.verb());
-      kept_.push_back(op);
     }
     const Status status = answer ? answer(op) : Status::ok();
-    if (!status.is_pending()) remove(op);
+    if (status.is_pending()) {
+      const std::lock_guard lock(mutex_);
+      kept_.push_back(op);
+    }
     return status;
   }
   bool remove(bp_op* op) {
