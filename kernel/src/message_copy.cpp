@@ -44,6 +44,11 @@ bool has_list(const bp_value& value) {
 std::size_t list_length(const bp_value& value) { return value.tag == BP_T_LIST ? value.len : 2; }
 std::size_t byte_length(const bp_value& value) {
   if (value.tag != BP_T_ARRAY) return value.len;
+  if (value.aux >> 8u == BP_T_BOOL) return value.len;
+  if (value.aux == BP_TYPE(BP_T_INT, BP_INT_ENUM) ||
+      value.aux == BP_TYPE(BP_T_UINT, BP_UINT_STATUS)) {
+    return std::size_t{value.len} * 4;
+  }
   const std::size_t width = value.aux & 0xffu;
   return value.len * (width >= 8 && width <= 64 ? width / 8 : 8);
 }

@@ -98,6 +98,27 @@ TEST(AnArray, GivesItsElementsWithTheirType) {
   check_array<double>({0.1, -1e300});
 }
 
+TEST(AnArray, OfBooleansEnumsAndStatusesHasTheSizesOfTheAbi) {
+  const auto array = [](const auto& numbers, uint16_t type) {
+    ValueView out = ValueView::bytes(numbers.data(), 2);
+    out.tag = BP_T_ARRAY;
+    out.aux = type;
+    return out;
+  };
+  const std::array<uint8_t, 2> bytes = {0, 1};
+  const ValueView bools = array(bytes, BP_TYPE(BP_T_BOOL, 0));
+  EXPECT_EQ(bools.get<std::vector<bool>>(), (std::vector<bool>{false, true}));
+  const std::array<int32_t, 2> numbers = {-7, 9};
+  const ValueView enums = array(numbers, BP_TYPE(BP_T_INT, BP_INT_ENUM));
+  EXPECT_EQ(enums.get<std::vector<int>>(), (std::vector<int>{-7, 9}));
+  const std::array<uint32_t, 2> codes = {0x80340000, 9};
+  const ValueView statuses = array(codes, BP_TYPE(BP_T_UINT, BP_UINT_STATUS));
+  EXPECT_EQ(statuses.get<std::vector<uint32_t>>(), (std::vector<uint32_t>{0x80340000, 9}));
+  const std::array<int64_t, 2> times = {INT64_MIN, 1};
+  const ValueView durations = array(times, BP_TYPE(BP_T_INT, BP_INT_DURATION_NS));
+  EXPECT_EQ(durations.at(1).as.i, 1);
+}
+
 TEST(AMap, IsSearchedByTextAndByNumberOfAnyWidth) {
   StackArena<> arena;
   const ValueView sut = arena.map({{"name", "x"}, {uint8_t{3}, 4}});

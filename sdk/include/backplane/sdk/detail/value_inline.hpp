@@ -64,6 +64,9 @@ inline size_t element_size(uint16_t type) noexcept {
   if (element_tag == BP_T_BOOL) {
     return 1;
   }
+  if (type == BP_TYPE(BP_T_INT, BP_INT_ENUM) || type == BP_TYPE(BP_T_UINT, BP_UINT_STATUS)) {
+    return 4;
+  }
   return width == 8 || width == 16 || width == 32 ? width / 8 : 8;
 }
 
