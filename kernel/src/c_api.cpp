@@ -116,7 +116,10 @@ bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error) {
 }
 
 void bp_kernel_destroy(bp_kernel* kernel) {
-  if (kernel != nullptr) boundary([&] { delete &of(kernel); });
+  if (kernel == nullptr) return;
+  boundary([&] {
+    if (of(kernel).shut_down()) delete &of(kernel);
+  });
 }
 
 const bp_host* bp_kernel_host(bp_kernel* kernel) { return of(kernel).application(); }

@@ -211,7 +211,6 @@ void credit(const bp_host*, bp_op* op, std::uint32_t n) {
   Operation& operation = *Operation::of(op);
   if (n == 0 || !operation.enter()) return;
   operation.add_credit(n);
-  operation.slot->ops()->credit(op, n);
   operation.leave();
 }
 

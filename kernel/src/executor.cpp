@@ -154,7 +154,7 @@ struct Executor::Descriptor final : Executor::Registration,
 
 Executor::Executor() : loop_(std::make_unique<Loop>()) {}
 
-Executor::~Executor() { stop(); }
+Executor::~Executor() { stop(std::chrono::hours(24)); }
 
 void Executor::start(std::uint32_t threads) {
   for (std::uint32_t i = 0; i < threads; ++i) {
@@ -163,11 +163,14 @@ void Executor::start(std::uint32_t threads) {
       loop_of_this_thread = this;
       loop_->context.run();
       loop_of_this_thread = nullptr;
+      const std::lock_guard lock(ended_mutex_);
+      ++ended_threads_;
+      ended_.notify_all();
     });
   }
 }
 
-void Executor::stop() noexcept {
+bool Executor::stop(std::chrono::nanoseconds timeout) noexcept {
   loop_->work.reset();
   {
     const std::lock_guard lock(mutex_);
@@ -178,8 +181,15 @@ void Executor::stop() noexcept {
     }
     registrations_.clear();
   }
+  {
+    std::unique_lock lock(ended_mutex_);
+    if (!ended_.wait_for(lock, timeout, [this] { return ended_threads_ == threads_.size(); }))
+      return false;
+  }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  ended_threads_ = 0;
+  return true;
 }
 
 bp_status Executor::post(Run run, void* user) noexcept {

@@ -6,6 +6,7 @@
 #include "backplane/base.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -24,8 +25,9 @@ class Executor {
 
   // Starts loop threads; before that, posted tasks wait.
   void start(std::uint32_t threads);
-  // Runs what is ready, then ends the loop threads. Idempotent.
-  void stop() noexcept;
+  // Runs what is ready, then ends the loop threads. False: a task has not returned within the time;
+  // the loop and all that its tasks may touch must then stay. Idempotent.
+  bool stop(std::chrono::nanoseconds timeout) noexcept;
   [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
 
   using Run = void (*)(void* user);
@@ -52,6 +54,9 @@ class Executor {
 
   std::unique_ptr<Loop> loop_;
   std::vector<std::thread> threads_;
+  std::mutex ended_mutex_;
+  std::condition_variable ended_;
+  std::size_t ended_threads_ = 0;  // guarded by ended_mutex_
 
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Registration>>

@@ -69,6 +69,9 @@ std::uint32_t level_named(std::string_view name) {
   return found == kNames.end() ? 0 : static_cast<std::uint32_t>(found - kNames.begin());
 }
 
+// How long an orderly end may take once all instances have stopped.
+constexpr auto kShutDown = std::chrono::seconds(5);
+
 // What a kernel without a log callback prints.
 void log_to_stderr(void*, const bp_log_record* record) {
   static constexpr const char* kLevels[] = {"", "error", "warning", "info", "debug", "trace"};
@@ -92,17 +95,21 @@ Kernel::Kernel(const bp_kernel_options& options)
   application_.permissions = Permissions::everything();
 }
 
-Kernel::~Kernel() {
+bool Kernel::shut_down() {
   bp_error ignored{};
   stop(&ignored);
   control_.reset();
   if (executor_.running()) {
     table_.close_all_of(&application_);
-    table_.wait_until_closed(&application_,
-                             std::chrono::nanoseconds(std::chrono::seconds(5)).count());
+    table_.wait_until_closed(&application_, std::chrono::nanoseconds(kShutDown).count());
   }
-  executor_.stop();
+  if (executor_.stop(kShutDown)) return true;
+  log(nullptr, BP_LOG_ERROR,
+      "a plugin does not return to the loop: what its code may still use is never freed");
+  return false;
 }
+
+Kernel::~Kernel() = default;
 
 // ---------------------------------------------------------------- what there is
 

@@ -37,7 +37,11 @@ struct Address;
 class Kernel {
  public:
   explicit Kernel(const bp_kernel_options& options);
+  // After shut_down() only.
   ~Kernel();
+  // Stops everything. False: code of a plugin is still running, and this object must never be
+  // destroyed.
+  bool shut_down();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 

@@ -20,6 +20,7 @@ void Operation::begin(Kind what, const Host* by) noexcept {
   op.out = bp_message{};
   op.out.time_ns = BP_TIME_NONE;
   credit_.store(op.credit, std::memory_order_relaxed);
+  untold_credit_.store(0, std::memory_order_relaxed);
   state_.store(kDispatching | 1u, std::memory_order_relaxed);
 }
 
@@ -37,7 +38,8 @@ void Operation::pend_in(PendingList& list) noexcept {
   list_ = &list;
   const bool cancel_now = list.add(*this);
   if (op.deadline_ns != 0) provider->kernel_deadlines().arm(*this);
-  const std::uint32_t before = state_.fetch_and(~kDispatching, std::memory_order_acq_rel);
+  const std::uint32_t before = state_.fetch_and(~kDispatching, std::memory_order_seq_cst);
+  tell_credit();
   if (cancel_now) {
     state_.fetch_or(kCancelRequested, std::memory_order_relaxed);
     call_cancel();
@@ -109,11 +111,24 @@ bool Operation::take_credit(std::uint32_t n) noexcept {
 }
 
 void Operation::add_credit(std::uint32_t n) noexcept {
-  std::uint32_t have = credit_.load(std::memory_order_relaxed);
-  std::uint32_t sum = 0;
-  do {
-    sum = have > UINT32_MAX - n ? UINT32_MAX : have + n;
-  } while (!credit_.compare_exchange_weak(have, sum, std::memory_order_relaxed));
+  const auto add_to = [n](std::atomic<std::uint32_t>& credit) {
+    std::uint32_t have = credit.load(std::memory_order_relaxed);
+    std::uint32_t sum = 0;
+    do {
+      sum = have > UINT32_MAX - n ? UINT32_MAX : have + n;
+    } while (!credit.compare_exchange_weak(have, sum, std::memory_order_seq_cst));
+  };
+  add_to(credit_);
+  add_to(untold_credit_);
+  // Else pend_in tells: it clears the flag before it looks, and we look at the flag after adding.
+  if ((state_.load(std::memory_order_seq_cst) & kDispatching) == 0) tell_credit();
+}
+
+void Operation::tell_credit() noexcept {
+  if (kind != Kind::kSubmit) return;
+  if (const std::uint32_t n = untold_credit_.exchange(0, std::memory_order_seq_cst); n != 0) {
+    slot->ops()->credit(&op, n);
+  }
 }
 
 void Operation::call_cancel() noexcept {

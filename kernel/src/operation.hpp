@@ -74,6 +74,7 @@ class Operation {
   // ---- credit of a stream ----
   // False: more than was granted.
   bool take_credit(std::uint32_t n) noexcept;
+  // Tells the endpoint too, when its submit has returned. Only inside.
   void add_credit(std::uint32_t n) noexcept;
 
   const Host* caller = nullptr;      // whose op_new made it
@@ -103,10 +104,13 @@ class Operation {
   static constexpr std::uint32_t kAbandoned = 1u << 21;
 
   void call_cancel() noexcept;
+  void tell_credit() noexcept;
   void finish() noexcept;
 
   std::atomic<std::uint32_t> state_{kCompleted};
   std::atomic<std::uint32_t> credit_{0};
+  std::atomic<std::uint32_t> untold_credit_{
+      0};  // granted while submit runs: the endpoint does not know the stream yet
   bp_status final_status_ = BP_OK;
   PendingList* list_ = nullptr;
 

@@ -78,6 +78,11 @@ const PluginManifest* PluginCatalogue::find(std::string_view id) const {
   return found == plugins_.end() ? nullptr : &found->second;
 }
 
+const PluginManifest* PluginCatalogue::find_by_scheme(std::string_view scheme) const {
+  const auto found = servers_.find(scheme);
+  return found == servers_.end() ? nullptr : found->second.plugin;
+}
+
 std::vector<std::string> PluginCatalogue::ids() const {
   std::vector<std::string> ids;
   for (const auto& each : plugins_) ids.push_back(each.first);

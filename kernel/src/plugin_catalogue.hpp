@@ -37,6 +37,8 @@ class PluginCatalogue {
 
   const PluginManifest* find(std::string_view id) const;
   const std::map<std::string, PluginManifest, std::less<>>& plugins() const { return plugins_; }
+  /// The plugin that serves a URL scheme. NULL: none.
+  const PluginManifest* find_by_scheme(std::string_view scheme) const;
   std::vector<std::string> ids() const;
   std::vector<std::string> schemes() const;
 

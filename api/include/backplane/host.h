@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel as one instance sees it. It stays this small: all else is a named service, one header each in service/. */
+/* The kernel as one instance sees it. It stays this small: all else is a named service, one header
+ * each in service/. */
 #pragma once
 
 #include "base.h"
@@ -10,14 +11,17 @@ extern "C" {
 
 typedef struct bp_host bp_host;
 
-/* Sized. One for each instance, and one for the application; valid from create until destroy returns. */
+/* Sized. One for each instance, and one for the application; valid from create until destroy
+ * returns. */
 struct bp_host {
   uint32_t struct_size;
-  uint32_t abi_minor;        /* what this kernel has */
-  const uint32_t* log_level; /* records above it are dropped unseen: look before you format (service/log.h) */
-  bp_str instance;           /* the instance's name */
-  /* The table of a service, valid as long as the host, or NULL: absent, not asked for in the plugin's manifest, or denied. Slots that
-   * this kernel does not have are stubs, never NULL, up to the size that the reader knows. [control][nb] */
+  uint32_t abi_minor; /* what this kernel has */
+  const uint32_t*
+      log_level;   /* records above it are dropped unseen: look before you format (service/log.h) */
+  bp_str instance; /* the instance's name */
+  /* The table of a service, valid as long as the host, or NULL: absent, not asked for in the
+   * plugin's manifest, or denied. Slots that this kernel does not have are stubs, never NULL, up to
+   * the size that the reader knows. [control][nb] */
   const void* (*get_service)(const bp_host* host, const char* id);
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layout of ABI 1.0 on 64-bit Linux, asserted. A frozen struct's size never changes; of a sized one, the size up to its last
- * member at 1.0 never changes. */
+/* The layout of ABI 1.0 on 64-bit Linux, asserted. A frozen struct's size never changes; of a sized
+ * one, the size up to its last member at 1.0 never changes. */
 #pragma once
 
 #include "kernel.h"

@@ -15,7 +15,8 @@ extern "C" {
 typedef struct bp_buffers_service {
   uint32_t struct_size;
   uint32_t reserved;
-  /* A buffer with one owner, 16-aligned, len = cap = length, its content undefined. RESOURCE_EXHAUSTED: no memory. [any][nb][nr] */
+  /* A buffer with one owner, 16-aligned, len = cap = length, its content undefined.
+   * RESOURCE_EXHAUSTED: no memory. [any][nb][nr] */
   bp_status (*allocate)(const bp_host* host, uint64_t length, bp_buffer** out);
 } bp_buffers_service;
 

@@ -21,8 +21,10 @@ extern "C" {
 typedef struct bp_log_service {
   uint32_t struct_size;
   uint32_t reserved;
-  /* One record; everything is borrowed for the call. Dropped when level > *host->log_level. `fields` may be NULL. [any][nb][nr] */
-  void (*write)(const bp_host* host, uint32_t level, bp_str message, const bp_pair* fields, uint32_t n_fields);
+  /* One record; everything is borrowed for the call. Dropped when level > *host->log_level.
+   * `fields` may be NULL. [any][nb][nr] */
+  void (*write)(const bp_host* host, uint32_t level, bp_str message, const bp_pair* fields,
+                uint32_t n_fields);
 } bp_log_service;
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.metrics/1: counters and gauges of an instance. Names as in the Prometheus data model: lower case, words joined by `_`,
- * counters end in `_total` (https://prometheus.io/docs/concepts/data_model/). */
+/* bp.metrics/1: counters and gauges of an instance. Names as in the Prometheus data model: lower
+ * case, words joined by `_`, counters end in `_total`
+ * (https://prometheus.io/docs/concepts/data_model/). */
 #pragma once
 
 #include "../host.h"
@@ -19,9 +20,10 @@ extern "C" {
 typedef struct bp_metrics_service {
   uint32_t struct_size;
   uint32_t reserved;
-  /* The metric of this instance with that name and those labels (pairs of strings, copied); the same again gives the same id.
-   * INVALID_ARGUMENT: another kind, or a bad name. [any][nr] */
-  bp_status (*define)(const bp_host* host, bp_str name, uint32_t kind, const bp_pair* labels, uint32_t n_labels, uint64_t* id);
+  /* The metric of this instance with that name and those labels (pairs of strings, copied); the
+   * same again gives the same id. INVALID_ARGUMENT: another kind, or a bad name. [any][nr] */
+  bp_status (*define)(const bp_host* host, bp_str name, uint32_t kind, const bp_pair* labels,
+                      uint32_t n_labels, uint64_t* id);
   /* [any][nb][nr] */
   void (*add)(const bp_host* host, uint64_t id, int64_t delta);
   /* [any][nb][nr] */
