@@ -4,9 +4,8 @@
 #include "handles.hpp"
 
 #include <arpa/inet.h>
-#include <netdb.h>
-
 #include <cctype>
+#include <netdb.h>
 
 namespace backplane::coap {
 namespace {
@@ -176,8 +175,8 @@ std::string to_text(const coap_address_t& address) {
                     static_cast<unsigned>(ntohs(address.addr.sin.sin_port)));
     case AF_INET6:
       inet_ntop(AF_INET6, &address.addr.sin6.sin6_addr, host, sizeof host);
-      return concat("[", std::string_view(host), "]:",
-                    static_cast<unsigned>(ntohs(address.addr.sin6.sin6_port)));
+      return concat("[", std::string_view(host),
+                    "]:", static_cast<unsigned>(ntohs(address.addr.sin6.sin6_port)));
     default:
       return "?";
   }

@@ -20,9 +20,9 @@ struct Answer {
   }
 };
 
-/// What a handler's result means as the answer to `method`: its value and headers, or its error with
-/// the text as diagnostic payload. `status` is not pending. BP_H_STATUS (204) among the headers
-/// chooses the code.
+/// What a handler's result means as the answer to `method`: its value and headers, or its error
+/// with the text as diagnostic payload. `status` is not pending. BP_H_STATUS (204) among the
+/// headers chooses the code.
 Answer answer_of(coap_pdu_code_t method, bp_status status, MessageView out,
                  std::string_view error_text);
 

@@ -61,8 +61,8 @@ class Assembly {
 };
 
 /// Writes the payload: the whole body if it fits into one block and nobody asked for blocks, else
-/// block `number` with its option (BLOCK1 in requests, BLOCK2 in answers) and the total size. False:
-/// there is no such block, or no room.
+/// block `number` with its option (BLOCK1 in requests, BLOCK2 in answers) and the total size.
+/// False: there is no such block, or no room.
 [[nodiscard]] bool add_body(coap_pdu_t* pdu, coap_option_num_t option, Bytes body, uint32_t number,
                             unsigned szx, bool with_option) noexcept;
 

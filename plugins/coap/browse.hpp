@@ -3,7 +3,6 @@
 #pragma once
 
 #include "link_format.hpp"
-
 #include <backplane/sdk/hub.hpp>
 
 #include <algorithm>
@@ -17,9 +16,9 @@ inline constexpr size_t kMostLinks = 4096;
 inline void publish_links(Hub& hub, const std::vector<Link>& links, std::string_view path) {
   for (const Link& link : links) {
     const std::string_view own = link.path;
-    const bool is_below = path == "/" || own == path ||
-                          (own.size() > path.size() && own.substr(0, path.size()) == path &&
-                           own[path.size()] == '/');
+    const bool is_below =
+        path == "/" || own == path ||
+        (own.size() > path.size() && own.substr(0, path.size()) == path && own[path.size()] == '/');
     if (!is_below) {
       continue;
     }

@@ -26,6 +26,7 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
     : stack_(stack),
       options_(options),
       authority_(parse_authority(config.string("url"), "url")),
+      is_numeric_(is_numeric(authority_.host)),
       resolver_(stack.host()),
       reconnect_(stack.host(), [this] { attempt(); }),
       ticker_(stack.host(), [this] { tick(); }),
@@ -37,9 +38,13 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
 Client::~Client() = default;
 
 void Client::start() {
-  if (is_numeric(authority_.host)) {
+  if (is_numeric_) {
     addresses_ = resolve(authority_);
-    use_address();
+    try {
+      use_address();
+    } catch (const Error&) {
+      session_.reset();  // no network yet: the first try says so
+    }
   }
   reconnect_.start();
   static_cast<void>(ticker_.after(kTick));
@@ -49,9 +54,8 @@ void Client::start() {
 
 void Client::attempt() {
   trying_ = true;
-  if (session_) {
-    flush_unsent();
-    ping();
+  if (session_ && !ask_again_) {
+    probe();
   } else if (!resolver_.is_busy()) {
     resolver_.ask(authority_, [this](const Result<std::vector<coap_address_t>>& found) {
       if (stopping_) {
@@ -68,16 +72,38 @@ void Client::attempt() {
   }
 }
 
-void Client::connect(std::vector<coap_address_t> addresses) {
-  addresses_ = std::move(addresses);
-  address_ = 0;
-  use_address();
-  ping();
-  flush_unsent();
-  for (const auto& observation : observations()) {
-    if (observation->hub().watchers() > 0) {
-      observation->begin();
+void Client::connect(const std::vector<coap_address_t>& addresses) {
+  const bool is_same =
+      session_ &&
+      std::any_of(addresses.begin(), addresses.end(), [this](const coap_address_t& one) {
+        return coap_address_equals(&one, &addresses_.at(address_)) != 0;
+      });
+  if (!is_same) {
+    addresses_ = addresses;
+    address_ = 0;
+    try {
+      use_address();
+    } catch (const Error& error) {
+      session_.reset();
+      failed(error.status().message());
+      return;
     }
+  }
+  ask_again_ = false;
+  probe();
+}
+
+/// Asks whether the peer is there.
+void Client::probe() {
+  flush_unsent();
+  if (ping_ == COAP_INVALID_MID) {
+    ping();
+  } else if (receivers([](const Receiver& r) { return r.is_waiting; }).empty()) {
+    drop_messages();  // the last ping, which is sent more and more rarely
+    ping();
+  } else {
+    ping_due_ = true;
+    ping_waited_s_ = 0;
   }
 }
 
@@ -89,6 +115,7 @@ void Client::flush_unsent() {
 
 void Client::use_address() {
   const Stack::Entry entry(stack_);
+  drop_messages();
   session_.reset();
   stack_.forget_drops_of_peer();
   const coap_address_t& address = addresses_.at(address_);
@@ -98,38 +125,81 @@ void Client::use_address() {
                 "': is there a route to that network?");
   }
   options_.apply(session_.get());
-  stack_.count_drops(
-      find_socket(coap_context_get_coap_fd(stack_.context()), nullptr, &address), true);
+  stack_.count_drops(find_socket(coap_context_get_coap_fd(stack_.context()), nullptr, &address),
+                     true);
 }
 
-void Client::next_address() {
-  switching_ = false;
+/// True: there is another address, and what was being waited for is on its way there.
+bool Client::try_next_address() {
+  if (answered_ || addresses_.size() < 2) {
+    return false;
+  }
+  address_ = (address_ + 1) % addresses_.size();
+  try {
+    use_address();
+  } catch (const Error&) {
+    session_.reset();
+    return false;
+  }
+  if (address_ == 0) {
+    return false;  // all of them refused
+  }
+  const auto waiting = receivers([](const Receiver& r) { return r.is_waiting; });
+  ping();
+  for (const auto& receiver : waiting) {
+    receiver->resend();
+  }
+  return true;
+}
+
+/// The library forgets what it would send again. Its nacks are for nobody.
+void Client::drop_messages() {
+  end_ping();
+  if (session_) {
+    const Stack::Entry entry(stack_);
+    coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
+  }
+}
+
+void Client::link_down() {
+  down_posted_ = false;
   if (stopping_) {
     return;
   }
-  ++address_;
-  try {
-    use_address();
-  } catch (const Error& error) {
-    failed(error.status().message());
+  if (try_next_address()) {
     return;
   }
-  ping();
+  drop_messages();
+  const Status status = error_of_nack(COAP_NACK_ICMP_ISSUE);
+  failed(status.message());
   for (const auto& receiver : receivers([](const Receiver& r) { return r.is_waiting; })) {
-    receiver->resend();
+    if (receiver->is_waiting) {
+      receiver->lost(status);
+    }
   }
 }
 
 void Client::ping() {
   const Stack::Entry entry(stack_);
   ping_ = COAP_INVALID_MID;
+  coap_session_set_nstart(session_.get(), static_cast<uint16_t>(options_.nstart + 1));
   for (int tries = 0; tries < kSends && ping_ == COAP_INVALID_MID; ++tries) {
     coap_pdu_t* const pdu = coap_new_pdu(COAP_MESSAGE_CON, COAP_EMPTY_CODE, session_.get());
     ping_ = pdu != nullptr ? coap_send(session_.get(), pdu) : COAP_INVALID_MID;
   }
   ping_waited_s_ = 0;
-  if (ping_ == COAP_INVALID_MID) {
+  ping_due_ = ping_ != COAP_INVALID_MID;
+  if (!ping_due_) {
+    end_ping();
     failed("a ping could not be sent");
+  }
+}
+
+void Client::end_ping() noexcept {
+  ping_ = COAP_INVALID_MID;
+  ping_due_ = false;
+  if (session_) {
+    coap_session_set_nstart(session_.get(), options_.nstart);
   }
 }
 
@@ -148,36 +218,36 @@ void Client::heard() {
 }
 
 void Client::failed(std::string_view reason) {
-  ping_ = COAP_INVALID_MID;
+  ping_due_ = false;
   trying_ = false;
+  ask_again_ = !is_numeric_;
   reconnect_.failed(concat(authority_.text, ": ", reason));
 }
 
 void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_reason_t reason,
                      coap_mid_t mid) {
-  if (session != session_.get() || stopping_) {
+  if (session != session_.get() || stopping_ || reason == COAP_NACK_NOT_DELIVERABLE) {
     return;
   }
-  if (reason == COAP_NACK_RST && mid == ping_) {  // that is how a ping is answered
-    ping_ = COAP_INVALID_MID;
-    heard();
-    return;
-  }
-  if (reason != COAP_NACK_RST && !answered_ && address_ + 1 < addresses_.size()) {
-    if (!std::exchange(switching_, true)) {
-      // Not here: the library works on the session that this replaces.
-      static_cast<void>(post(host(), [this] { next_address(); }));
+  if (reason == COAP_NACK_ICMP_ISSUE) {
+    if (!std::exchange(down_posted_, true)) {
+      static_cast<void>(post(host(), [this] { link_down(); }));
     }
     return;
   }
+  const bool is_ping = mid == ping_;
+  if (is_ping) {
+    end_ping();
+  }
   const Status status = error_of_nack(reason);
-  if (reason == COAP_NACK_RST) {
+  if (reason == COAP_NACK_RST) {  // that is how a ping is answered
     heard();
   } else {
     failed(status.message());
   }
-  const auto found = sent != nullptr ? receivers_.find(token_of(coap_pdu_get_token(sent)))
-                                     : receivers_.end();
+  const auto found = sent != nullptr && !is_ping
+                         ? receivers_.find(token_of(coap_pdu_get_token(sent)))
+                         : receivers_.end();
   if (found != receivers_.end()) {
     const std::shared_ptr<Receiver> receiver = found->second;
     receiver->lost(status);
@@ -190,18 +260,22 @@ void Client::tick() {
   for (const auto& receiver : receivers([](const Receiver& r) { return r.is_waiting; })) {
     if (receiver->is_waiting && ++receiver->waited_s > patience) {
       timeouts_.add();
-      receiver->lost(Status(BP_DEADLINE_EXCEEDED, "no answer within 'request_timeout_s' = ",
-                            patience, " s"));
+      const Status status(BP_DEADLINE_EXCEEDED, "no answer within 'request_timeout_s' = ", patience,
+                          " s");
+      if (trying_) {
+        failed(status.message());
+      }
+      receiver->lost(status);
     }
   }
   if (!session_) {
     return;
   }
-  if (ping_ != COAP_INVALID_MID) {
+  if (ping_due_) {
     if (++ping_waited_s_ >= kPingPatience_s) {
       failed(concat("no answer to a ping within ", kPingPatience_s, " s"));
     }
-  } else if (++quiet_s_ >= whole_seconds(options_.keepalive) && !trying_) {
+  } else if (++quiet_s_ >= whole_seconds(options_.keepalive) && ping_ == COAP_INVALID_MID) {
     quiet_s_ = 0;
     ping();
   }
@@ -250,7 +324,20 @@ std::shared_ptr<Observation> Client::observation(const std::shared_ptr<const Tar
   if (!entry || entry->is_stopped()) {
     entry = std::make_shared<Observation>(*this, target);
   }
+  entry->pin();
   return entry;
+}
+
+bool Client::retire(const Observation& observation) {
+  auto observations = observations_.lock();
+  if (!observation.is_unwatched()) {
+    return false;
+  }
+  const auto found = observations->find(observation.target().text);
+  if (found != observations->end() && found->second.get() == &observation) {
+    observations->erase(found);
+  }
+  return true;
 }
 
 std::vector<std::shared_ptr<Observation>> Client::observations() {
@@ -311,8 +398,8 @@ void Client::forget(Receiver& receiver) noexcept {
 
 bool Client::on_response(const coap_pdu_t* received) {
   const coap_bin_const_t token = coap_pdu_get_token(received);
-  const auto found = token.length <= sizeof(uint64_t) ? receivers_.find(token_of(token))
-                                                      : receivers_.end();
+  const auto found =
+      token.length <= sizeof(uint64_t) ? receivers_.find(token_of(token)) : receivers_.end();
   heard();
   if (found == receivers_.end()) {
     unexpected_.add();

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client of an instance: one peer, one session, requests told apart by their tokens, and whether
-// the peer is there. Loop thread only, but for observation().
+// The client of an instance: one peer, one session, requests told apart by their tokens, and
+// whether the peer is there. Loop thread only, but for observation().
 //
 // Design notes.
 // - UDP has no connection. The state is UP when the peer has answered something; a CoAP ping asks
 //   for that at the start, after `keepalive_s` of silence, and again with back-off while nobody
 //   answers. Requests are sent whatever the state is.
-// - A name can have several addresses. Until the first answer, an address that refuses makes the next
+// - A name can have several addresses. Until the first answer, an address that refuses makes the
+// next
 //   one be tried, and what was being waited for is sent again.
 // - The library gives up a confirmable request after its last retransmission. A request that was
 //   acknowledged, or needs no acknowledgement, is given up by a clock that ticks once a second.
+// - When the system says that nobody listens, the library would go on to send what it has again,
+// and
+//   an old PUT could arrive after a newer one. So all that is under way ends then: in a task of its
+//   own, since the library is walking its queue.
+// - A ping does not count for `nstart`, so that no request waits for a peer that answers none.
 #pragma once
 
 #include "exchange.hpp"
@@ -17,7 +23,6 @@
 #include "options.hpp"
 #include "resolver.hpp"
 #include "stack.hpp"
-
 #include <backplane/sdk/reconnect.hpp>
 
 #include <unordered_map>
@@ -43,8 +48,11 @@ class Client {
   Status begin(std::shared_ptr<Exchange> exchange);
   /// CANCELLED for the request with this operation, if there is one.
   void cancel(uint64_t operation);
-  /// The one observation of this target, made when it is new. [any]
+  /// The one observation of this target, made when it is new. Pinned: unpin() it when its hub has
+  /// the watch. [any]
   std::shared_ptr<Observation> observation(const std::shared_ptr<const Target>& target);
+  /// True: nobody watches it nor is about to, and it is not this target's observation any more.
+  bool retire(const Observation& observation);
 
   const Host& host() const noexcept { return stack_.host(); }
   /// A number for an operation, by which it is cancelled. [any]
@@ -70,10 +78,14 @@ class Client {
 
  private:
   void attempt();
-  void connect(std::vector<coap_address_t> addresses);
+  void connect(const std::vector<coap_address_t>& addresses);
   void use_address();
-  void next_address();
+  bool try_next_address();
+  void probe();
   void ping();
+  void end_ping() noexcept;
+  void link_down();
+  void drop_messages();
   void heard();
   void failed(std::string_view reason);
   void tick();
@@ -85,6 +97,7 @@ class Client {
   Stack& stack_;
   const Options& options_;
   const Authority authority_;
+  const bool is_numeric_;
   Resolver resolver_;
   Reconnect reconnect_;
   Timer ticker_;
@@ -97,11 +110,14 @@ class Client {
 
   std::atomic<uint64_t> next_operation_{1};
   coap_mid_t ping_ = COAP_INVALID_MID;
+  bool ping_due_ =
+      false;  // its answer still counts; `ping_` is for as long as the library sends it
   unsigned ping_waited_s_ = 0;
   unsigned quiet_s_ = 0;
-  bool trying_ = false;      // between a try and its first answer
-  bool answered_ = false;    // ever
-  bool switching_ = false;   // a task that tries the next address is posted
+  bool trying_ = false;     // between a try and its first answer
+  bool answered_ = false;   // ever
+  bool ask_again_ = false;  // a name may have moved
+  bool down_posted_ = false;
   bool stopping_ = false;
   size_t stops_left_ = 0;
   std::function<void()> stopped_;

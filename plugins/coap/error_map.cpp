@@ -63,9 +63,7 @@ bp_status status_of_code(coap_pdu_code_t code) noexcept {
     }
   }
   // An unknown code counts as the general one of its class (RFC 7252, 5.9).
-  return response_class == 4   ? BP_INVALID_ARGUMENT
-         : response_class == 5 ? BP_INTERNAL
-                               : BP_UNKNOWN;
+  return response_class == 4 ? BP_INVALID_ARGUMENT : response_class == 5 ? BP_INTERNAL : BP_UNKNOWN;
 }
 
 coap_pdu_code_t code_of_status(bp_status status) noexcept {
@@ -84,9 +82,9 @@ Status error_of_answer(coap_pdu_code_t code, std::string_view diagnostic) {
   }
   const int decimal = decimal_of(code);
   const char* const phrase = coap_response_phrase(static_cast<unsigned char>(code));
-  std::string text = concat("the peer answered ", decimal / 100, ".", decimal % 100 / 10,
-                            decimal % 10, phrase != nullptr ? " " : "",
-                            std::string_view(phrase != nullptr ? phrase : ""));
+  std::string text =
+      concat("the peer answered ", decimal / 100, ".", decimal % 100 / 10, decimal % 10,
+             phrase != nullptr ? " " : "", std::string_view(phrase != nullptr ? phrase : ""));
   if (!diagnostic.empty()) {
     text += concat(": ", printable(diagnostic));
   }

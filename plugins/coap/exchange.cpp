@@ -31,8 +31,7 @@ Status Exchange::fill(coap_pdu_t* pdu) {
   if (wants_block2_) {
     fits = fits && add_uint_option(pdu, COAP_OPTION_BLOCK2, block_value(answer_block_, false, szx));
   } else {
-    fits = fits &&
-           add_body(pdu, COAP_OPTION_BLOCK1, payload_.bytes, request_block_, szx, false);
+    fits = fits && add_body(pdu, COAP_OPTION_BLOCK1, payload_.bytes, request_block_, szx, false);
   }
   return fits ? Status::ok()
               : Status(BP_INVALID_ARGUMENT, "'", target_->text,

@@ -35,7 +35,8 @@ class Exchange : public Receiver {
   Exchange(Client& client, std::shared_ptr<const Target> target, coap_pdu_code_t method)
       : client_(client), target_(std::move(target)), method_(method) {}
 
-  /// Sends the request, or its next block. An error: nothing was sent, and finished() is not called.
+  /// Sends the request, or its next block. An error: nothing was sent, and finished() is not
+  /// called.
   Status send();
 
   void response(const coap_pdu_t* pdu) final;

@@ -10,9 +10,9 @@ namespace backplane::coap {
 /// The body of a request, or the code that answers this datagram.
 struct Incoming {
   Bytes bytes;
-  std::string storage;             // where they lie when they came in blocks
-  std::optional<uint32_t> block1;  // the answer's option
-  std::optional<uint32_t> size1;   // the most that is taken, with 4.13
+  std::string storage;                     // where they lie when they came in blocks
+  std::optional<uint32_t> block1;          // the answer's option
+  std::optional<uint32_t> size1;           // the most that is taken, with 4.13
   coap_pdu_code_t code = COAP_EMPTY_CODE;  // empty: the body is complete
 };
 

@@ -17,9 +17,8 @@ std::shared_ptr<Resource> LocalPath::resource() {
 }
 
 Status LocalPath::read(Op op) {
-  return run_on_loop(server_.host(), op, [op, resource = resource()]() mutable {
-    return op.reply(resource->value());
-  });
+  return run_on_loop(server_.host(), op,
+                     [op, resource = resource()]() mutable { return op.reply(resource->value()); });
 }
 
 Status LocalPath::write(Op op) {
@@ -64,9 +63,8 @@ void LocalPath::cancel(Op op) noexcept {
       }
       break;
     case BP_V_SERVE:
-      static_cast<void>(post(server_.host(), [&server = server_, id = op->impl[2]] {
-        server.served().cancel(id);
-      }));
+      static_cast<void>(post(
+          server_.host(), [&server = server_, id = op->impl[2]] { server.served().cancel(id); }));
       break;
     case BP_V_BROWSE:
       browses_.cancel(op);

@@ -133,9 +133,8 @@ void add_option_headers(MessageBuilder& out, const coap_pdu_t* pdu, uint16_t for
     if (number == COAP_OPTION_ETAG) {
       out.header(BP_H_ETAG, opaque);
     } else if (number == COAP_OPTION_MAXAGE) {
-      out.header(BP_H_EXPIRY_NS,
-                 std::chrono::nanoseconds(std::chrono::seconds(
-                     coap_decode_var_bytes(bytes.data(), bytes.size()))));
+      out.header(BP_H_EXPIRY_NS, std::chrono::nanoseconds(std::chrono::seconds(
+                                     coap_decode_var_bytes(bytes.data(), bytes.size()))));
     } else if (!is_handled(number)) {
       const Row* const row =
           std::find_if(std::begin(kRows), std::end(kRows),
@@ -161,8 +160,8 @@ void add_option_headers(MessageBuilder& out, const coap_pdu_t* pdu, uint16_t for
         case Kind::kFormat: {
           FormatScratch scratch;
           const auto value = coap_decode_var_bytes(bytes.data(), bytes.size());
-          out.header(row->name, out.arena().copy(media_type_of(static_cast<uint16_t>(value),
-                                                               scratch)));
+          out.header(row->name,
+                     out.arena().copy(media_type_of(static_cast<uint16_t>(value), scratch)));
           break;
         }
       }

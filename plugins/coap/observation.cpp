@@ -58,11 +58,14 @@ class Observation::Rest final : public Exchange {
 };
 
 Observation::Observation(Client& client, std::shared_ptr<const Target> target)
-    : client_(client), target_(std::move(target)), hub_(client.host(), [] {
-        HubOptions options;
-        options.replay_last = true;
-        return options;
-      }()),
+    : client_(client),
+      target_(std::move(target)),
+      hub_(client.host(),
+           [] {
+             HubOptions options;
+             options.replay_last = true;
+             return options;
+           }()),
       timer_(client.host(), [this] { timer_fired(); }) {}
 
 void Observation::begin() {
@@ -117,7 +120,9 @@ void Observation::response(const coap_pdu_t* pdu) {
   refresh_after(pdu);
   if (hub_.watchers() == 0) {
     end_if_unwatched();
-    return;
+    if (stopped_) {
+      return;
+    }
   }
   if (rest_) {  // of an older value
     rest_->drop();
@@ -174,7 +179,9 @@ void Observation::timer_fired() {
   }
   if (hub_.watchers() == 0) {
     end_if_unwatched();
-    return;
+    if (stopped_) {
+      return;
+    }
   }
   if (state_ == State::kRegistered) {
     is_refresh_ = true;
@@ -213,8 +220,11 @@ void Observation::resend() {
 }
 
 void Observation::end_if_unwatched() {
-  if (!stopped_ && state_ != State::kIdle && hub_.watchers() == 0) {
+  const auto self = shared_from_this();  // the client's share may be the last one
+  if (!stopped_ && client_.retire(*this)) {
+    stopped_ = true;
     deregister();
+    hub_.end(Status(BP_CANCELLED));
   }
 }
 
@@ -228,8 +238,6 @@ void Observation::deregister() {
   const uint64_t own_token = token;
   client_.forget(*this);
   state_ = State::kIdle;
-  was_registered_ = false;
-  has_value_ = false;
   if (!tell) {
     return;
   }

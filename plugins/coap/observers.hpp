@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many observations the library may hold for peers. It keeps one for each peer, resource and set
-// of options, and does not tell when it drops one: so each counts until its peer's session ends or
-// the peer deregisters. Loop thread only.
+// How many observations the library may hold for peers. It keeps one for each peer, resource and
+// set of options, and does not tell when it drops one: so each counts until its peer's session ends
+// or the peer deregisters. Loop thread only.
 #pragma once
 
 #include "peer.hpp"

@@ -6,8 +6,8 @@
 
 namespace backplane::coap {
 
-/// Runs `body`, which returns the Status of `op`; on another thread than the loop's `op` pends until
-/// it has run there.
+/// Runs `body`, which returns the Status of `op`; on another thread than the loop's `op` pends
+/// until it has run there.
 template <class Body>
 Status run_on_loop(const Host& host, Op op, Body body) {
   if (on_loop(host)) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "block.hpp"
-
 #include <backplane/sdk/config.hpp>
 
 #include <coap3/coap.h>

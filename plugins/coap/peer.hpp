@@ -30,8 +30,8 @@ class Token {
   uint8_t size_ = 0;
 };
 
-/// A request that was taken. libcoap hands on every copy of a datagram (RFC 7252, 4.5 leaves that to
-/// the application); a copy gets the first one's answer.
+/// A request that was taken. libcoap hands on every copy of a datagram (RFC 7252, 4.5 leaves that
+/// to the application); a copy gets the first one's answer.
 struct Taken {
   Token token;
   coap_pdu_code_t code = COAP_EMPTY_CODE;  // of the answer; empty: it is still to come

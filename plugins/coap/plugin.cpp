@@ -2,7 +2,6 @@
 #include "instance.hpp"
 #include "local_path.hpp"
 #include "remote_path.hpp"
-
 #include <backplane/sdk/plugin.hpp>
 
 namespace backplane::coap {
@@ -12,7 +11,8 @@ int on_event(coap_session_t* session, const coap_event_t event) {
   Server* const server = Instance::of(session).server.get();
   if (server != nullptr &&
       (event == COAP_EVENT_SERVER_SESSION_NEW || event == COAP_EVENT_SERVER_SESSION_DEL)) {
-    server->on_session(session, event == COAP_EVENT_SERVER_SESSION_NEW);
+    boundary([&] { server->on_session(session, event == COAP_EVENT_SERVER_SESSION_NEW); },
+             [](const Status&) noexcept {});
   }
   return 0;
 }
@@ -75,9 +75,10 @@ class CoapPlugin final : public Plugin {
     if (!instance_.server) {
       return Status::ok();
     }
-    return post(host(), [this, op] {
-             instance_.server->drain([this, op] { host().complete(op, Status::ok()); });
-           }).is_ok()
+    return post(host(),
+                [this, op] {
+                  instance_.server->drain([this, op] { host().complete(op, Status::ok()); });
+                }).is_ok()
                ? Status::pending()
                : Status::ok();
   }

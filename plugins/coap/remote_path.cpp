@@ -106,6 +106,7 @@ Status RemotePath::watch(Op op) {
   auto observation = client_.observation(target_);
   *observation_.lock() = observation;
   Status status = observation->hub().watch(op);
+  observation->unpin();
   if (status.is_pending()) {
     // Not at once, even on the loop: the watch is known to its caller only after this has returned.
     const Status posted = post(client_.host(), [observation] { observation->begin(); });
@@ -142,17 +143,15 @@ void RemotePath::cancel(Op op) noexcept {
     case BP_V_WATCH:
       if (const auto observation = *observation_.lock()) {
         observation->hub().cancel(op);
-        static_cast<void>(
-            post(client_.host(), [observation] { observation->end_if_unwatched(); }));
+        static_cast<void>(post(client_.host(), [observation] { observation->end_if_unwatched(); }));
       }
       break;
     case BP_V_BROWSE:
       browses_.cancel(op);
       break;
     default:
-      static_cast<void>(post(client_.host(), [&client = client_, id = op->impl[2]] {
-        client.cancel(id);
-      }));
+      static_cast<void>(
+          post(client_.host(), [&client = client_, id = op->impl[2]] { client.cancel(id); }));
       break;
   }
 }

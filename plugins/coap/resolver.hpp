@@ -3,7 +3,6 @@
 #pragma once
 
 #include "address.hpp"
-
 #include <backplane/sdk/loop.hpp>
 
 #include <thread>

@@ -81,10 +81,9 @@ void Resource::set(OwnedMessage value) {
   value_ = std::move(value);
   payload_.storage = std::move(payload.storage);
   payload_.format = payload.format;
-  payload_.bytes =
-      is_stored ? Bytes(reinterpret_cast<const uint8_t*>(payload_.storage.data()),
-                        payload_.storage.size())
-                : payload.bytes;
+  payload_.bytes = is_stored ? Bytes(reinterpret_cast<const uint8_t*>(payload_.storage.data()),
+                                     payload_.storage.size())
+                             : payload.bytes;
   ++version_;
   std::memcpy(etag_ + sizeof(uint32_t), &version_, sizeof version_);
   const auto expiry = value_.view().header<int64_t>(BP_H_EXPIRY_NS);

@@ -6,7 +6,6 @@
 #include "address.hpp"
 #include "block.hpp"
 #include "link_format.hpp"
-
 #include <backplane/sdk/hub.hpp>
 
 namespace backplane::coap {

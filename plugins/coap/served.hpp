@@ -6,7 +6,6 @@
 #include "address.hpp"
 #include "answer.hpp"
 #include "link_format.hpp"
-
 #include <backplane/sdk/loop.hpp>
 
 #include <memory>

@@ -9,7 +9,7 @@ namespace backplane::coap {
 namespace {
 
 constexpr std::string_view kWellKnown = ".well-known/core";
-constexpr coap_request_t kMethods[] = {COAP_REQUEST_GET,   COAP_REQUEST_POST,  COAP_REQUEST_PUT,
+constexpr coap_request_t kMethods[] = {COAP_REQUEST_GET,    COAP_REQUEST_POST,  COAP_REQUEST_PUT,
                                        COAP_REQUEST_DELETE, COAP_REQUEST_FETCH, COAP_REQUEST_PATCH,
                                        COAP_REQUEST_IPATCH};
 
@@ -38,11 +38,33 @@ void other_handler(coap_resource_t*, coap_session_t* session, const coap_pdu_t* 
 void links_handler(coap_resource_t*, coap_session_t* session, const coap_pdu_t* request,
                    const coap_string_t* query, coap_pdu_t* response) {
   const std::string_view text =
-      query == nullptr
-          ? std::string_view()
-          : std::string_view(reinterpret_cast<const char*>(query->s), query->length);
-  answer_safely(response,
-                [&] { Instance::of(session).server->on_links(request, text, response); });
+      query == nullptr ? std::string_view()
+                       : std::string_view(reinterpret_cast<const char*>(query->s), query->length);
+  answer_safely(response, [&] { Instance::of(session).server->on_links(request, text, response); });
+}
+
+/// If-Match and If-None-Match (RFC 7252, 5.10.8).
+bool precondition_holds(const Resource& resource, const coap_pdu_t* request) noexcept {
+  bool asked = false;
+  bool matched = false;
+  coap_opt_iterator_t iterator;
+  coap_option_iterator_init(request, &iterator, COAP_OPT_ALL);
+  while (const coap_opt_t* option = coap_option_next(&iterator)) {
+    if (iterator.number == COAP_OPTION_IF_NONE_MATCH) {
+      return false;  // a declared resource exists
+    }
+    if (iterator.number == COAP_OPTION_IF_MATCH) {
+      const Bytes wanted(coap_opt_value(option), coap_opt_length(option));
+      const Bytes etag = resource.etag();
+      asked = true;
+      matched = matched || wanted.empty() ||
+                std::equal(wanted.begin(), wanted.end(), etag.begin(), etag.end());
+    }
+    if (iterator.number > COAP_OPTION_IF_NONE_MATCH) {
+      break;
+    }
+  }
+  return !asked || matched;
 }
 
 /// A registration of the library; owns its path.
@@ -197,7 +219,8 @@ std::shared_ptr<Resource> Server::resource(const Target& target, bool create) {
 }
 
 Status Server::write(Resource& resource, MessageView message) {
-  if (const auto payload = message.body().payload(); payload && payload->size() > options_.max_body) {
+  if (const auto payload = message.body().payload();
+      payload && payload->size() > options_.max_body) {
     return Status(BP_RESOURCE_EXHAUSTED, "a body of ", payload->size(), " bytes; 'max_body' is ",
                   options_.max_body);
   }
@@ -220,7 +243,11 @@ std::vector<Link> Server::links() {
 // ---- requests ----
 
 Peer& Server::peer_of(coap_session_t* session) {
-  return *static_cast<Peer*>(coap_session_get_app_data(session));
+  auto* const peer = static_cast<Peer*>(coap_session_get_app_data(session));
+  if (peer == nullptr) {
+    throw std::bad_alloc();  // on_session had no memory for it
+  }
+  return *peer;
 }
 
 void Server::on_session(coap_session_t* session, bool is_new) {
@@ -285,8 +312,11 @@ void Server::get(Resource& resource, coap_session_t* session, const coap_pdu_t* 
                  coap_pdu_t* response) {
   auto observer = Observers::Answer::kNone;
   if (resource.options().observable) {
+    const size_t before = observers_.count();
     observer = observers_.look_at(peer_of(session), &resource, request);
-    observers_gauge_.set(static_cast<int64_t>(observers_.count()));
+    if (observers_.count() != before) {
+      observers_gauge_.set(static_cast<int64_t>(observers_.count()));
+    }
   }
   if (observer == Observers::Answer::kTooMany) {
     refuse(response, COAP_RESPONSE_CODE_SERVICE_UNAVAILABLE, "too many observers");
@@ -366,6 +396,10 @@ void Server::put(Resource& resource, coap_session_t* session, Taken& taken,
   if (!receive(session, taken, request, response, body)) {
     return;
   }
+  if (!precondition_holds(resource, request)) {
+    refuse(response, COAP_RESPONSE_CODE_PRECONDITION_FAILED, "");
+    return;
+  }
   const uint64_t id = next_id_++;
   const uint64_t outer = std::exchange(publishing_, id);
   settled_inside_.reset();
@@ -433,9 +467,9 @@ void Server::serve(const std::string& path, coap_session_t* session, Taken& take
   }
   const uint64_t id = next_id_++;
   const coap_address_t* const remote = coap_session_get_addr_remote(session);
-  auto answer = served_.start(id, path, request, body.bytes,
-                              remote != nullptr ? to_text(*remote) : std::string(),
-                              options_.answer_timeout);
+  auto answer =
+      served_.start(id, path, request, body.bytes,
+                    remote != nullptr ? to_text(*remote) : std::string(), options_.answer_timeout);
   if (!answer) {
     hold(id, session, taken, request, wanted, key);
     return;

@@ -98,8 +98,8 @@ class Server {
 
   std::atomic<uint64_t> next_operation_{1};
   uint64_t next_id_ = 1;
-  size_t unsettled_ = 0;       // publications whose callback is still to come
-  uint64_t publishing_ = 0;    // the id of the PUT inside publish(); 0: none
+  size_t unsettled_ = 0;     // publications whose callback is still to come
+  uint64_t publishing_ = 0;  // the id of the PUT inside publish(); 0: none
   std::optional<Status> settled_inside_;
   bool draining_ = false;
   size_t hubs_left_ = 0;

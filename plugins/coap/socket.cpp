@@ -2,19 +2,17 @@
 #include "socket.hpp"
 
 #include "address.hpp"
-
 #include <backplane/sdk/unique_handle.hpp>
-
-#include <linux/filter.h>
-#include <linux/sock_diag.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <sstream>
 #include <string>
+#include <sys/socket.h>
 
 namespace backplane::coap {
 namespace {
@@ -32,8 +30,8 @@ namespace {
                          "' needs a privilege; choose a port above 1023 in 'listen'")
                       .with_native(error, "errno"));
     default:
-      throw Error(Status(BP_INVALID_ARGUMENT, "'", shown, "' cannot be bound: ",
-                         std::string_view(std::strerror(error)),
+      throw Error(Status(BP_INVALID_ARGUMENT, "'", shown,
+                         "' cannot be bound: ", std::string_view(std::strerror(error)),
                          "; 'listen' takes an address of this machine, such as 127.0.0.1")
                       .with_native(error, "errno"));
   }

@@ -13,7 +13,6 @@
 #pragma once
 
 #include "handles.hpp"
-
 #include <backplane/sdk/loop.hpp>
 
 #include <memory>

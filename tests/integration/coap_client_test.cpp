@@ -211,12 +211,12 @@ TEST(CoapClient, CarriesMethodsHeadersAndQueries) {
   const Endpoint path = test.open("server:/thing", {{BP_H_CREATE, true}});
   const auto served = path.serve([](Request request) -> Status {
     const MessageView in = request.in();
-    const std::string text = concat(
-        in.header<std::string>(BP_H_METHOD).value_or(""), " ",
-        in.header<std::string>(BP_H_CONTENT_TYPE).value_or(""), " ",
-        in.header<std::string>("uri-query").value_or(""), " ",
-        in.header<std::string>("accept").value_or(""), " ", in.header<uint32_t>(BP_H_QOS).value_or(9),
-        " ", in.header("2048").has_value());
+    const std::string text =
+        concat(in.header<std::string>(BP_H_METHOD).value_or(""), " ",
+               in.header<std::string>(BP_H_CONTENT_TYPE).value_or(""), " ",
+               in.header<std::string>("uri-query").value_or(""), " ",
+               in.header<std::string>("accept").value_or(""), " ",
+               in.header<uint32_t>(BP_H_QOS).value_or(9), " ", in.header("2048").has_value());
     MessageBuilder out(text.c_str());
     const std::byte etag[] = {std::byte{1}, std::byte{2}};
     out.header(BP_H_ETAG, std::span<const std::byte>(etag))
@@ -234,8 +234,7 @@ TEST(CoapClient, CarriesMethodsHeadersAndQueries) {
                                                {"accept", "application/json"},
                                                {"2048", "opaque"}})
                                   .value();
-  EXPECT_EQ(text_of(answer.body()),
-            "iPATCH application/cbor unit=c application/json 0 true");
+  EXPECT_EQ(text_of(answer.body()), "iPATCH application/cbor unit=c application/json 0 true");
   EXPECT_EQ(answer.view().header<uint32_t>(BP_H_STATUS), 204u);
   EXPECT_EQ(answer.view().header<int64_t>(BP_H_EXPIRY_NS), 5'000'000'000);
   EXPECT_EQ(answer.view().header<std::string>("location-path"), "here");

@@ -4,19 +4,17 @@
 #pragma once
 
 #include "support/child_process.hpp"
-
 #include <backplane/sdk/kernel.hpp>
 
 #include <gmock/gmock.h>
 
 #include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 namespace backplane::test {
 
@@ -188,8 +186,7 @@ class RawPeer {
     std::string token;
     std::string rest;  // options and payload
     bool has_payload(std::string_view text) const {
-      return rest.size() >= text.size() + 1 &&
-             rest.substr(rest.size() - text.size()) == text;
+      return rest.size() >= text.size() + 1 && rest.substr(rest.size() - text.size()) == text;
     }
   };
 
@@ -204,8 +201,7 @@ class RawPeer {
   }
 
   void send_bytes(std::string_view bytes) const {
-    ASSERT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), 0),
-              static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
   }
   /// `options` in ascending order.
   void send(Type type, unsigned code, uint16_t mid, std::string_view token,

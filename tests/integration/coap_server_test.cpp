@@ -139,6 +139,23 @@ TEST(CoapServer, RefusesAPayloadThatIsNotOfTheResourcesType) {
   EXPECT_EQ(endpoint.write("high").get().code(), BP_INVALID_ARGUMENT);
 }
 
+TEST(CoapServer, KeepsToTheConditionsOfAPut) {
+  TestKernel test(manifest());
+  const RawPeer peer(test.port("sensors"));
+  const auto put = [&](uint16_t mid, RawPeer::Option condition) {
+    auto options = RawPeer::uri(kTemperature);
+    options.insert(options.begin(), std::move(condition));
+    peer.send(RawPeer::kCon, 3, mid, "t", options, "30");
+    const auto answer = peer.receive();
+    return answer ? answer->code : 0;
+  };
+  EXPECT_EQ(put(1, {5, ""}), 412u) << "If-None-Match, and it exists";
+  EXPECT_EQ(put(2, {1, "old"}), 412u);
+  EXPECT_EQ(coap_client({url(test.port("sensors"), kTemperature)}).out, "20.5");
+  EXPECT_EQ(put(3, {1, ""}), 204u) << "an empty If-Match: whatever it is, it exists";
+  EXPECT_EQ(coap_client({url(test.port("sensors"), kTemperature)}).out, "30");
+}
+
 TEST(CoapServer, ListsItsResourcesAsLinks) {
   TestKernel test(manifest());
   const uint16_t port = test.port("sensors");
@@ -154,8 +171,8 @@ TEST(CoapServer, ListsItsResourcesAsLinks) {
   for (const OwnedMessage& entry : root.browse().value()) {
     paths.push_back(entry.view().header<std::string>(BP_H_PATH).value_or(""));
   }
-  EXPECT_THAT(paths, testing::UnorderedElementsAre("/line1/temperature", "/line1/limit",
-                                                   "/line1/name"));
+  EXPECT_THAT(paths,
+              testing::UnorderedElementsAre("/line1/temperature", "/line1/limit", "/line1/name"));
 }
 
 TEST(CoapServer, CountsDatagramsThatAreNoCoapAndGoesOn) {
@@ -381,8 +398,9 @@ TEST(CoapServer, MakesAResourceOnDemand) {
 }
 
 TEST(CoapServer, ListensOnIPv6) {
-  TestKernel test("[instances.s]\nplugin = \"coap\"\nlisten = \"coap://[::1]:0\"\n"
-                  "resources = [{ path = \"/a\", initial = 1 }]\n");
+  TestKernel test(
+      "[instances.s]\nplugin = \"coap\"\nlisten = \"coap://[::1]:0\"\n"
+      "resources = [{ path = \"/a\", initial = 1 }]\n");
   EXPECT_EQ(coap_client({concat("coap://[::1]:", test.port("s"), "/a")}).out, "1");
 }
 
