@@ -5,12 +5,14 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 namespace backplane::mqtt {
 namespace {
 
 constexpr int kMaxHeader = 1024 * 1024;  // of a PUBLISH besides its payload: topic and properties
+constexpr unsigned kMostReads = 64;      // packets at a time, before others have their turn
 
 void require(int result, std::string_view what) {
   const Status status = from_library(result, errno, what);
@@ -143,9 +145,15 @@ bool Session::is_handshaking() const noexcept {
   return ssl != nullptr && SSL_is_init_finished(ssl) == 0;
 }
 
+/// All that has come, up to a bound, before anything is written: the second write to a broker that
+/// has gone ends the session, and what is unread by then would be lost. CONNACK is looked at alone.
 void Session::read() {
-  errno = 0;
-  check(mosquitto_loop_read(handle_.get(), 1));
+  const bool was_accepted = connack_.has_value();
+  unsigned packets = 0;
+  do {
+    errno = 0;
+    check(mosquitto_loop_read(handle_.get(), 1));
+  } while (!loss_ && was_accepted == connack_.has_value() && ++packets < kMostReads && has_input());
   if (!loss_ && is_handshaking() && is_peer_gone()) {
     lose(MOSQ_ERR_CONN_LOST, 0);  // the library takes it for a handshake that goes on
   }
@@ -166,6 +174,11 @@ void Session::keep_alive() {
 
 bool Session::wants_write() const noexcept {
   return !is_handshaking() && mosquitto_want_write(handle_.get());
+}
+
+bool Session::has_input() const noexcept {
+  int bytes = 0;
+  return ioctl(descriptor(), FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 bool Session::is_peer_gone() const noexcept {

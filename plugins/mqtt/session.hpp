@@ -130,6 +130,7 @@ class Session {
   void prime_connect_properties();
   void check(int result);
   void lose(int result, int error_number);
+  bool has_input() const noexcept;
   bool is_peer_gone() const noexcept;
   Result<uint16_t> sent(int result, int packet_id, std::string_view what);
 
