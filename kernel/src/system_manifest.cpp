@@ -234,15 +234,15 @@ class SystemReader {
     instance.grants.push_back({use.verbs, AddressPattern::exactly(use.address)});
   }
 
-  /// What a plugin's manifest asks for by the scheme of a plugin that speaks with nobody outside
-  /// this machine (`format://*`) its own work needs, whatever the configuration names. Anything
-  /// that reaches further takes the operator's word: an address in the configuration, or `allow`.
+  /// What a plugin's manifest asks for by the scheme of a plugin that reaches nothing outside the
+  /// process (`format://*`) its own work needs, whatever the configuration names. Anything that
+  /// reaches further takes the operator's word: an address in the configuration, or `allow`.
   void needs_of_plugin(std::size_t index, const PluginManifest& plugin) {
     for (const Grant& asked : plugin.permissions.addresses) {
       const auto address = parse_address(asked.pattern.text);
       if (!address || !address->is_url()) continue;
       const PluginManifest* const server = catalogue_.find_by_scheme(address->scheme);
-      if (server != nullptr && server->security_posture == "local") {
+      if (server != nullptr && !server->permissions.reach_outside()) {
         manifest_.instances[index].grants.push_back(asked);
       }
     }

@@ -42,9 +42,12 @@ type = "string"
 x-backplane-credential = true
 )",
     BP_TEST_MANIFEST_START("source") R"(
+[[schemes]]
+name = "format"
+config_key = "listen"
 [permissions]
 watch = ["*"]
-call = ["format://*"]
+call = ["format://*", "mqtt://*"]
 [config]
 type = "object"
 additionalProperties = false

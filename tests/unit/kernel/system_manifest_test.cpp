@@ -129,7 +129,7 @@ TEST_F(SystemManifestIs, GrantsFromAllowAsFarAsThePluginAsks) {
   EXPECT_EQ(to_string(sut.instances[1].grants[1].pattern), "cloud:plant/a");
 }
 
-TEST_F(SystemManifestIs, GrantsOfTheSchemesThatThePluginItselfNeeds) {
+TEST_F(SystemManifestIs, GrantsUnaskedOnlyOfSchemesWhosePluginReachesNothingOutside) {
   const SystemManifest sut = good("[instances.a]\nplugin = 'source'\n");
   ASSERT_EQ(sut.instances[0].grants.size(), 1U);
   EXPECT_EQ(sut.instances[0].grants[0].verbs, bit(Verb::kCall));
