@@ -19,6 +19,7 @@ void Operation::begin(Kind what, const Host* by) noexcept {
   op.status = BP_PENDING;
   op.out = bp_message{};
   op.out.time_ns = BP_TIME_NONE;
+  for (std::uint64_t& word : op.impl) word = 0;  // what another endpoint left there is nothing
   credit_.store(op.credit, std::memory_order_relaxed);
   untold_credit_.store(0, std::memory_order_relaxed);
   state_.store(kDispatching | 1u, std::memory_order_relaxed);

@@ -14,7 +14,7 @@ coap_block_t block(unsigned number, bool more, unsigned szx) {
   coap_block_t out{};
   out.num = number;
   out.m = more ? 1 : 0;
-  out.szx = szx;
+  out.szx = szx & 7U;
   return out;
 }
 
