@@ -7,23 +7,13 @@
 namespace backplane::route {
 
 Codec::Codec(Core& core, std::chrono::nanoseconds retry_max)
-    : core_(core),
-      retry_max_(retry_max),
-      op_(core.host.services().endpoint.op_new(core.host.raw())) {
-  if (op_ == nullptr) {
-    throw Error(BP_RESOURCE_EXHAUSTED, "no memory for an operation");
-  }
+    : core_(core), retry_max_(retry_max), op_(core.host, this, error_, [](bp_op* op) {
+        Codec& self = *static_cast<Codec*>(op->user);
+        self.core_.inside([&self, op] { self.completed(op->status); });
+      }) {
   op_->verb = BP_V_CALL;
   op_->in = &message_;
-  op_->error = &error_;
-  op_->user = this;
-  op_->done = [](bp_op* op) {
-    Codec& self = *static_cast<Codec*>(op->user);
-    self.core_.inside([&self, op] { self.completed(op->status); });
-  };
 }
-
-Codec::~Codec() { core_.host.services().endpoint.op_free(core_.host.raw(), op_); }
 
 Link& Codec::link(Direction direction, uint16_t format) {
   const bool is_json = format == BP_FORMAT_JSON;
@@ -99,6 +89,15 @@ void Codec::close() {
   for (const auto& link : links_) {
     if (link) {
       link->close();
+    }
+  }
+}
+
+void Codec::release() noexcept {
+  op_.reset();
+  for (const auto& link : links_) {
+    if (link) {
+      link->release();
     }
   }
 }

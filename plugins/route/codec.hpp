@@ -15,7 +15,6 @@ class Codec {
   Codec(Core& core, std::chrono::nanoseconds retry_max);
   Codec(const Codec&) = delete;
   Codec& operator=(const Codec&) = delete;
-  ~Codec();
 
   /// `format`: BP_FORMAT_JSON or BP_FORMAT_CBOR. `value` is borrowed until `answer` is called,
   /// perhaps inside. Waits until the codec is there; any other failure is an answer.
@@ -25,6 +24,8 @@ class Codec {
   void close();
 
   bool is_idle() const noexcept;
+  /// After close(), when idle: gives back its operations.
+  void release() noexcept;
   /// The codec that is waited for; null: none.
   const Link* awaited() const noexcept;
 
@@ -43,7 +44,7 @@ class Codec {
   bool pends_ = false;
   bp_message message_{};
   bp_error error_{};
-  bp_op* const op_;
+  UniqueOp op_;
 };
 
 }  // namespace backplane::route

@@ -89,14 +89,13 @@ void DeadLetter::send(Delivery& delivery) {
                       BP_TIME_NONE,
                       0,
                       0};
-  bp_op* const op = delivery.op;
+  UniqueOp& op = delivery.op;
   op->verb = BP_V_WRITE;
   op->target = link_.ref();
   op->in = &delivery.message;
   op->deadline_ns = 0;
   delivery.error.code = BP_OK;
   sent_.push_back(&delivery);
-  delivery.pends = true;
   const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op);
   if (status != BP_PENDING) {
     completed(delivery, status);
@@ -104,7 +103,6 @@ void DeadLetter::send(Delivery& delivery) {
 }
 
 void DeadLetter::completed(Delivery& delivery, bp_status status) {
-  delivery.pends = false;
   Buffer::adopt(std::exchange(delivery.op->out.owner, nullptr));
   sent_.erase(std::find(sent_.begin(), sent_.end(), &delivery));
   const Status outcome = Status::from(status, delivery.error);

@@ -42,6 +42,8 @@ class DeadLetter {
   /// What waits is given back (`finished` with CANCELLED), what pends is cancelled.
   void stop();
   void close() { link_.close(); }
+  /// When closed: gives back its operation.
+  void release() noexcept { link_.release(); }
   const Link& link() const noexcept { return link_; }
 
  private:

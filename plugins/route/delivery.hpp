@@ -4,6 +4,7 @@
 #pragma once
 
 #include "accounting.hpp"
+#include "handles.hpp"
 #include "item.hpp"
 #include "transform.hpp"
 #include <backplane/operation.h>
@@ -24,13 +25,15 @@ struct Delivery {
     kSettled,  // counted; its place is free when older ones are settled
   };
 
-  Destination* destination = nullptr;
+  Delivery(const Host& host, Destination& its_destination, void (*done)(bp_op*))
+      : destination(its_destination), op(host, this, error, done) {}
+
+  Destination& destination;
   Item* item = nullptr;
   State state = State::kSettled;
 
-  bp_op* op = nullptr;   // of the write or call, later of the dead letter's write
   bp_error error{};      // of op
-  bool pends = false;    // op does
+  UniqueOp op;           // the write or call, later the dead letter's write
   bp_message message{};  // what op sends
   std::vector<bp_pair> headers;
 

@@ -20,12 +20,6 @@ Destination::Destination(Core& core, const RouteOptions& route, const Destinatio
       codec_(core, route.retry_max),
       link_(core, options.address, route.retry_max, [this] { advance(); }) {}
 
-Destination::~Destination() {
-  for (const auto& delivery : deliveries_) {
-    core_.host.services().endpoint.op_free(core_.host.raw(), delivery->op);
-  }
-}
-
 void Destination::offer(Item& item) {
   tally_.arrive();
   queue_.push(item, [this](Item& other, Reason reason) { drop(other, reason); });
@@ -72,28 +66,12 @@ bool Destination::can_take() const noexcept {
 
 Delivery& Destination::new_delivery(Item& item) {
   if (free_.empty()) {
-    auto made = std::make_unique<Delivery>();
-    made->destination = this;
-    made->op = core_.host.services().endpoint.op_new(core_.host.raw());
-    if (made->op == nullptr) {
-      throw std::bad_alloc();
-    }
-    made->op->user = made.get();
-    made->op->error = &made->error;
-    made->op->done = [](bp_op* op) {
+    deliveries_.push_back(std::make_unique<Delivery>(core_.host, *this, [](bp_op* op) {
       Delivery& delivery = *static_cast<Delivery*>(op->user);
-      Destination& self = *delivery.destination;
-      self.core_.inside([&self, &delivery] {
-        if (delivery.state == State::kBurying) {
-          self.dead_letter_->completed(delivery, delivery.op->status);
-        } else {
-          self.completed(delivery, delivery.op->status);
-        }
-        self.advance();
-      });
-    };
-    free_.push_back(made.get());
-    deliveries_.push_back(std::move(made));
+      Destination& self = delivery.destination;
+      self.core_.inside([&self, &delivery] { self.operation_completed(delivery); });
+    }));
+    free_.push_back(deliveries_.back().get());
   }
   Delivery& delivery = *free_.back();
   free_.pop_back();
@@ -101,6 +79,15 @@ Delivery& Destination::new_delivery(Item& item) {
   delivery.state = State::kPreparing;
   window_.push_back(&delivery);
   return delivery;
+}
+
+void Destination::operation_completed(Delivery& delivery) {
+  if (delivery.state == State::kBurying) {
+    dead_letter_->completed(delivery, delivery.op->status);
+  } else {
+    completed(delivery, delivery.op->status);
+  }
+  advance();
 }
 
 void Destination::retire() {
@@ -259,14 +246,13 @@ void Destination::ready(Delivery& delivery) {
 // ---- sending ----
 
 void Destination::send(Delivery& delivery) {
-  bp_op* const op = delivery.op;
+  UniqueOp& op = delivery.op;
   op->verb = options_.verb;
   op->target = link_.ref();
   op->in = &delivery.message;
   op->deadline_ns = expires_ns(*delivery.item);
   delivery.error.code = BP_OK;
   delivery.state = State::kSent;
-  delivery.pends = true;
   ++pending_;
   const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op);
   if (status != BP_PENDING) {
@@ -276,7 +262,6 @@ void Destination::send(Delivery& delivery) {
 
 void Destination::completed(Delivery& delivery, bp_status status) {
   --pending_;
-  delivery.pends = false;
   Buffer::adopt(std::exchange(delivery.op->out.owner, nullptr));
   Verdict verdict = judge(status, delivery.error);
   if (verdict == Verdict::kDone) {
@@ -384,12 +369,17 @@ void Destination::stop() {
     }
   }
   codec_.stop();
+  codec_.close();
   retire();
 }
 
-void Destination::close() {
-  link_.close();
-  codec_.close();
+void Destination::close() { link_.close(); }
+
+void Destination::release() noexcept {
+  free_.clear();
+  deliveries_.clear();
+  codec_.release();
+  link_.release();
 }
 
 }  // namespace backplane::route

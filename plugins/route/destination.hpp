@@ -24,7 +24,6 @@ class Destination {
               DeadLetter* dead_letter, std::function<void(Item&, bool is_accepted)> done);
   Destination(const Destination&) = delete;
   Destination& operator=(const Destination&) = delete;
-  ~Destination();
 
   void open() { link_.open(); }
   /// A message comes; `done` may be called for it inside.
@@ -42,6 +41,8 @@ class Destination {
   bool is_at_rest() const noexcept { return window_.empty() && codec_.is_idle() && pending_ == 0; }
   void close();
   bool is_closed() const noexcept { return link_.is_idle() && codec_.is_idle(); }
+  /// When closed: gives back its operations.
+  void release() noexcept;
 
   const Tally& tally() const noexcept { return tally_; }
   const Queue& queue() const noexcept { return queue_; }
@@ -58,6 +59,7 @@ class Destination {
   bool can_take() const noexcept;
   bool can_send() const noexcept { return link_.is_ready() && !resend_ && !is_stopping_; }
   Delivery& new_delivery(Item& item);
+  void operation_completed(Delivery& delivery);
   void retire();
   void resend();
 

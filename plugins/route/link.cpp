@@ -8,28 +8,17 @@ Link::Link(Core& core, std::string address, std::chrono::nanoseconds retry_max,
     : core_(core),
       address_(std::move(address)),
       on_ready_(std::move(on_ready)),
-      op_(core.host.services().endpoint.op_new(core.host.raw())),
+      op_(core.host, this, error_,
+          [](bp_op* op) {
+            Link& self = *static_cast<Link*>(op->user);
+            self.core_.inside([&self, op] { self.opened(op->status); });
+          }),
       reconnect_(
           core.host, [this] { core_.inside([this] { attempt(); }); },
           Reconnect::Options{
               .longest = retry_max,
               .clock = [&core] { return core.now(); },
-              .report = [this](uint32_t, std::string_view detail) { trouble_ = detail; }}) {
-  if (op_ == nullptr) {
-    throw Error(BP_RESOURCE_EXHAUSTED, "no memory for an operation");
-  }
-  op_->user = this;
-  op_->error = &error_;
-  op_->done = [](bp_op* op) {
-    Link& self = *static_cast<Link*>(op->user);
-    self.core_.inside([&self, op] { self.opened(op->status); });
-  };
-}
-
-Link::~Link() {
-  drop_reference();
-  core_.host.services().endpoint.op_free(core_.host.raw(), op_);
-}
+              .report = [this](uint32_t, std::string_view detail) { trouble_ = detail; }}) {}
 
 void Link::open() {
   if (state_ == State::kNew) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core.hpp"
+#include "handles.hpp"
 #include <backplane/sdk/operation.hpp>
 #include <backplane/sdk/reconnect.hpp>
 
@@ -17,7 +18,7 @@ class Link {
        std::function<void()> on_ready);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
-  ~Link();
+  ~Link() { drop_reference(); }
 
   /// Begins, on the loop. No-op after the first.
   void open();
@@ -37,6 +38,8 @@ class Link {
   void close();
   /// Nothing of it is under way.
   bool is_idle() const noexcept { return state_ != State::kOpening; }
+  /// Gives back its operation; nothing is called any more.
+  void release() noexcept { op_.reset(); }
 
   const std::string& address() const noexcept { return address_; }
   /// Not open, or what was done last failed.
@@ -62,8 +65,8 @@ class Link {
   bp_ref ref_ = 0;
   bp_status trouble_code_ = BP_OK;
   std::string trouble_;
-  bp_op* const op_;
   bp_error error_{};
+  UniqueOp op_;
   Reconnect reconnect_;
 };
 

@@ -23,7 +23,7 @@ Route::Route(const Host& host, RouteOptions options, Core::Clock clock)
   if (!options_.dead_letter.empty()) {
     dead_letter_ = std::make_unique<DeadLetter>(
         core_, options_,
-        [](Delivery& delivery, const Status& why) { delivery.destination->buried(delivery, why); });
+        [](Delivery& delivery, const Status& why) { delivery.destination.buried(delivery, why); });
   }
   for (const DestinationOptions& each : options_.to) {
     destinations_.push_back(std::make_unique<Destination>(
@@ -196,6 +196,13 @@ void Route::continue_stop() {
                          all([](const Destination& each) { return each.is_closed(); }) &&
                          (!dead_letter_ || dead_letter_->link().is_idle());
   if (is_closed) {
+    source_->release();
+    for (const auto& destination : destinations_) {
+      destination->release();
+    }
+    if (dead_letter_) {
+      dead_letter_->release();
+    }
     core_.finished = std::exchange(stop_op_, nullptr);
   }
 }

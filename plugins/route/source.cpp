@@ -9,22 +9,15 @@ Source::Source(Core& core, std::string address, std::chrono::nanoseconds retry_m
                std::function<void(MessageView, uint64_t)> taken)
     : core_(core),
       taken_(std::move(taken)),
-      op_(core.host.services().endpoint.op_new(core.host.raw())),
+      op_(core.host, this, error_,
+          [](bp_op* op) {
+            Source& self = *static_cast<Source*>(op->user);
+            self.core_.inside([&self, op] { self.ended(op->status); });
+          }),
       link_(core, std::move(address), retry_max, [this] { watch(); }) {
-  if (op_ == nullptr) {
-    throw Error(BP_RESOURCE_EXHAUSTED, "no memory for an operation");
-  }
   op_->verb = BP_V_WATCH;
   op_->sink = &kSink;
-  op_->user = this;
-  op_->error = &error_;
-  op_->done = [](bp_op* op) {
-    Source& self = *static_cast<Source*>(op->user);
-    self.core_.inside([&self, op] { self.ended(op->status); });
-  };
 }
-
-Source::~Source() { core_.host.services().endpoint.op_free(core_.host.raw(), op_); }
 
 void Source::watch() {
   if (is_stopping_) {

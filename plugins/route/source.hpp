@@ -15,7 +15,6 @@ class Source {
          std::function<void(MessageView, uint64_t watch)> taken);
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
-  ~Source();
 
   void open() { link_.open(); }
   /// At most `room` messages may come besides those that have come; nothing: any number. Before
@@ -27,6 +26,11 @@ class Source {
   bool is_at_rest() const noexcept { return !is_watching_; }
   void close() { link_.close(); }
   bool is_closed() const noexcept { return link_.is_idle(); }
+  /// When closed: gives back its operations.
+  void release() noexcept {
+    op_.reset();
+    link_.release();
+  }
 
   bool is_watching() const noexcept { return is_watching_; }
   /// Whether the present watch is acknowledged.
@@ -50,7 +54,7 @@ class Source {
   std::optional<uint64_t> room_ = 0;
   uint64_t credit_ = 0;  // granted and not used, if room is limited
   bp_error error_{};
-  bp_op* const op_;
+  UniqueOp op_;
   Link link_;
 };
 
