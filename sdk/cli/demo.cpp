@@ -210,6 +210,7 @@ class Demo {
     signals_.end_at_next();
     std::optional<std::string> why = failed_instance(plant);
     catch_up(plant, witness, kCatchUpWithin);
+    witness.leave_sources();
     const Status stopped = plant.stop();
     const auto missing = catch_up(plant, witness, kLastWithin);
 

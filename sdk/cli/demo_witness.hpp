@@ -43,6 +43,9 @@ class Witness {
   /// Takes the baselines that can be taken now. True once all have been.
   bool take_baselines();
 
+  /// Listens to the sources no more: what they get while the routes stop goes nowhere.
+  void leave_sources() { sources_.clear(); }
+
   /// Nothing, or what the subscriber has not received (yet) although it was acknowledged by then.
   std::optional<std::string> missing(const std::vector<Account>& now) const;
 
