@@ -19,12 +19,13 @@ class ProcessPlugin final : public Plugin {
     return Status::pending();
   }
 
-  /// The start's deadline has passed, or somebody has lost patience: its end is the start's answer.
+  /// The deadline of a start or stop has passed, or somebody has lost patience.
   void cancel(Op op) noexcept override {
     boundary(nullptr, [&] {
       if (start_ == static_cast<bp_op*>(op)) {
-        supervisor_.stop([](const Status&) {});
+        supervisor_.stop([](const Status&) {});  // is the start's answer too
       }
+      supervisor_.hurry();
     });
   }
 

@@ -109,6 +109,15 @@ void Supervisor::close(Done done) {
       done);
 }
 
+void Supervisor::hurry() {
+  const auto kill = [this] {
+    if (child_ && state_ == RunState::kStopping) {
+      child_->kill();
+    }
+  };
+  on_loop(kill, [](const Status&) {});  // without memory for that the stop takes its time
+}
+
 void Supervisor::ask_to_stop(const Done& done) {
   if (state_ == RunState::kStopped) {
     return done(Status::ok());

@@ -48,6 +48,8 @@ class Supervisor {
   void stop(Done done);
   /// The same for good: no start is taken any more.
   void close(Done done);
+  /// A stop that is under way waits no longer: SIGKILL now.
+  void hurry();
   /// Both, in this order.
   void restart(Done done);
   /// FAILED_PRECONDITION when it is not running.

@@ -271,6 +271,16 @@ TEST_F(ASupervisor, KillsACommandThatIgnoresTheStopSignal) {
   EXPECT_EQ(sut_->snapshot().exit->text(), "was ended by SIGKILL");
 }
 
+TEST_F(ASupervisor, KillsAtOnceWhenTheStopIsHurried) {
+  ProcessConfig config{"sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"};
+  ASSERT_TRUE(start(config.ready({{"log", "deaf"}}).set("stop_timeout_s", 600.0)).is_ok());
+  EXPECT_TRUE(wait([this](Supervisor::Done done) {
+                sut_->stop(std::move(done));
+                sut_->hurry();
+              }).is_ok());
+  EXPECT_EQ(sut_->snapshot().exit->text(), "was ended by SIGKILL");
+}
+
 TEST_F(ASupervisor, EndsGrandchildrenThatIgnoreSignalsAndHaveLeftTheSession) {
   ProcessConfig config{"sh", "-c",
                        "setsid sh -c 'trap \"\" TERM HUP INT; echo $$ > " + file("far") +
@@ -291,6 +301,22 @@ TEST_F(ASupervisor, EndsWhatACommandLeftInTheBackground) {
   const pid_t daemon = pid_in("daemon");
   EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
   EXPECT_FALSE(lives(daemon));
+}
+
+TEST_F(ASupervisor, EndsTheCommandAndItsGroupWhenTheGuardIsKilled) {
+  ProcessConfig config{"sh", "-c", "sleep 60 & echo $! > " + file("other") + "; exec sleep 60"};
+  ASSERT_TRUE(start(config).is_ok());
+  const pid_t pid = sut_->snapshot().pid;
+  const pid_t other = pid_in("other");
+  std::ifstream stat(concat("/proc/", pid, "/stat"));
+  std::string skip;
+  pid_t guard = 0;
+  stat >> skip >> skip >> skip >> guard;
+  ASSERT_GT(guard, 1);
+  ASSERT_EQ(::kill(guard, SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
+  EXPECT_EQ(sut_->snapshot().exit->text(), "was ended with its guard");
+  EXPECT_TRUE(eventually([&] { return !lives(pid) && !lives(other); }));
 }
 
 TEST_F(ASupervisor, PassesSignalsOn) {
