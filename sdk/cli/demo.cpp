@@ -30,6 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kReadyWithin = seconds(20);
+constexpr auto kIdleWithin = seconds(5);      // of it, for a moment without anything in flight
 constexpr auto kCatchUpWithin = seconds(15);  // a broker may be on its way back
 constexpr auto kLastWithin = seconds(5);
 constexpr size_t kShownRecords = 4;
@@ -115,7 +116,7 @@ class Records {
 
 class Demo {
  public:
-  Demo(const Options& options, const Commands& commands, const Signals& signals)
+  Demo(const Options& options, const Commands& commands, Signals& signals)
       : options_(options),
         signals_(signals),
         terminal_(isatty(STDOUT_FILENO) == 1),
@@ -150,9 +151,9 @@ class Demo {
  private:
   /// False: somebody wants it to end before.
   bool wait_until_ready(Kernel& plant, Witness& witness) {
-    const Clock::time_point end = Clock::now() + kReadyWithin;
-    while (!witness.take_baselines()) {
-      if (Clock::now() > end) {
+    const Clock::time_point begin = Clock::now();
+    while (!witness.take_baselines(Clock::now() < begin + kIdleWithin)) {
+      if (Clock::now() > begin + kReadyWithin) {
         const auto missing = failed_instance(plant);
         throw Failure{missing
                           ? *missing
@@ -265,7 +266,7 @@ class Demo {
   }
 
   const Options options_;
-  const Signals& signals_;
+  Signals& signals_;
   const bool terminal_;
   ScratchFolder scratch_;
   Records records_;
@@ -274,7 +275,7 @@ class Demo {
 };
 
 int run_demo(const Options& options, const Commands& commands) {
-  const Signals signals;
+  Signals signals;
   std::string why;
   try {
     const std::string result = Demo(options, commands, signals).run();

@@ -63,7 +63,7 @@ void Witness::watch_source(const std::string& name) {
   sources_.push_back({*std::move(endpoint), std::move(subscription).value()});
 }
 
-bool Witness::take_baselines() {
+bool Witness::take_baselines(bool only_idle) {
   {
     const auto signals = signals_.lock();
     for (const auto& [name, signal] : *signals) {
@@ -85,13 +85,14 @@ bool Witness::take_baselines() {
     if (!name || baselines_.count(account.destination) != 0) {
       continue;
     }
-    const bool idle = account.in_flight == 0 && account.balances() &&
-                      std::find(before.begin(), before.end(), account) != before.end();
-    if (!idle) {
+    const bool is_stable = std::find(before.begin(), before.end(), account) != before.end();
+    if (!is_stable || (account.in_flight > 0 && only_idle)) {
       complete = false;
       continue;
     }
-    baselines_[account.destination] = {received[*name], account};
+    Baseline& baseline = baselines_[account.destination];
+    baseline = {received[*name], account};
+    baseline.account.out += account.in_flight;  // of these, it may have missed some
     (*signals_.lock())[*name].ledger.restart();
   }
   return complete;

@@ -40,8 +40,9 @@ class Witness {
   /// that has one. `plant` has started, and outlives this. Throws Error.
   Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url);
 
-  /// Takes the baselines that can be taken now. True once all have been.
-  bool take_baselines();
+  /// Takes the baselines that can be taken now, if `only_idle` then of idle destinations alone.
+  /// True once all have been.
+  bool take_baselines(bool only_idle);
 
   /// Listens to the sources no more: what they get while the routes stop goes nowhere.
   void leave_sources() { sources_.clear(); }

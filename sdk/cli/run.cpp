@@ -78,7 +78,7 @@ void serve(const Kernel& kernel, const Signals& signals, const Log& log) {
 }
 
 int run(const Options& options, const Commands& commands) {
-  const Signals signals;
+  Signals signals;
   const Log log(log_format(options.log_format));
   KernelOptions kernel_options = cli::kernel_options(commands);
   kernel_options.log_level = log_level(options.log_level);  // 0: as the manifest says

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
-#include <thread>
 #include <unistd.h>
 
 namespace backplane::cli {
@@ -26,16 +25,26 @@ std::optional<int> Signals::wait(std::chrono::nanoseconds at_most) const {
   return number > 0 ? std::optional(number) : std::nullopt;  // else EAGAIN, or EINTR by a debugger
 }
 
-void Signals::end_at_next() const {
-  std::thread([set = set_]() mutable {
-    sigdelset(&set, SIGHUP);
-    int number = 0;
-    while (sigwait(&set, &number) != 0) {
+void Signals::end_at_next() {
+  ender_ = std::thread([this] {
+    while (!over_) {
+      int number = 0;
+      if (sigwait(&set_, &number) != 0 || number == SIGHUP) {
+        continue;
+      }
+      constexpr std::string_view kText = "\nbackplane: ended by a second signal\n";
+      (void)!write(STDERR_FILENO, kText.data(), kText.size());
+      _exit(128 + number);
     }
-    constexpr std::string_view kText = "\nbackplane: ended by a second signal\n";
-    (void)!write(STDERR_FILENO, kText.data(), kText.size());
-    _exit(128 + number);
-  }).detach();
+  });
+}
+
+Signals::~Signals() {
+  if (ender_.joinable()) {
+    over_ = true;
+    pthread_kill(ender_.native_handle(), SIGHUP);  // only wakes it
+    ender_.join();
+  }
 }
 
 }  // namespace backplane::cli

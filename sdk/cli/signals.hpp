@@ -2,9 +2,11 @@
 // SIGINT, SIGTERM and SIGHUP as events that the main thread waits for; no handler runs.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <optional>
+#include <thread>
 
 namespace backplane::cli {
 
@@ -15,16 +17,19 @@ class Signals {
   Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
+  ~Signals();
 
   /// The next of the three, or nothing after `at_most`. Blocks; one thread at a time.
   std::optional<int> wait(std::chrono::nanoseconds at_most) const;
 
   /// From now on the next SIGINT or SIGTERM ends the process at once, with 128 + its number. wait()
-  /// sees none of them any more.
-  void end_at_next() const;
+  /// is not called any more.
+  void end_at_next();
 
  private:
   sigset_t set_{};
+  std::atomic<bool> over_{false};
+  std::thread ender_;
 };
 
 }  // namespace backplane::cli

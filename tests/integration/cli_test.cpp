@@ -210,7 +210,7 @@ TEST_F(ARunningSystem, IsWatchedALineAMessage) {
 }
 
 TEST_F(ARunningSystem, LeavesAWatchWithTooFewMessagesToItsTimeout) {
-  const Result result = run({"watch", "--count", "5", "--timeout", "0.5", url("/temperature")});
+  const Result result = run({"watch", "--count", "5", "--timeout", "4", url("/temperature")});
   EXPECT_EQ(result.code, 3);
   EXPECT_EQ(result.out, "20.5\n");
   EXPECT_THAT(result.err, HasSubstr("1 messages came"));
