@@ -28,7 +28,7 @@ class Browser::Look final : public Listener {
     hub_.publish(entry);
   }
   void on_message(const Inbound& message, Hub::Settled) override { show(message.topic); }
-  void on_refused(const Status& status) override { hub_.end(status); }
+  void on_refused(const Status& status) override { hub_.stop(status); }
 
  private:
   static HubOptions options(const Settings& settings) {
