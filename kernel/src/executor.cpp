@@ -11,6 +11,7 @@
 
 #include <new>
 #include <pthread.h>
+#include <semaphore>
 #include <time.h>
 
 namespace backplane::kernel {
@@ -190,6 +191,12 @@ bool Executor::stop(std::chrono::nanoseconds timeout) noexcept {
   threads_.clear();
   ended_threads_ = 0;
   return true;
+}
+
+bool Executor::settle(std::chrono::nanoseconds timeout) noexcept {
+  const auto reached = std::make_shared<std::binary_semaphore>(0);
+  asio::post(loop_->context, [reached] { reached->release(); });
+  return reached->try_acquire_for(timeout);
 }
 
 bp_status Executor::post(Run run, void* user) noexcept {

@@ -30,6 +30,10 @@ class Executor {
   bool stop(std::chrono::nanoseconds timeout) noexcept;
   [[nodiscard]] bool running() const noexcept { return !threads_.empty(); }
 
+  // Waits until every task that was posted or running before this call has returned. False: not
+  // within the time. Not on a loop thread.
+  bool settle(std::chrono::nanoseconds timeout) noexcept;
+
   using Run = void (*)(void* user);
   using RunFd = void (*)(void* user, std::uint32_t events);
 

@@ -244,6 +244,9 @@ bp_status Kernel::stop_all(bp_error& error) {
   bp_status first = BP_OK;
   LifeTimeouts timeouts;
   if (manifest_) timeouts.drain = timeouts.stop = manifest_->options.stop_timeout;
+  // Instances that a URL made serve those of the manifest, which therefore end before them.
+  std::stable_partition(started_.begin(), started_.end(),
+                        [](const Instance* instance) { return instance->made_by_url; });
   for (auto instance = started_.rbegin(); instance != started_.rend(); ++instance) {
     bp_error problem{};
     const bp_status status = (*instance)->end(timeouts, problem);
@@ -411,6 +414,7 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
   std::unique_ptr<Instance> made =
       make_instance(url, *resolved->plugin, std::move(resolved->config.config), error);
   if (made == nullptr) return nullptr;
+  made->made_by_url = true;
   made->url_path_prefix = resolved->path;
   for (const CredentialUse& use : resolved->config.credentials)
     made->host.credentials.push_back(use.name);

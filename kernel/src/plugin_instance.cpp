@@ -151,9 +151,15 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
   }
   life_.store(BP_LIFE_STOPPED, std::memory_order_release);
   host.table().close_all_of(&host);
-  if (!host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeouts.stop).count())) {
-    quarantine("stop completed, but left " + leftovers());
-    return set_error(&error, BP_FAILED_PRECONDITION, "stop left something pending");
+  // The stop may have been completed inside a task that has yet to return, and close may post
+  // tasks.
+  Executor& executor = host.kernel.executor();
+  if (!executor.settle(timeouts.stop) ||
+      !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeouts.stop).count()) ||
+      !executor.settle(timeouts.stop)) {
+    const std::string left = leftovers();
+    quarantine("stop completed, but left " + (left.empty() ? "a task that does not end" : left));
+    return set_error(&error, BP_FAILED_PRECONDITION, "stop left something behind");
   }
   if (const std::string left = leftovers(); !left.empty()) {
     host.kernel.log(&host, BP_LOG_WARNING, "stop completed, but left " + left);

@@ -54,6 +54,7 @@ class Instance {
   void describe(bp_instance_info& info, std::string& detail);
 
   const std::string plugin_id;
+  bool made_by_url = false;     // constant once made
   std::string url_path_prefix;  // of an instance that a URL made: put before the rest of its URLs;
                                 // constant once made
   Host host;

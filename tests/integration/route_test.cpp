@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <poll.h>
 #include <thread>
 
@@ -23,7 +24,7 @@ class World final : public Plugin {
   ~World() override { current = nullptr; }
 
   Status open(std::string_view path, MessageView, OpenOp op) override {
-    if (path == absent) return Status(BP_NOT_FOUND, "no ", path, " yet");
+    if (path == "a" && a_is_absent) return Status(BP_NOT_FOUND, "no ", path, " yet");
     if (path == "source") return op.give(source.object());
     if (path == "a") return op.give(a.object());
     if (path == "b") return op.give(b.object());
@@ -34,7 +35,7 @@ class World final : public Plugin {
   }
 
   static inline World* current = nullptr;
-  static inline std::string absent;  // a path that is not there, for now
+  static inline std::atomic<bool> a_is_absent{false};
 
   ScriptedSource source{host()};
   ScriptedSource ping{host()};
@@ -80,7 +81,7 @@ bool eventually(const std::function<bool()>& condition, std::chrono::seconds at_
 
 class RouteThroughTheKernel : public testing::Test {
  protected:
-  RouteThroughTheKernel() { World::absent.clear(); }
+  RouteThroughTheKernel() { World::a_is_absent = false; }
 
   /// The mistakes of a system manifest with this text and an instance `world`.
   std::vector<std::string> mistakes_of(std::string_view routes) {
@@ -306,13 +307,13 @@ max_hops = 5
 // ---- faults ----
 
 TEST_F(RouteThroughTheKernel, WaitsForADestinationThatAppearsLater) {
-  World::absent = "a";
+  World::a_is_absent = true;
   start_and_watch(
       "[[routes]]\nname = \"r\"\nfrom = \"world:source\"\nto = \"world:a\"\nretry_max_s = 0.1\n");
   ASSERT_TRUE(world().source.publish(1, 1));
   ASSERT_TRUE(eventually([&] { return instance("r").state == BP_STATE_DEGRADED; }));
   EXPECT_THAT(instance("r").detail, testing::HasSubstr("no a yet"));
-  World::absent.clear();
+  World::a_is_absent = false;
   ASSERT_TRUE(eventually([&] { return world().source.acked().size() == 1; }));
   EXPECT_TRUE(eventually([&] { return instance("r").state == BP_STATE_UP; }));
 }
@@ -326,9 +327,10 @@ retry_max_s = 0.1
 in_flight = 4
 queue = 16
 )");
-  std::atomic<unsigned> turn{0};
-  const auto fail_often = [&](Op) {
-    return ++turn % 17 == 0 ? Status(BP_UNAVAILABLE, "at random") : Status::ok();
+  // Shared, because the route writes until the kernel stops, after this body.
+  const auto turn = std::make_shared<std::atomic<unsigned>>(0);
+  const auto fail_often = [turn](Op) {
+    return ++*turn % 17 == 0 ? Status(BP_UNAVAILABLE, "at random") : Status::ok();
   };
   world().a.answer = fail_often;
   world().b.answer = fail_often;
