@@ -161,12 +161,13 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
     quarantine("stop completed, but left " + (left.empty() ? "a task that does not end" : left));
     return set_error(&error, BP_FAILED_PRECONDITION, "stop left something behind");
   }
-  if (const std::string left = leftovers(); !left.empty()) {
-    host.kernel.log(&host, BP_LOG_WARNING, "stop completed, but left " + left);
-  }
   plugin_.destroy(self_);
   self_ = nullptr;
   life_.store(BP_LIFE_DESTROYED, std::memory_order_release);
+  // Operations at rest may live as long as the objects that use them: they count from here on.
+  if (const std::string left = leftovers(); !left.empty()) {
+    host.kernel.log(&host, BP_LOG_WARNING, "it is destroyed, but left " + left);
+  }
   return first;
 }
 

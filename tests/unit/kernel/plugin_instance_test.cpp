@@ -37,19 +37,19 @@ TEST(PluginInstance, RunsThroughItsLifeInOrder) {
   Script script;
   std::vector<std::string> steps;
   script.create = [&](const bp_value&, bp_error*) {
-    steps.push_back("create");
+    steps.emplace_back("create");
     return BP_OK;
   };
   script.start = [&](bp_op*) {
-    steps.push_back("start");
+    steps.emplace_back("start");
     return BP_OK;
   };
   script.drain = [&](bp_op*) {
-    steps.push_back("drain");
+    steps.emplace_back("drain");
     return BP_OK;
   };
   script.stop = [&](bp_op*) {
-    steps.push_back("stop");
+    steps.emplace_back("stop");
     return BP_OK;
   };
   {
@@ -153,7 +153,7 @@ TEST(PluginInstance, ClosesTheEndpointsThatAreStillOpenWhenItStops) {
   sut.free_op(op);
 }
 
-TEST(PluginInstance, SaysWhatAStoppedPluginLeftBehind) {
+TEST(PluginInstance, SaysWhatADestroyedPluginLeftBehind) {
   Script script;
   ScriptedKernel sut;
   script.start = [&](bp_op*) {
