@@ -110,8 +110,6 @@ void Credentials::add(const std::string& name, const std::string& field, std::st
   sources_[name][field] = std::move(source);
 }
 
-bool Credentials::has(std::string_view name) const { return sources_.find(name) != sources_.end(); }
-
 bp_status Credentials::get(std::string_view name, std::string_view field, bool as_file,
                            bp_buffer** out, bp_error* error) const {
   const auto credential = sources_.find(name);

@@ -16,7 +16,6 @@ class Credentials {
   // `source` is the value itself, `@file:PATH` or `@env:NAME`. Before the kernel starts.
   void add(const std::string& name, const std::string& field, std::string source);
 
-  [[nodiscard]] bool has(std::string_view name) const;
   // See bp_credentials_service. Any thread.
   bp_status get(std::string_view name, std::string_view field, bool as_file, bp_buffer** out,
                 bp_error* error) const;

@@ -174,16 +174,18 @@ void EndpointTable::free_slot(Slot& slot) noexcept {
   free_.push_back(&slot);
 }
 
+std::vector<Slot*> EndpointTable::slots_of(const Host* provider) {
+  std::vector<Slot*> found;
+  const std::lock_guard lock(free_mutex_);
+  for_each_slot([&](Slot& slot) {
+    if (slot.provider == provider) found.push_back(&slot);
+  });
+  return found;
+}
+
 void EndpointTable::close_all_of(const Host* provider) noexcept {
   const InKernel inside(ThreadRegistry::current());
-  std::vector<Slot*> open;
-  {
-    const std::lock_guard lock(free_mutex_);
-    for_each_slot([&](Slot& slot) {
-      if (slot.provider == provider) open.push_back(&slot);
-    });
-  }
-  for (Slot* slot : open) end(*slot);
+  for (Slot* slot : slots_of(provider)) end(*slot);
 }
 
 bool EndpointTable::wait_until_closed(const Host* provider, std::int64_t timeout_ns) noexcept {
@@ -197,14 +199,7 @@ bool EndpointTable::wait_until_closed(const Host* provider, std::int64_t timeout
 
 void EndpointTable::quarantine(const Host* provider) noexcept {
   const InKernel inside(ThreadRegistry::current());
-  std::vector<Slot*> open;
-  {
-    const std::lock_guard lock(free_mutex_);
-    for_each_slot([&](Slot& slot) {
-      if (slot.provider == provider) open.push_back(&slot);
-    });
-  }
-  for (Slot* slot : open) {
+  for (Slot* slot : slots_of(provider)) {
     slot->ops_.store(&kQuarantined, std::memory_order_release);
     slot->pending->abandon_all(BP_UNAVAILABLE);
   }

@@ -95,6 +95,7 @@ class EndpointTable {
   static constexpr std::uint32_t kChunkSize = 1u << kChunkBits;
   static constexpr std::uint32_t kChunks = 4096;
 
+  std::vector<Slot*> slots_of(const Host* provider);
   void end(Slot& slot) noexcept;
   void collect() noexcept;
   void schedule_collect(bool soon) noexcept;

@@ -5,6 +5,8 @@
 #include "backplane/base.h"
 
 #include <cstdint>
+#include <exception>
+#include <new>
 #include <string_view>
 
 namespace backplane::kernel {
@@ -19,6 +21,18 @@ inline std::string_view view(bp_str text) noexcept {
 inline bp_str str(std::string_view text) noexcept { return {text.data(), text.size()}; }
 inline std::string_view message_of(const bp_error& error) noexcept {
   return {error.message, error.message_len};
+}
+
+// Runs a function that gives a status, where an exception must not pass.
+template <typename Function>
+bp_status guarded(Function function) noexcept {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    return BP_RESOURCE_EXHAUSTED;
+  } catch (const std::exception&) {
+    return BP_INTERNAL;
+  }
 }
 
 // "NOT_FOUND" for BP_NOT_FOUND.

@@ -2,6 +2,7 @@
 #include "executor.hpp"
 
 #include "backplane/service/executor.h"
+#include "error.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -25,17 +26,6 @@ std::chrono::steady_clock::time_point time_point_of(std::int64_t monotonic_ns) {
 
 thread_local const Executor* loop_of_this_thread = nullptr;
 
-template <typename Function>
-bp_status guarded(Function function) noexcept {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return BP_RESOURCE_EXHAUSTED;
-  } catch (const std::exception&) {
-    return BP_INTERNAL;
-  }
-}
-
 }  // namespace
 
 std::int64_t monotonic_now() noexcept {
@@ -58,20 +48,6 @@ struct Executor::Registration {
   std::mutex mutex;
   bool removed = false;    // guarded by mutex
   std::thread::id runner;  // guarded by mutex; of the run under way
-
-  // False: removed in the meantime.
-  bool begin_run() {
-    const std::lock_guard lock(mutex);
-    if (removed) return false;
-    runner = std::this_thread::get_id();
-    return true;
-  }
-  // False: removed in the meantime.
-  bool end_run() {
-    const std::lock_guard lock(mutex);
-    runner = {};
-    return !removed;
-  }
 };
 
 struct Executor::Timer final : Executor::Registration {

@@ -14,24 +14,6 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kAlign = 16;
 
-struct HeapBuffer {
-  bp_buffer buffer{};
-  std::atomic<std::uint32_t> owners{1};
-};
-constexpr std::size_t kHeader = (sizeof(HeapBuffer) + kAlign - 1) / kAlign * kAlign;
-
-void retain(bp_buffer* buffer) {
-  reinterpret_cast<HeapBuffer*>(buffer)->owners.fetch_add(1, std::memory_order_relaxed);
-}
-void release(bp_buffer* buffer) {
-  auto* heap = reinterpret_cast<HeapBuffer*>(buffer);
-  if (heap->owners.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  heap->~HeapBuffer();
-  std::free(heap);
-}
-constexpr bp_buffer_ops kHeapOps = {BP_SIZE_TO(bp_buffer_ops, release), BP_BUFFER_HEAP, retain,
-                                    release};
-
 constexpr std::size_t aligned(std::size_t size) { return (size + kAlign - 1) / kAlign * kAlign; }
 
 bool has_bytes(const bp_value& value) {
@@ -130,18 +112,6 @@ bool measure_message(const bp_message& message, std::size_t& size) {
 }
 
 }  // namespace
-
-bp_buffer* new_heap_buffer(std::uint64_t length) noexcept {
-  if (length > SIZE_MAX - kHeader - kAlign) return nullptr;
-  void* const memory = std::aligned_alloc(kAlign, kHeader + aligned(length));
-  if (memory == nullptr) return nullptr;
-  auto* heap = new (memory) HeapBuffer;
-  heap->buffer.ops = &kHeapOps;
-  heap->buffer.data = static_cast<char*>(memory) + kHeader;
-  heap->buffer.len = length;
-  heap->buffer.cap = length;
-  return &heap->buffer;
-}
 
 const bp_message* keep_messages(const bp_message* messages, std::uint32_t n) noexcept {
   std::size_t size = aligned(n * sizeof(bp_message));

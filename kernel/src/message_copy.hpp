@@ -8,9 +8,6 @@
 
 namespace backplane::kernel {
 
-// A heap buffer with one owner and `length` bytes, 16-aligned; NULL: no memory.
-bp_buffer* new_heap_buffer(std::uint64_t length) noexcept;
-
 // An array of n messages that owns or copies what it points to, in one block; NULL: no memory, or a
 // tree deeper than 64. Freed by free_messages.
 const bp_message* keep_messages(const bp_message* messages, std::uint32_t n) noexcept;

@@ -26,17 +26,6 @@
 namespace backplane::kernel {
 namespace {
 
-template <typename Function>
-bp_status guarded(Function function) noexcept {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return BP_RESOURCE_EXHAUSTED;
-  } catch (const std::exception&) {
-    return BP_INTERNAL;
-  }
-}
-
 // ---- bp.log/1 ----
 void log_write(const bp_host* host, std::uint32_t level, bp_str message, const bp_pair* fields,
                std::uint32_t n) {
@@ -237,12 +226,6 @@ const void* get_service(const bp_host* host, const char* id) {
 bool has_service(std::string_view id) {
   return std::any_of(entries().begin(), entries().end(),
                      [&](const Entry& entry) { return entry.id == id; });
-}
-
-std::vector<std::string_view> service_ids() {
-  std::vector<std::string_view> ids;
-  for (const Entry& entry : entries()) ids.push_back(entry.id);
-  return ids;
 }
 
 }  // namespace backplane::kernel

@@ -5,7 +5,6 @@
 #include "backplane/host.h"
 
 #include <string_view>
-#include <vector>
 
 namespace backplane::kernel {
 
@@ -13,7 +12,5 @@ namespace backplane::kernel {
 const void* get_service(const bp_host* host, const char* id);
 
 bool has_service(std::string_view id);
-// All ids.
-std::vector<std::string_view> service_ids();
 
 }  // namespace backplane::kernel

@@ -137,8 +137,8 @@ void Connection::take_socket() {
   watch_socket(BP_FD_READ | BP_FD_WRITE);
 }
 
-/// Anew, not by change(), when it is to be read only: a descriptor that was once watched for writing
-/// wakes the loop after each run, because it is writable.
+/// Anew, not by change(), when it is to be read only: a descriptor that was once watched for
+/// writing wakes the loop after each run, because it is writable.
 void Connection::watch_socket(uint32_t events) {
   {
     auto lock = access();

@@ -89,8 +89,8 @@ class Reconnect {
       next = now() + wait;
     }
     const int64_t tenths = (wait + 50'000'000) / 100'000'000;
-    report(BP_STATE_CONNECTING, concat(reason, ", next try in ", tenths / 10, ".",
-                                             tenths % 10, " s (failure ", failures, ")"));
+    report(BP_STATE_CONNECTING, concat(reason, ", next try in ", tenths / 10, ".", tenths % 10,
+                                       " s (failure ", failures, ")"));
     arm(next);
   }
 
