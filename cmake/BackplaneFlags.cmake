@@ -27,11 +27,6 @@ if(BP_SANITIZE)
   if(BP_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
   endif()
-  if(BP_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # Boost.Asio's fences are not modelled; the locks around them are.
-    add_compile_options(-Wno-tsan)
-    add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
-  endif()
 endif()
 
 if(BP_HARDEN)

@@ -33,7 +33,8 @@ void DeadlineQueue::wait_for_first() {
   if (timer_ != 0) executor_.remove(timer_);
   waiting_for_ = set_.begin()->op.deadline_ns;
   executor_.at(
-      waiting_for_, [](void* self) { static_cast<DeadlineQueue*>(self)->expire(); }, this, &timer_);
+      this, waiting_for_, [](void* self) { static_cast<DeadlineQueue*>(self)->expire(); }, this,
+      &timer_);
 }
 
 void DeadlineQueue::expire() noexcept {

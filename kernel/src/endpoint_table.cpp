@@ -15,6 +15,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// While some thread is still inside the kernel.
+constexpr std::int64_t kCollectAgainNs = 1'000'000;
+
 // What takes the place of an optional slot that an endpoint does not have.
 void no_credit(bp_op*, std::uint32_t) {}
 void no_ack(bp_op*, std::uint64_t, bp_status) {}
@@ -132,11 +135,11 @@ void EndpointTable::retire(Slot& slot) noexcept {
 }
 
 void EndpointTable::schedule_collect(bool soon) noexcept {
+  const auto run = [](void* self) { static_cast<EndpointTable*>(self)->collect(); };
   if (soon) {
-    executor_.post([](void* self) { static_cast<EndpointTable*>(self)->collect(); }, this);
+    executor_.post(run, this);
   } else {
-    executor_.after(
-        1ms, [](void* self) { static_cast<EndpointTable*>(self)->collect(); }, this);
+    executor_.at(this, monotonic_now() + kCollectAgainNs, run, this, &collect_timer_);
   }
 }
 

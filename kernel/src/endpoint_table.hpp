@@ -111,8 +111,9 @@ class EndpointTable {
   std::uint32_t allocated_ = 0;  // chunks; guarded by free_mutex_
 
   std::mutex retire_mutex_;
-  std::vector<Slot*> retired_;      // guarded by retire_mutex_
-  bool collect_scheduled_ = false;  // guarded by retire_mutex_
+  std::vector<Slot*> retired_;       // guarded by retire_mutex_
+  bool collect_scheduled_ = false;   // guarded by retire_mutex_
+  std::uint64_t collect_timer_ = 0;  // likewise
 
   std::shared_mutex tables_mutex_;
   std::unordered_map<const bp_endpoint_ops*, std::unique_ptr<bp_endpoint_ops>>

@@ -4,27 +4,64 @@
 #include "backplane/service/executor.h"
 #include "error.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-
-#include <new>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
 #include <pthread.h>
 #include <semaphore>
-#include <time.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <system_error>
+#include <unistd.h>
 
 namespace backplane::kernel {
 namespace {
 
-namespace asio = boost::asio;
+// What epoll calls the loop's own descriptors.
+constexpr std::uint64_t kWaker = 0;
+constexpr std::uint64_t kTimer = 1;
+constexpr std::uint64_t kFirstId = 2;
 
-std::chrono::steady_clock::time_point time_point_of(std::int64_t monotonic_ns) {
-  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
-}
+constexpr std::size_t kBatch = 64;
 
 thread_local const Executor* loop_of_this_thread = nullptr;
+
+int checked(int descriptor, const char* what) {
+  if (descriptor < 0) throw std::system_error(errno, std::system_category(), what);
+  return descriptor;
+}
+
+std::uint32_t epoll_events_of(std::uint32_t events) {
+  return ((events & BP_FD_READ) != 0 ? std::uint32_t{EPOLLIN} : 0u) |
+         ((events & BP_FD_WRITE) != 0 ? std::uint32_t{EPOLLOUT} : 0u);
+}
+
+// A hang-up or an error concerns whoever waits, in either direction.
+std::uint32_t events_of(std::uint32_t epoll_events) {
+  return ((epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 ? BP_FD_READ : 0u) |
+         ((epoll_events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0 ? BP_FD_WRITE : 0u);
+}
+
+int control(int poller, int change, std::uint64_t id, int descriptor, std::uint32_t epoll_events) {
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.u64 = id;
+  return epoll_ctl(poller, change, descriptor, &event);
+}
+
+bp_status status_of_epoll_ctl(int error) {
+  switch (error) {
+    case EEXIST:
+      return BP_ALREADY_EXISTS;
+    case ENOMEM:
+    case ENOSPC:
+      return BP_RESOURCE_EXHAUSTED;
+    default:  // closed, or a regular file
+      return BP_INVALID_ARGUMENT;
+  }
+}
 
 }  // namespace
 
@@ -34,251 +71,257 @@ std::int64_t monotonic_now() noexcept {
       .count();
 }
 
-struct Executor::Loop {
-  asio::io_context context;
-  asio::executor_work_guard<asio::io_context::executor_type> work{asio::make_work_guard(context)};
-};
+// ---------------------------------------------------------------- life
 
-// What remove() must know. `runner` is the thread that runs it now; removed from inside its own
-// run, it just never runs again.
-struct Executor::Registration {
-  virtual ~Registration() = default;
-  virtual void cancel_wait() = 0;
+Executor::Executor()
+    : poller_(checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      waker_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      timer_(checked(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd")),
+      next_id_(kFirstId) {
+  // The waker is edge-triggered, and never read: each write is an edge.
+  checked(control(poller_, EPOLL_CTL_ADD, kWaker, waker_, EPOLLIN | EPOLLET), "epoll_ctl");
+  checked(control(poller_, EPOLL_CTL_ADD, kTimer, timer_, EPOLLIN), "epoll_ctl");
+}
 
-  std::mutex mutex;
-  bool removed = false;    // guarded by mutex
-  std::thread::id runner;  // guarded by mutex; of the run under way
-};
+Executor::~Executor() {
+  stop(std::chrono::hours(24));
+  close(timer_);
+  close(waker_);
+  close(poller_);
+}
 
-struct Executor::Timer final : Executor::Registration {
-  explicit Timer(asio::io_context& context) : timer(context) {}
-  void cancel_wait() override {
-    boost::system::error_code ignored;
-    timer.cancel(ignored);
-  }
-  asio::steady_timer timer;
-};
-
-// Waits on a duplicate of nothing: the descriptor stays its owner's, and is released before Asio
-// would close it. Level-triggered: each wait is armed anew after the run, which makes Asio ask the
-// kernel again.
-struct Executor::Descriptor final : Executor::Registration,
-                                    std::enable_shared_from_this<Executor::Descriptor> {
-  Descriptor(asio::io_context& context, std::int32_t fd) : descriptor(context, fd) {}
-  ~Descriptor() override { release(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  void cancel_wait() override { release(); }
-
-  void release() {
-    if (descriptor.is_open()) descriptor.release();  // cancels its waits
-  }
-
-  // With `mutex` held.
-  void arm() {
-    if ((events & BP_FD_READ) != 0 && !waiting_read)
-      arm(asio::posix::stream_descriptor::wait_read, waiting_read, BP_FD_READ);
-    if ((events & BP_FD_WRITE) != 0 && !waiting_write)
-      arm(asio::posix::stream_descriptor::wait_write, waiting_write, BP_FD_WRITE);
-  }
-
-  void arm(asio::posix::stream_descriptor::wait_type what, bool& waiting, std::uint32_t event) {
-    waiting = true;
-    descriptor.async_wait(
-        what, [self = shared_from_this(), &waiting, event](const boost::system::error_code& error) {
-          self->ready(waiting, event, error);
-        });
-  }
-
-  void ready(bool& waiting, std::uint32_t event, const boost::system::error_code& error) {
-    {
-      std::unique_lock lock(mutex);
-      waiting = false;
-      if (removed || error) return;
-      if ((events & event) == 0) return;
-      if (runner != std::thread::id()) {  // the other direction runs on another thread: after it
-        again |= event;
-        return;
-      }
-      runner = std::this_thread::get_id();
-    }
-    for (;;) {
-      run(user, event);
-      const std::lock_guard lock(mutex);
-      event = again & events;
-      again = 0;
-      if (removed) {
-        runner = {};
-        return;
-      }
-      if (event == 0) {
-        runner = {};
-        arm();
-        return;
-      }
-    }
-  }
-
-  asio::posix::stream_descriptor descriptor;
-  RunFd run = nullptr;
-  void* user = nullptr;
-  std::uint32_t events = 0;  // guarded by mutex, like what follows
-  std::uint32_t again = 0;
-  bool waiting_read = false;
-  bool waiting_write = false;
-};
-
-Executor::Executor() : loop_(std::make_unique<Loop>()) {}
-
-Executor::~Executor() { stop(std::chrono::hours(24)); }
-
-void Executor::start(std::uint32_t threads) {
-  for (std::uint32_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] {
-      pthread_setname_np(pthread_self(), "bp-loop");
-      loop_of_this_thread = this;
-      loop_->context.run();
-      loop_of_this_thread = nullptr;
-      const std::lock_guard lock(ended_mutex_);
-      ++ended_threads_;
-      ended_.notify_all();
-    });
-  }
+void Executor::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "bp-loop");
+    loop_of_this_thread = this;
+    loop();
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    ended_changed_.notify_all();
+  });
 }
 
 bool Executor::stop(std::chrono::nanoseconds timeout) noexcept {
-  loop_->work.reset();
+  if (!running()) return true;
   {
-    const std::lock_guard lock(mutex_);
-    for (auto& [id, registration] : registrations_) {
-      const std::lock_guard inner(registration->mutex);
-      registration->removed = true;
-      registration->cancel_wait();
-    }
-    registrations_.clear();
+    std::unique_lock lock(mutex_);
+    ending_ = true;
+    while (!registrations_.empty()) erase(registrations_.begin());
+    wake();
+    if (!ended_changed_.wait_for(lock, timeout, [this] { return ended_; })) return false;
   }
-  {
-    std::unique_lock lock(ended_mutex_);
-    if (!ended_.wait_for(lock, timeout, [this] { return ended_threads_ == threads_.size(); }))
-      return false;
-  }
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
-  ended_threads_ = 0;
+  thread_.join();
   return true;
 }
 
 bool Executor::settle(std::chrono::nanoseconds timeout) noexcept {
   const auto reached = std::make_shared<std::binary_semaphore>(0);
-  asio::post(loop_->context, [reached] { reached->release(); });
+  auto task = std::make_unique<std::shared_ptr<std::binary_semaphore>>(reached);
+  const bp_status posted = post(
+      [](void* user) {
+        const std::unique_ptr<std::shared_ptr<std::binary_semaphore>> mine(
+            static_cast<std::shared_ptr<std::binary_semaphore>*>(user));
+        (*mine)->release();
+      },
+      task.get());
+  if (posted != BP_OK) return false;
+  static_cast<void>(task.release());  // the task's
   return reached->try_acquire_for(timeout);
 }
 
+// ---------------------------------------------------------------- the loop
+
+void Executor::loop() {
+  std::array<epoll_event, kBatch> ready;
+  for (;;) {
+    run_tasks();
+    int timeout_ms = 0;
+    if (!may_wait(&timeout_ms)) return;
+    const int n = epoll_wait(poller_, ready.data(), kBatch, timeout_ms);
+    asleep_.store(false, std::memory_order_relaxed);
+    for (int i = 0; i < n; ++i) {
+      const epoll_event& event = ready[static_cast<std::size_t>(i)];
+      if (event.data.u64 == kTimer) {
+        run_timers();
+      } else if (event.data.u64 != kWaker) {
+        run_descriptor(event.data.u64, event.events);
+      }
+    }
+  }
+}
+
+// Those that were there at the beginning, so that descriptors get their turn.
+void Executor::run_tasks() {
+  {
+    const std::lock_guard lock(mutex_);
+    running_tasks_.swap(tasks_);
+  }
+  for (const Task& task : running_tasks_) task.run(task.user);
+  running_tasks_.clear();
+}
+
+bool Executor::may_wait(int* timeout_ms) {
+  const std::lock_guard lock(mutex_);
+  if (!tasks_.empty()) {
+    *timeout_ms = 0;
+    return true;
+  }
+  if (ending_) return false;
+  *timeout_ms = -1;
+  // Who posts from here on holds the lock later than this, and so sees it.
+  asleep_.store(true, std::memory_order_relaxed);
+  return true;
+}
+
+void Executor::run_timers() {
+  const std::int64_t now = monotonic_now();
+  for (;;) {
+    Task task{};
+    {
+      const std::lock_guard lock(mutex_);
+      running_ = 0;
+      if (due_.empty() || due_.begin()->first > now) {
+        arm_timer();
+        return;
+      }
+      const auto first = registrations_.find(due_.begin()->second);
+      task = {first->second.run, first->second.user};
+      running_ = first->first;
+      erase(first);
+    }
+    task.run(task.user);
+  }
+}
+
+void Executor::run_descriptor(std::uint64_t id, std::uint32_t epoll_events) {
+  RunFd run = nullptr;
+  void* user = nullptr;
+  std::uint32_t events = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = registrations_.find(id);
+    if (found == registrations_.end()) return;
+    events = events_of(epoll_events) & found->second.events;
+    if (events == 0) return;
+    run = found->second.run_fd;
+    user = found->second.user;
+    running_ = id;
+  }
+  run(user, events);
+  const std::lock_guard lock(mutex_);
+  running_ = 0;
+}
+
+bool Executor::on_loop() const noexcept { return loop_of_this_thread == this; }
+
+// ---------------------------------------------------------------- registering
+
+void Executor::wake() noexcept { eventfd_write(waker_, 1); }
+
 bp_status Executor::post(Run run, void* user) noexcept {
   return guarded([&] {
-    asio::post(loop_->context, [run, user] { run(user); });
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back({run, user});
+    }
+    if (asleep_.exchange(false, std::memory_order_relaxed)) wake();
     return BP_OK;
   });
 }
 
-bp_status Executor::after(std::chrono::nanoseconds delay, Run run, void* user) noexcept {
-  return guarded([&] {
-    auto timer = std::make_shared<asio::steady_timer>(loop_->context, delay);
-    timer->async_wait([timer, run, user](const boost::system::error_code&) { run(user); });
-    return BP_OK;
-  });
-}
-
-std::uint64_t Executor::add(std::shared_ptr<Registration> registration) {
-  const std::lock_guard lock(mutex_);
+std::uint64_t Executor::add(const Registration& registration) {
   const std::uint64_t id = next_id_++;
-  registrations_.emplace(id, std::move(registration));
+  registrations_.emplace(id, registration);
   return id;
 }
 
-void Executor::forget(std::uint64_t id) noexcept {
-  const std::lock_guard lock(mutex_);
-  registrations_.erase(id);
+void Executor::erase(Registrations::iterator registration) noexcept {
+  const auto& [id, what] = *registration;
+  if (what.run != nullptr) {
+    due_.erase({what.time_ns, id});  // timer_ stays armed: waking once for nothing is cheaper
+  } else {
+    set_events(registration, 0);
+  }
+  registrations_.erase(registration);
 }
 
-bp_status Executor::at(std::int64_t time_ns, Run run, void* user, std::uint64_t* id) noexcept {
+void Executor::arm_timer() noexcept {
+  const std::int64_t first = due_.empty() ? INT64_MAX : due_.begin()->first;
+  if (first == armed_for_) return;
+  armed_for_ = first;
+  itimerspec when{};  // zero disarms
+  if (first != INT64_MAX) {
+    const std::int64_t time_ns = std::max<std::int64_t>(first, 1);
+    when.it_value = {time_ns / 1'000'000'000, time_ns % 1'000'000'000};
+  }
+  timerfd_settime(timer_, TFD_TIMER_ABSTIME, &when, nullptr);
+}
+
+bp_status Executor::at(Owner owner, std::int64_t time_ns, Run run, void* user,
+                       std::uint64_t* id) noexcept {
   return guarded([&] {
-    auto timer = std::make_shared<Timer>(loop_->context);
-    timer->timer.expires_at(time_point_of(time_ns));
-    const std::uint64_t new_id = add(timer);
-    *id = new_id;  // before it can run
-    const std::lock_guard lock(timer->mutex);
-    timer->timer.async_wait(
-        [this, timer, run, user, new_id](const boost::system::error_code& error) {
-          if (error) return;
-          {
-            const std::lock_guard inner(timer->mutex);
-            if (timer->removed) return;
-            timer->runner = std::this_thread::get_id();
-          }
-          run(user);
-          {
-            const std::lock_guard inner(timer->mutex);
-            timer->runner = {};
-          }
-          forget(new_id);
-        });
+    const std::lock_guard lock(mutex_);
+    *id = add({owner, user, run, nullptr, time_ns, -1, 0});
+    try {
+      due_.emplace(time_ns, *id);
+    } catch (...) {
+      registrations_.erase(*id);
+      throw;
+    }
+    arm_timer();
     return BP_OK;
   });
 }
 
-bp_status Executor::watch_fd(std::int32_t fd, std::uint32_t events, RunFd run, void* user,
-                             std::uint64_t* id) noexcept {
+bp_status Executor::watch_fd(Owner owner, std::int32_t fd, std::uint32_t events, RunFd run,
+                             void* user, std::uint64_t* id) noexcept {
   return guarded([&] {
-    auto descriptor = std::make_shared<Descriptor>(loop_->context, fd);
-    descriptor->run = run;
-    descriptor->user = user;
-    *id = add(descriptor);
-    const std::lock_guard lock(descriptor->mutex);
-    descriptor->events = events;
-    descriptor->arm();
-    return BP_OK;
+    const std::lock_guard lock(mutex_);
+    *id = add({owner, user, nullptr, run, 0, fd, 0});
+    const auto added = registrations_.find(*id);
+    const bp_status status = set_events(added, events);
+    if (status != BP_OK) registrations_.erase(added);
+    return status;
   });
 }
 
 bp_status Executor::change_fd(std::uint64_t id, std::uint32_t events) noexcept {
-  return guarded([&]() -> bp_status {
-    std::shared_ptr<Descriptor> descriptor;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = registrations_.find(id);
-      if (found == registrations_.end()) return BP_NOT_FOUND;
-      descriptor = std::dynamic_pointer_cast<Descriptor>(found->second);
-    }
-    if (descriptor == nullptr) return BP_INVALID_ARGUMENT;
-    const std::lock_guard lock(descriptor->mutex);
-    if (descriptor->removed) return BP_NOT_FOUND;
-    descriptor->events = events;
-    if (descriptor->runner == std::thread::id()) descriptor->arm();
-    return BP_OK;
-  });
+  const std::lock_guard lock(mutex_);
+  const auto found = registrations_.find(id);
+  if (found == registrations_.end()) return BP_NOT_FOUND;
+  return found->second.run_fd == nullptr ? BP_INVALID_ARGUMENT : set_events(found, events);
+}
+
+// A paused descriptor is not with epoll, which tells of a hang-up whatever one asks for.
+bp_status Executor::set_events(Registrations::iterator descriptor, std::uint32_t events) noexcept {
+  auto& [id, what] = *descriptor;
+  if (events == what.events) return BP_OK;
+  const int change = events == 0 ? EPOLL_CTL_DEL : what.events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (control(poller_, change, id, what.fd, epoll_events_of(events)) != 0)
+    return status_of_epoll_ctl(errno);
+  what.events = events;
+  return BP_OK;
 }
 
 bp_status Executor::remove(std::uint64_t id) noexcept {
-  return guarded([&]() -> bp_status {
-    std::shared_ptr<Registration> registration;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = registrations_.find(id);
-      if (found == registrations_.end()) return BP_NOT_FOUND;
-      registration = found->second;
-      registrations_.erase(found);
-    }
-    const std::lock_guard lock(registration->mutex);
-    registration->removed = true;
-    registration->cancel_wait();
-    const bool elsewhere = registration->runner != std::thread::id() &&
-                           registration->runner != std::this_thread::get_id();
-    return elsewhere ? BP_PENDING : BP_OK;
-  });
+  const std::lock_guard lock(mutex_);
+  const auto found = registrations_.find(id);
+  const bool is_running = id != 0 && id == running_;
+  if (found == registrations_.end() && !is_running) return BP_NOT_FOUND;
+  if (found != registrations_.end()) erase(found);
+  return is_running && !on_loop() ? BP_PENDING : BP_OK;
 }
 
-bool Executor::on_loop() const noexcept { return loop_of_this_thread == this; }
+Executor::Left Executor::remove_all_of(Owner owner) noexcept {
+  Left left;
+  const std::lock_guard lock(mutex_);
+  for (auto next = registrations_.begin(); next != registrations_.end();) {
+    const auto registration = next++;
+    if (registration->second.owner != owner) continue;
+    ++(registration->second.run != nullptr ? left.timers : left.descriptors);
+    erase(registration);
+  }
+  return left;
+}
 
 }  // namespace backplane::kernel

@@ -166,7 +166,7 @@ bp_status Kernel::start(bp_error* error) {
     if (control_) return set_error(error, BP_FAILED_PRECONDITION, "this kernel was started before");
     control_.emplace();
   }
-  executor_.start(1);
+  executor_.start();
   bp_status status = BP_OK;
   control_->run([&] {
     status = start_all(detail);

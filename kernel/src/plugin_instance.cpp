@@ -3,7 +3,6 @@
 
 #include "backplane/service/log.h"
 #include "config_value.hpp"
-#include "executor.hpp"
 #include "kernel.hpp"
 
 #include <semaphore>
@@ -113,7 +112,7 @@ void Instance::wait_for_opens() noexcept {
   while (opening_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
-std::string Instance::leftovers() {
+std::string Instance::leftovers(const Executor::Left& registered) {
   std::string text;
   const auto add = [&](std::int64_t count, std::string_view what) {
     if (count != 0)
@@ -121,6 +120,8 @@ std::string Instance::leftovers() {
   };
   add(host.counters.value(Count::kPending), "pending operations of its endpoints");
   add(host.counters.value(Count::kLiveOperations), "operations that it made and did not free");
+  add(static_cast<std::int64_t>(registered.timers), "timers");
+  add(static_cast<std::int64_t>(registered.descriptors), "watched descriptors");
   return text;
 }
 
@@ -152,12 +153,18 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
   life_.store(BP_LIFE_STOPPED, std::memory_order_release);
   host.table().close_all_of(&host);
   // The stop may have been completed inside a task that has yet to return, and close may post
-  // tasks.
+  // tasks; what is removed from the loop may be in its last run.
   Executor& executor = host.kernel.executor();
-  if (!executor.settle(timeouts.stop) ||
-      !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeouts.stop).count()) ||
-      !executor.settle(timeouts.stop)) {
-    const std::string left = leftovers();
+  Executor::Left registered;
+  const auto leaves_the_loop = [&] {
+    if (!executor.settle(timeouts.stop) ||
+        !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeouts.stop).count()))
+      return false;
+    registered = executor.remove_all_of(&host.base);
+    return executor.settle(timeouts.stop);
+  };
+  if (!leaves_the_loop()) {
+    const std::string left = leftovers(registered);
     quarantine("stop completed, but left " + (left.empty() ? "a task that does not end" : left));
     return set_error(&error, BP_FAILED_PRECONDITION, "stop left something behind");
   }
@@ -165,7 +172,7 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
   self_ = nullptr;
   life_.store(BP_LIFE_DESTROYED, std::memory_order_release);
   // Operations at rest may live as long as the objects that use them: they count from here on.
-  if (const std::string left = leftovers(); !left.empty()) {
+  if (const std::string left = leftovers(registered); !left.empty()) {
     host.kernel.log(&host, BP_LOG_WARNING, "it is destroyed, but left " + left);
   }
   return first;

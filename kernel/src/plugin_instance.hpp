@@ -6,6 +6,7 @@
 #include "backplane/kernel.h"
 #include "backplane/plugin.h"
 #include "backplane/service/state.h"
+#include "executor.hpp"
 #include "host.hpp"
 #include "operation.hpp"
 
@@ -66,7 +67,7 @@ class Instance {
   bp_status run(Step step, std::chrono::nanoseconds timeout, bp_error& error);
   void quarantine(std::string_view why);
   void wait_for_opens() noexcept;
-  std::string leftovers();
+  std::string leftovers(const Executor::Left& registered);
 
   const bp_plugin& plugin_;
   const nlohmann::json config_;

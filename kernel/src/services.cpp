@@ -56,11 +56,11 @@ bp_status executor_post(const bp_host* host, void (*run)(void*), void* user) {
 }
 bp_status executor_at(const bp_host* host, std::int64_t time_ns, void (*run)(void*), void* user,
                       std::uint64_t* id) {
-  return executor_of(host).at(time_ns, run, user, id);
+  return executor_of(host).at(host, time_ns, run, user, id);
 }
 bp_status executor_watch(const bp_host* host, std::int32_t fd, std::uint32_t events,
                          void (*run)(void*, std::uint32_t), void* user, std::uint64_t* id) {
-  return executor_of(host).watch_fd(fd, events, run, user, id);
+  return executor_of(host).watch_fd(host, fd, events, run, user, id);
 }
 bp_status executor_change(const bp_host* host, std::uint64_t id, std::uint32_t events) {
   return executor_of(host).change_fd(id, events);

@@ -70,7 +70,6 @@ void Connection::update_interest() noexcept {
   }
   if (wanted != interest_) {
     interest_ = wanted;
-    was_watched_for_writing_ = was_watched_for_writing_ || (wanted & BP_FD_WRITE) != 0;
     static_cast<void>(watched_->change(wanted));
   }
 }
@@ -134,27 +133,15 @@ void Connection::take_socket() {
   // the keep-alive would.
   const auto timeout_ms = static_cast<unsigned>(settings_.keep_alive_s) * 1000u;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
-  watch_socket(BP_FD_READ | BP_FD_WRITE);
-}
-
-/// Anew, not by change(), when it is to be read only: a descriptor that was once watched for
-/// writing wakes the loop after each run, because it is writable.
-void Connection::watch_socket(uint32_t events) {
-  {
-    auto lock = access();
-    watched_ = nullptr;
-  }
-  watch_.reset();
-  watch_.emplace(host_, socket_.get(), events, [this](uint32_t) { on_socket(); });
+  constexpr uint32_t kBoth = BP_FD_READ | BP_FD_WRITE;
+  watch_.emplace(host_, socket_.get(), kBoth, [this](uint32_t) { on_socket(); });
   auto lock = access();
   watched_ = &*watch_;
-  interest_ = events;
-  was_watched_for_writing_ = (events & BP_FD_WRITE) != 0;
+  interest_ = kBoth;
   update_interest();
 }
 
 void Connection::on_socket() {
-  bool is_to_be_read_only = false;
   {
     auto lock = access();
     if (!session_ || !watched_) {
@@ -173,10 +160,6 @@ void Connection::on_socket() {
       user_.digest(*session_);  // what was read before it
       up_ = false;
     }
-    is_to_be_read_only = up_ && was_watched_for_writing_ && interest_ == BP_FD_READ;
-  }
-  if (is_to_be_read_only) {
-    watch_socket(BP_FD_READ);
   }
   user_.act();
   on_loss();

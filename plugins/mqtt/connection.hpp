@@ -90,7 +90,6 @@ class Connection {
   void attempt();
   void on_addresses(Result<std::vector<std::string>> addresses);
   void take_socket();
-  void watch_socket(uint32_t events);
   void on_socket();
   void on_connack(Access& access);
   void on_loss();
@@ -110,7 +109,6 @@ class Connection {
   std::unique_ptr<Session> session_;
   FdWatch* watched_ = nullptr;
   uint32_t interest_ = 0;
-  bool was_watched_for_writing_ = false;
   bool up_ = false;  // CONNACK was good, and no loss since
 
   // ---- loop thread ----

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of instances, opening addresses, permissions, and what the host gives them.
+#include "backplane/service/executor.h"
 #include "support/scripted_plugin.hpp"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <thread>
+#include <unistd.h>
 
 namespace backplane::test {
 namespace {
@@ -163,6 +167,30 @@ TEST(PluginInstance, SaysWhatADestroyedPluginLeftBehind) {
   ASSERT_EQ(sut.start(), BP_OK);
   EXPECT_EQ(sut.stop(), BP_OK);
   EXPECT_EQ(sut.logged("left 1 operations that it made and did not free"), 1);
+}
+
+TEST(PluginInstance, TakesFromTheLoopWhatAPluginLeftThere) {
+  Script script;
+  ScriptedKernel sut;
+  const int fd = eventfd(0, EFD_CLOEXEC);
+  std::atomic<int> runs{0};
+  script.start = [&](bp_op*) {
+    const auto* executor = static_cast<const bp_executor_service*>(
+        script.host->get_service(script.host, BP_S_EXECUTOR));
+    std::uint64_t id = 0;
+    executor->at(
+        script.host, INT64_MAX, [](void* user) { ++*static_cast<std::atomic<int>*>(user); }, &runs,
+        &id);
+    return executor->watch_fd(
+        script.host, fd, BP_FD_READ,
+        [](void* user, std::uint32_t) { ++*static_cast<std::atomic<int>*>(user); }, &runs, &id);
+  };
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(sut.logged("left 1 timers, 1 watched descriptors"), 1);
+  eventfd_write(fd, 1);
+  close(fd);
+  EXPECT_EQ(runs, 0);
 }
 
 // ---- opening ----

@@ -24,9 +24,10 @@ typedef struct bp_executor_service {
   /* Runs once at or after the monotonic time. *id removes it before that. [any][nb][nr] */
   bp_status (*at)(const bp_host* host, int64_t time_ns, void (*run)(void* user), void* user,
                   uint64_t* id);
-  /* Runs whenever fd is ready for `events` (BP_FD_*), level-triggered, until removed. The
-   * descriptor stays the caller's and stays open until remove has returned OK or the last run has
-   * returned. [any][nb][nr] */
+  /* Runs whenever fd is ready for `events` (BP_FD_*), level-triggered, until removed. A hang-up or
+   * an error counts as ready. The descriptor stays the caller's and stays open until remove has
+   * returned OK or the last run has returned. INVALID_ARGUMENT: not open, or a regular file;
+   * ALREADY_EXISTS: watched already (watch a duplicate). [any][nb][nr] */
   bp_status (*watch_fd)(const bp_host* host, int32_t fd, uint32_t events,
                         void (*run)(void* user, uint32_t events), void* user, uint64_t* id);
   /* Changes what a watched descriptor is watched for; 0 pauses it. [any][nb][nr] */
