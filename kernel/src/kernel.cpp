@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <dlfcn.h>
 #include <filesystem>
+#include <set>
 #include <time.h>
 #include <utility>
 
@@ -186,7 +187,8 @@ bp_status Kernel::start_all(bp_error& error) {
   for (const auto& [name, fields] : manifest_->credentials) {
     for (const auto& [field, source] : fields) credentials_.add(name, field, source);
   }
-  // All code is known to be good before anything starts.
+  // All code is known to be good before any instance is made.
+  if (const bp_status status = map_plugins(*manifest_, error); status < 0) return status;
   std::vector<Instance*> made;
   for (const std::size_t index : manifest_->start_order) {
     InstanceManifest& declared = manifest_->instances[index];
@@ -260,27 +262,44 @@ bp_status Kernel::stop_all(bp_error& error) {
   return first;
 }
 
-const bp_plugin* Kernel::map_plugin(const PluginManifest& manifest, std::string& problem) {
+bp_status Kernel::map_plugins(const SystemManifest& system, bp_error& error) {
+  bp_status status = BP_OK;
+  std::set<const PluginManifest*> seen;
+  for (const std::size_t index : system.start_order) {
+    const PluginManifest& plugin = *system.instances[index].plugin;
+    if (!seen.insert(&plugin).second) continue;
+    bp_error refusal{};
+    if (map_plugin(plugin, refusal) == nullptr && status == BP_OK) {
+      status = refusal.code;
+      error = refusal;
+    }
+  }
+  return status;
+}
+
+const bp_plugin* Kernel::map_plugin(const PluginManifest& manifest, bp_error& error) {
   if (const auto found = libraries_.find(manifest.id); found != libraries_.end())
     return &found->second->plugin();
   const std::uint32_t flags = checked() ? BP_OFFER_CHECKED : 0;
   const auto linked = linked_.find(manifest.id);
+  std::string problem;
   std::unique_ptr<PluginLibrary> library =
       linked != linked_.end() ? PluginLibrary::link(manifest, linked->second, flags, problem)
                               : PluginLibrary::load(manifest, flags, problem);
-  if (library == nullptr) return nullptr;
+  if (library == nullptr) {
+    // Whole, with every path in it: a bp_error may be too short for that.
+    log(nullptr, BP_LOG_ERROR, problem);
+    set_error(&error, BP_FAILED_PRECONDITION, problem);
+    return nullptr;
+  }
   return &libraries_.emplace(manifest.id, std::move(library)).first->second->plugin();
 }
 
 std::unique_ptr<Instance> Kernel::make_instance(const std::string& name,
                                                 const PluginManifest& manifest,
                                                 nlohmann::json config, bp_error& error) {
-  std::string problem;
-  const bp_plugin* const plugin = map_plugin(manifest, problem);
-  if (plugin == nullptr) {
-    set_error(&error, BP_FAILED_PRECONDITION, problem);
-    return nullptr;
-  }
+  const bp_plugin* const plugin = map_plugin(manifest, error);
+  if (plugin == nullptr) return nullptr;
   auto instance = std::make_unique<Instance>(*this, name, manifest.id, *plugin, std::move(config));
   instance->host.services = manifest.services_needed;
   instance->host.services.insert(instance->host.services.end(), manifest.services_optional.begin(),
@@ -444,7 +463,8 @@ bp_status Kernel::adopt(const Host& provider, const bp_endpoint& endpoint, std::
     const bp_endpoint_ops* const ops = table_.normalise(endpoint.ops, problem);
     if (ops == nullptr) {
       provider.breach(problem);
-      return set_error(error, BP_INTERNAL, problem);
+      return set_error(error, BP_INTERNAL,
+                       "an endpoint of '" + provider.name + "' is refused: " + problem);
     }
     if (verbs == 0) {
       ops->close(endpoint.self);

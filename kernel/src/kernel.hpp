@@ -82,7 +82,9 @@ class Kernel {
                    const Report& report, bp_error* error);
   bp_status start_all(bp_error& error);
   bp_status stop_all(bp_error& error);
-  const bp_plugin* map_plugin(const PluginManifest& manifest, std::string& problem);
+  // Every plugin that the system uses. Each refusal is logged, the first is the error.
+  bp_status map_plugins(const SystemManifest& system, bp_error& error);
+  const bp_plugin* map_plugin(const PluginManifest& manifest, bp_error& error);
   std::unique_ptr<Instance> make_instance(const std::string& name, const PluginManifest& manifest,
                                           nlohmann::json config, bp_error& error);
   // Makes it findable, with all its rights set; in the place of one that failed.

@@ -21,6 +21,9 @@ class PluginLibrary {
   static std::unique_ptr<PluginLibrary> link(const PluginManifest& manifest, bp_plugin_entry entry,
                                              std::uint32_t offer_flags, std::string& problem);
 
+  // What this kernel lacks for a plugin, by its manifest alone. Empty: nothing.
+  static std::string lack_for(const PluginManifest& manifest);
+
   // Complete: mandatory slots are there, `cancel` is a stub if the plugin has none; `reconfigure`
   // may be NULL.
   [[nodiscard]] const bp_plugin& plugin() const noexcept { return plugin_; }

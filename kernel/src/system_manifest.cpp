@@ -4,6 +4,7 @@
 #include "credential_sources.hpp"
 #include "did_you_mean.hpp"
 #include "json_pointer.hpp"
+#include "plugin_library.hpp"
 #include "start_order.hpp"
 #include "system_format.hpp"
 
@@ -189,6 +190,8 @@ class SystemReader {
       return nullptr;
     }
     const auto [first, is_new] = first_of_.emplace(plugin, index);
+    if (const std::string lack = PluginLibrary::lack_for(*plugin); is_new && !lack.empty())
+      diagnostics_.error(at, "plugin '" + id + "': " + lack);
     if (!is_new && !plugin->multi_instance) {
       diagnostics_.error(at, "plugin '" + id + "' allows one instance, which is '" +
                                  manifest_.instances[first->second].name + "', at " +

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trusted_file.hpp"
 
+#include "support/as_nobody.hpp"
 #include "support/diagnostic_lines.hpp"
 #include "support/scratch_folder.hpp"
 
 #include <gmock/gmock.h>
 
-#include <functional>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace backplane::kernel {
 namespace {
 
 namespace fs = std::filesystem;
+using test::as_nobody;
 using test::ScratchFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr uid_t kNobody = 65534;
 constexpr uid_t kStranger = 54321;  // owns nothing here
 
 std::string ids_of(const fs::path& path) {
@@ -34,18 +33,6 @@ std::vector<std::string> complaints(const fs::path& file,
   const auto opened = TrustedFile::open(file, diagnostics, identity);
   EXPECT_EQ(opened.has_value(), !diagnostics.has_errors());
   return test::lines(diagnostics);
-}
-
-/// Runs `body` in a child that is the user nobody. True: it returned true.
-bool as_nobody(const std::function<bool()>& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const bool dropped = ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0;
-    ::_exit(dropped && body() ? 0 : 1);
-  }
-  int status = 0;
-  return child > 0 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-         WEXITSTATUS(status) == 0;
 }
 
 TEST(TrustedFile, OpensWhatOnlyWeCanWrite) {
