@@ -202,6 +202,7 @@ bp_status Kernel::start_all(bp_error& error) {
     for (const Grant& grant : declared.grants)
       instance->host.permissions.grant(grant.pattern, grant.verbs);
     instance->host.credentials = declared.credentials;
+    instance->host.services = declared.services;
     made.push_back(&publish(std::move(instance)));
   }
   for (Instance* instance : made) {
@@ -301,9 +302,7 @@ std::unique_ptr<Instance> Kernel::make_instance(const std::string& name,
   const bp_plugin* const plugin = map_plugin(manifest, error);
   if (plugin == nullptr) return nullptr;
   auto instance = std::make_unique<Instance>(*this, name, manifest.id, *plugin, std::move(config));
-  instance->host.services = manifest.services_needed;
-  instance->host.services.insert(instance->host.services.end(), manifest.services_optional.begin(),
-                                 manifest.services_optional.end());
+  instance->host.services = manifest.services();
   return instance;
 }
 

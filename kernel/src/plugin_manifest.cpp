@@ -119,6 +119,12 @@ bool RequestedPermissions::cover(Verb verb, std::string_view address) const {
   });
 }
 
+std::vector<std::string> PluginManifest::services() const {
+  std::vector<std::string> all = services_needed;
+  all.insert(all.end(), services_optional.begin(), services_optional.end());
+  return all;
+}
+
 const std::vector<std::string>& reserved_keys() {
   static const std::vector<std::string> keys{"plugin", "after", "isolation", "allow"};
   return keys;

@@ -68,6 +68,8 @@ struct PluginManifest {
   std::uint32_t resident_threads = 0;
   std::vector<std::string> services_needed;
   std::vector<std::string> services_optional;
+  /// All that it asks for, needed or not.
+  std::vector<std::string> services() const;
   std::vector<Scheme> schemes;
   RequestedPermissions permissions;
   ConfigSchema config;

@@ -92,7 +92,7 @@ enum = ["none", "process"]
 default = "none"
 [properties.allow]
 type = "object"
-description = "addresses that it may open besides those in its configuration"
+description = "what the operator allows it"
 additionalProperties = false
 default = {}
 [properties.allow.properties]
@@ -102,6 +102,12 @@ call = { "$ref" = "#/definitions/patterns" }
 watch = { "$ref" = "#/definitions/patterns" }
 serve = { "$ref" = "#/definitions/patterns" }
 browse = { "$ref" = "#/definitions/patterns" }
+[properties.allow.properties.services]
+type = "array"
+description = "of the services that its plugin asks for, those that it gets"
+uniqueItems = true
+items = { type = "string" }
+examples = [["bp.endpoint/1"]]
 [definitions.patterns]
 type = "array"
 items = { type = "string", minLength = 1 }

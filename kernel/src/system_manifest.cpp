@@ -129,6 +129,7 @@ class SystemReader {
     const PluginManifest* plugin = plugin_of(index);
     if (plugin == nullptr) return;
     manifest_.instances[index].plugin = plugin;
+    services(index, common ? common->config.at("allow") : json::object());
 
     json own = *draft.table;
     for (const std::string& key : reserved_keys()) {
@@ -254,8 +255,9 @@ class SystemReader {
   /// `allow` adds patterns, as far as the plugin's manifest asks for them.
   void allow(std::size_t index, const json& table) {
     InstanceManifest& instance = manifest_.instances[index];
-    for (const auto& [name, patterns] : table.items()) {
-      const Verb verb = *verb_named(name);
+    for (const Verb verb : kVerbs) {
+      const std::string name(to_string(verb));
+      const json patterns = table.value(name, json::array());
       for (std::size_t i = 0; i < patterns.size(); ++i) {
         const auto& text = patterns[i].get_ref<const std::string&>();
         const SourcePosition at =
@@ -274,6 +276,35 @@ class SystemReader {
         }
         if (!requested) not_requested(*instance.plugin, verb, text, at);
       }
+    }
+  }
+
+  /// `allow.services` leaves those that it lists of what the plugin's manifest asks for.
+  void services(std::size_t index, const json& allow) {
+    InstanceManifest& instance = manifest_.instances[index];
+    const PluginManifest& plugin = *instance.plugin;
+    const std::vector<std::string> asked = plugin.services();
+    instance.services = asked;
+    const auto listed = allow.find("services");
+    if (listed == allow.end()) return;
+    const std::string pointer = member(member(drafts_[index].pointer, "allow"), "services");
+    instance.services = listed->get<std::vector<std::string>>();
+    const auto among = [](const std::vector<std::string>& ids, const std::string& id) {
+      return std::find(ids.begin(), ids.end(), id) != ids.end();
+    };
+    for (std::size_t i = 0; i < instance.services.size(); ++i) {
+      const std::string& id = instance.services[i];
+      if (among(asked, id)) continue;
+      diagnostics_.error(document_.value_at(item(pointer, i)),
+                         "plugin '" + plugin.id + "' does not ask for the service '" + id +
+                             "': its manifest asks for " +
+                             (asked.empty() ? "none" : "only " + quoted_list(asked)));
+    }
+    for (const std::string& id : plugin.services_needed) {
+      if (among(instance.services, id)) continue;
+      diagnostics_.error(document_.key_at(pointer), "plugin '" + plugin.id +
+                                                        "' cannot do without the service '" + id +
+                                                        "', which is not allowed here: add it");
     }
   }
 

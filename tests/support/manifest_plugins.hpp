@@ -81,6 +81,9 @@ default = "block"
 )",
     BP_TEST_MANIFEST_START("single") R"(
 multi_instance = false
+[services]
+needed = ["bp.endpoint/1"]
+optional = ["bp.log/1"]
 [permissions]
 write = ["cloud:plant/*"]
 [config]

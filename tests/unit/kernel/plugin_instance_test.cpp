@@ -361,6 +361,17 @@ TEST(HostServices, GivesOnlyWhatTheManifestAskedFor) {
   EXPECT_NE(sut.host->get_service(sut.host, BP_S_QUEUE), nullptr) << "the application has all";
 }
 
+TEST(HostServices, GivesNoneThatTheOperatorDoesNotAllow) {
+  Script script;
+  ScriptedKernel sut(
+      "[instances.it]\nplugin = \"scripted\"\nallow.services = [\"bp.endpoint/1\", "
+      "\"bp.state/1\"]\n");
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_NE(script.host->get_service(script.host, BP_S_ENDPOINT), nullptr);
+  EXPECT_NE(script.host->get_service(script.host, BP_S_STATE), nullptr);
+  EXPECT_EQ(script.host->get_service(script.host, BP_S_LOG), nullptr);
+}
+
 TEST(HostServices, ShowsTheStateThatAnInstanceReports) {
   Script script;
   ScriptedKernel sut;

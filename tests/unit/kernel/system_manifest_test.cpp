@@ -295,6 +295,22 @@ TEST_F(SystemManifestReports, MistakesInAllow) {
                           "p.toml:6:16: error: unknown instance 'aa', did you mean 'a'?"));
 }
 
+TEST_F(SystemManifestReports, AServiceThatThePluginDoesNotAskFor) {
+  EXPECT_THAT(
+      mistakes("[instances.a]\nplugin = 'single'\nallow.services = ['bp.endpoint/1', "
+               "'bp.queue/1']\n[instances.b]\nplugin = 'source'\nallow.services = ['bp.log/1']\n"),
+      ElementsAre("p.toml:3:36: error: plugin 'single' does not ask for the service 'bp.queue/1': "
+                  "its manifest asks for only 'bp.endpoint/1', 'bp.log/1'",
+                  "p.toml:6:19: error: plugin 'source' does not ask for the service 'bp.log/1': "
+                  "its manifest asks for none"));
+}
+
+TEST_F(SystemManifestReports, ANeededServiceThatIsNotAllowed) {
+  EXPECT_THAT(mistakes("[instances.a]\nplugin = 'single'\nallow.services = ['bp.log/1']\n"),
+              ElementsAre("p.toml:3:7: error: plugin 'single' cannot do without the service "
+                          "'bp.endpoint/1', which is not allowed here: add it"));
+}
+
 TEST_F(SystemManifestReports, ASecondInstanceOfAPluginThatAllowsOne) {
   EXPECT_THAT(
       mistakes("[instances.a]\nplugin = 'single'\n[instances.b]\nplugin = 'single'\n"),
