@@ -75,7 +75,7 @@ class Browses {
   }
 
  private:
-  std::vector<Hub> copy() { return *hubs_.lock(); }
+  std::vector<Hub> copy() { return hubs_.copy(); }
   Guarded<std::vector<Hub>> hubs_;
 };
 

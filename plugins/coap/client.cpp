@@ -342,7 +342,8 @@ bool Client::retire(const Observation& observation) {
 
 std::vector<std::shared_ptr<Observation>> Client::observations() {
   std::vector<std::shared_ptr<Observation>> out;
-  for (const auto& [text, observation] : *observations_.lock()) {
+  const auto known = observations_.lock();
+  for (const auto& [text, observation] : *known) {
     out.push_back(observation);
   }
   return out;

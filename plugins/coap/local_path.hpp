@@ -24,7 +24,7 @@ class LocalPath final {
 
  private:
   std::shared_ptr<Resource> resource();
-  std::shared_ptr<Resource> known() { return *resource_.lock(); }
+  std::shared_ptr<Resource> known() { return resource_.copy(); }
 
   Server& server_;
   const Target target_;

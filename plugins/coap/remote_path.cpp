@@ -104,7 +104,10 @@ Status RemotePath::call(Op op) {
 
 Status RemotePath::watch(Op op) {
   auto observation = client_.observation(target_);
-  *observation_.lock() = observation;
+  {
+    const auto present = observation_.lock();
+    *present = observation;
+  }
   Status status = observation->hub().watch(op);
   observation->unpin();
   if (status.is_pending()) {
@@ -141,7 +144,7 @@ Status RemotePath::browse(Op op) {
 void RemotePath::cancel(Op op) noexcept {
   switch (op.verb()) {
     case BP_V_WATCH:
-      if (const auto observation = *observation_.lock()) {
+      if (const auto observation = observation_.copy()) {
         observation->hub().cancel(op);
         static_cast<void>(post(client_.host(), [observation] { observation->end_if_unwatched(); }));
       }
@@ -159,13 +162,13 @@ void RemotePath::cancel(Op op) noexcept {
 void RemotePath::credit(Op op, uint32_t n) noexcept {
   if (op.verb() == BP_V_BROWSE) {
     browses_.credit(op, n);
-  } else if (const auto observation = *observation_.lock()) {
+  } else if (const auto observation = observation_.copy()) {
     observation->hub().credit(op, n);
   }
 }
 
 void RemotePath::ack(Op op, uint64_t seq, bp_status status) noexcept {
-  if (const auto observation = *observation_.lock()) {
+  if (const auto observation = observation_.copy()) {
     observation->hub().ack(op, seq, status);
   }
 }

@@ -140,7 +140,7 @@ void Server::start() {
   shown_ = concat("coap://", to_text(address));
   stack_.count_drops(find_socket(coap_context_get_coap_fd(context), &address, nullptr));
   coap_context_set_max_idle_sessions(context, options_.max_peers);
-  for (const auto& [path, resource] : *resources_.lock()) {
+  for (const auto& [path, resource] : resources_.copy()) {
     register_resource(*resource);
   }
   coap_resource_t* const links = make_resource(kWellKnown, 0);
@@ -209,7 +209,7 @@ Status Server::write(Resource& resource, MessageView message) {
 
 std::vector<Link> Server::links() {
   std::vector<Link> links = served_.links();
-  for (const auto& [path, resource] : *resources_.lock()) {
+  for (const auto& [path, resource] : resources_.copy()) {
     links.push_back(resource->link());
   }
   return links;
@@ -278,12 +278,9 @@ void Server::stop(std::function<void()> stopped) {
   }
   held_.close();
   served_.cancel_all();
-  std::vector<std::shared_ptr<Resource>> resources;
-  for (const auto& [path, resource] : *resources_.lock()) {
-    resources.push_back(resource);
-  }
+  const auto resources = resources_.copy();
   hubs_left_ = resources.size();
-  for (const auto& resource : resources) {
+  for (const auto& [path, resource] : resources) {
     // Its callback may come on any thread; a task on the loop puts it behind what runs there.
     resource->hub().stop(Status(BP_CANCELLED), [this] {
       static_cast<void>(post(host_, [this] {

@@ -30,9 +30,9 @@ class Watching::Watch final : public Listener, public std::enable_shared_from_th
     if (hub_.watchers() > 0 || has_ended_.exchange(true)) {
       return;
     }
-    if (const auto watches = watches_.lock()) {
-      std::erase_if(*watches->lock(),
-                    [this](const auto& entry) { return entry.second.get() == this; });
+    if (const auto guarded = watches_.lock()) {
+      const auto watches = guarded->lock();
+      std::erase_if(*watches, [this](const auto& entry) { return entry.second.get() == this; });
     }
     forget_(this);
   }

@@ -55,7 +55,7 @@ class Supervisor {
   /// FAILED_PRECONDITION when it is not running.
   void signal(int number, Done done);
 
-  Snapshot snapshot() { return *shared_.lock(); }
+  Snapshot snapshot() { return shared_.copy(); }
   Hub& output() noexcept { return output_; }
   Hub& states() noexcept { return states_; }
   StdinWriter& input() noexcept { return input_; }

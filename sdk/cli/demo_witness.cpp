@@ -53,7 +53,7 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
 }
 
 void Witness::watch_source(const std::string& name) {
-  (*signals_.lock())[name];  // a row, also without a source
+  signals_.lock()->try_emplace(name);  // a row, also without a source
   auto endpoint = plant_.open(concat(kSource, name)).get();
   if (!endpoint) {
     return;  // derived by the route: there is no value to compare with
@@ -64,18 +64,17 @@ void Witness::watch_source(const std::string& name) {
 }
 
 bool Witness::take_baselines(bool only_idle) {
+  bool is_live = false;
+  std::map<std::string, int64_t> received;
   {
     const auto signals = signals_.lock();
     for (const auto& [name, signal] : *signals) {
-      live_ = live_ || signal.received > 0;
+      received[name] = signal.received;
+      is_live = is_live || signal.received > 0;
     }
   }
-  if (!live_) {
+  if (!is_live) {
     return false;
-  }
-  std::map<std::string, int64_t> received;
-  for (const auto& [name, signal] : *signals_.lock()) {
-    received[name] = signal.received;
   }
   const std::vector<Account> before = read_accounts(plant_);
   const std::vector<Account> after = read_accounts(plant_);
@@ -93,7 +92,7 @@ bool Witness::take_baselines(bool only_idle) {
     Baseline& baseline = baselines_[account.destination];
     baseline = {received[*name], account};
     baseline.account.out += account.in_flight;  // of these, it may have missed some
-    (*signals_.lock())[*name].ledger.restart();
+    signals_.lock()->at(*name).ledger.restart();
   }
   return complete;
 }
@@ -127,7 +126,8 @@ std::optional<std::string> Witness::missing(const std::vector<Account>& now) con
 std::vector<SignalView> Witness::signals() const {
   const Clock::time_point now = Clock::now();
   std::vector<SignalView> out;
-  for (const auto& [name, signal] : *signals_.lock()) {
+  const auto signals = signals_.lock();
+  for (const auto& [name, signal] : *signals) {
     SignalView view{name, signal.source, signal.cloud, std::nullopt, 0};
     if (signal.cloud_time != Clock::time_point{}) {
       view.age = now - signal.cloud_time;

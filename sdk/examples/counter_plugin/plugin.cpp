@@ -15,7 +15,7 @@ class Counter {
   Counter(const Host& host, int64_t start) : changes(host, {.replay_last = true, .on_ready = {}}) {
     set([start](int64_t) { return start; });
   }
-  int64_t value() { return *value_.lock(); }
+  int64_t value() { return value_.copy(); }
   int64_t set(const std::function<int64_t(int64_t)>& change) {
     int64_t now = 0;
     {

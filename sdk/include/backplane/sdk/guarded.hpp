@@ -19,7 +19,8 @@ class Guarded {
   class Locked {
    public:
     T* operator->() const noexcept { return data_; }
-    T& operator*() const noexcept { return *data_; }
+    T& operator*() const& noexcept { return *data_; }
+    T& operator*() const&& = delete;  // `for (auto& each : *state.lock())` would run unlocked
     void unlock() { lock_.unlock(); }
     /// After unlock().
     void relock() { lock_.lock(); }
@@ -37,6 +38,10 @@ class Guarded {
   Guarded& operator=(const Guarded&) = delete;
 
   [[nodiscard]] Locked lock() { return Locked(mutex_, data_); }
+  T copy() {
+    const Locked data = lock();
+    return *data;
+  }
 
  private:
   std::mutex mutex_;
