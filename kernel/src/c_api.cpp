@@ -111,6 +111,10 @@ bp_status bp_kernel_start(bp_kernel* kernel, bp_error* error) {
   return boundary(error, [&] { return of(kernel).start(error); });
 }
 
+bp_status bp_kernel_drain(bp_kernel* kernel, bp_error* error) {
+  return boundary(error, [&] { return of(kernel).drain(error); });
+}
+
 bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error) {
   return boundary(error, [&] { return of(kernel).stop(error); });
 }

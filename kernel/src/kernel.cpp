@@ -70,6 +70,10 @@ std::uint32_t level_named(std::string_view name) {
   return found == kNames.end() ? 0 : static_cast<std::uint32_t>(found - kNames.begin());
 }
 
+// Without a manifest.
+constexpr std::chrono::nanoseconds kStartTimeout = std::chrono::seconds(30);
+constexpr std::chrono::nanoseconds kStopTimeout = std::chrono::seconds(5);
+
 // How long an orderly end may take once all instances have stopped.
 constexpr auto kShutDown = std::chrono::seconds(5);
 
@@ -227,7 +231,11 @@ bp_status Kernel::begin(Instance& instance, std::chrono::nanoseconds timeout, bp
                    problem.domain, problem.native);
 }
 
-bp_status Kernel::stop(bp_error* error) {
+bp_status Kernel::drain(bp_error* error) { return on_control(&Kernel::drain_all, error); }
+
+bp_status Kernel::stop(bp_error* error) { return on_control(&Kernel::stop_all, error); }
+
+bp_status Kernel::on_control(bp_status (Kernel::*job)(bp_error&), bp_error* error) {
   ControlThread* control = nullptr;
   {
     const std::lock_guard lock(control_mutex_);
@@ -236,30 +244,43 @@ bp_status Kernel::stop(bp_error* error) {
   }
   bp_status status = BP_OK;
   bp_error detail{};
-  control->run([&] { status = stop_all(detail); });
+  control->run([&] { status = (this->*job)(detail); });
   if (status < 0 && error != nullptr) *error = detail;
   return status;
 }
 
-bp_status Kernel::stop_all(bp_error& error) {
-  if (std::exchange(stopped_, true)) return BP_OK;
+bp_status Kernel::drain_all(bp_error& error) {
+  ending_ = true;
   url_opens_.close_and_cancel();
-  bp_status first = BP_OK;
-  LifeTimeouts timeouts;
-  if (manifest_) timeouts.drain = timeouts.stop = manifest_->options.stop_timeout;
   // Instances that a URL made serve those of the manifest, which therefore end before them.
   std::stable_partition(started_.begin(), started_.end(),
                         [](const Instance* instance) { return instance->made_by_url; });
+  return each_started(&Instance::drain, error);
+}
+
+// In two passes, so that nothing is cut off while somebody still finishes his work with it.
+bp_status Kernel::stop_all(bp_error& error) {
+  const bp_status drained = drain_all(error);
+  bp_error second{};
+  const bp_status stopped = each_started(&Instance::end, drained == BP_OK ? error : second);
+  started_.clear();
+  return drained == BP_OK ? stopped : drained;
+}
+
+// Dependents first. The first error; all are told regardless.
+bp_status Kernel::each_started(Step step, bp_error& error) {
+  const auto timeout =
+      manifest_ ? std::chrono::nanoseconds(manifest_->options.stop_timeout) : kStopTimeout;
+  bp_status first = BP_OK;
   for (auto instance = started_.rbegin(); instance != started_.rend(); ++instance) {
     bp_error problem{};
-    const bp_status status = (*instance)->end(timeouts, problem);
+    const bp_status status = ((*instance)->*step)(timeout, problem);
     if (status < 0 && first == BP_OK) {
       first = set_error(
           &error, status,
           "instance '" + (*instance)->host.name + "': " + std::string(message_of(problem)));
     }
   }
-  started_.clear();
   return first;
 }
 
@@ -413,7 +434,7 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
   if (Instance* const instance = find_instance(url);
       instance != nullptr && instance->life() != BP_LIFE_FAILED)
     return instance;
-  if (stopped_) {
+  if (ending_) {
     set_error(&error, BP_UNAVAILABLE, "the kernel is stopping");
     return nullptr;
   }
@@ -438,7 +459,7 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
     made->host.credentials.push_back(use.name);
   Instance& instance = publish(std::move(made));
   const auto timeout =
-      manifest_ ? std::chrono::nanoseconds(manifest_->options.start_timeout) : LifeTimeouts{}.start;
+      manifest_ ? std::chrono::nanoseconds(manifest_->options.start_timeout) : kStartTimeout;
   return begin(instance, timeout, error) == BP_OK ? &instance : nullptr;
 }
 

@@ -54,6 +54,7 @@ class Kernel {
   bp_status load_text(const std::string& name, std::string_view text, const Report& report,
                       bp_error* error);
   bp_status start(bp_error* error);
+  bp_status drain(bp_error* error);
   bp_status stop(bp_error* error);
   void visit_instances(const std::function<void(const bp_instance_info&)>& visit);
   void visit_plugins(const std::function<void(const bp_plugin_info&)>& visit);
@@ -81,10 +82,14 @@ class Kernel {
   bp_status accept(std::optional<SystemManifest> manifest, const Diagnostics& diagnostics,
                    const Report& report, bp_error* error);
   bp_status start_all(bp_error& error);
+  bp_status drain_all(bp_error& error);
   bp_status stop_all(bp_error& error);
   // Every plugin that the system uses. Each refusal is logged, the first is the error.
   bp_status map_plugins(const SystemManifest& system, bp_error& error);
   const bp_plugin* map_plugin(const PluginManifest& manifest, bp_error& error);
+  using Step = bp_status (Instance::*)(std::chrono::nanoseconds timeout, bp_error& error);
+  bp_status each_started(Step step, bp_error& error);
+  bp_status on_control(bp_status (Kernel::*job)(bp_error&), bp_error* error);
   std::unique_ptr<Instance> make_instance(const std::string& name, const PluginManifest& manifest,
                                           nlohmann::json config, bp_error& error);
   // Makes it findable, with all its rights set; in the place of one that failed.
@@ -117,7 +122,7 @@ class Kernel {
   std::map<std::string, std::unique_ptr<PluginLibrary>, std::less<>>
       libraries_;                   // on the control thread
   std::vector<Instance*> started_;  // on the control thread, in the order of start
-  bool stopped_ = false;            // on the control thread
+  bool ending_ = false;             // on the control thread: draining, or further
 
   std::shared_mutex instances_mutex_;
   std::map<std::string, std::unique_ptr<Instance>, std::less<>>

@@ -125,25 +125,22 @@ std::string Instance::leftovers(const Executor::Left& registered) {
   return text;
 }
 
-bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
-  const std::uint32_t before = life();
+bp_status Instance::drain(std::chrono::nanoseconds timeout, bp_error& error) {
+  if (life() != BP_LIFE_STARTED) return BP_OK;
+  life_.store(BP_LIFE_DRAINING, std::memory_order_release);
+  wait_for_opens();
+  const bp_status status = run(Step::kDrain, timeout, error);
+  if (status < 0)
+    host.kernel.log(&host, BP_LOG_WARNING, "drain: " + std::string(message_of(error)));
+  return status;
+}
+
+bp_status Instance::end(std::chrono::nanoseconds timeout, bp_error& error) {
   error = bp_error{};
-  if (before == BP_LIFE_DESTROYED || before == BP_LIFE_QUARANTINED || self_ == nullptr)
-    return BP_OK;
-  bp_status first = BP_OK;
-  if (before == BP_LIFE_STARTED) {
-    life_.store(BP_LIFE_DRAINING, std::memory_order_release);
-    wait_for_opens();
-    bp_error drain_error{};
-    if (const bp_status status = run(Step::kDrain, timeouts.drain, drain_error); status < 0) {
-      host.kernel.log(&host, BP_LOG_WARNING, "drain: " + std::string(message_of(drain_error)));
-      first = status;
-      error = drain_error;
-    }
-  }
-  if (before != BP_LIFE_CREATED) {
+  if (self_ == nullptr || life() == BP_LIFE_QUARANTINED) return BP_OK;
+  if (life() != BP_LIFE_CREATED) {
     bp_error stop_error{};
-    const bp_status status = run(Step::kStop, timeouts.stop, stop_error);
+    const bp_status status = run(Step::kStop, timeout, stop_error);
     if (status < 0) {
       quarantine("stop: " + std::string(message_of(stop_error)));
       error = stop_error;
@@ -157,11 +154,11 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
   Executor& executor = host.kernel.executor();
   Executor::Left registered;
   const auto leaves_the_loop = [&] {
-    if (!executor.settle(timeouts.stop) ||
-        !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeouts.stop).count()))
+    if (!executor.settle(timeout) ||
+        !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeout).count()))
       return false;
     registered = executor.remove_all_of(&host.base);
-    return executor.settle(timeouts.stop);
+    return executor.settle(timeout);
   };
   if (!leaves_the_loop()) {
     const std::string left = leftovers(registered);
@@ -175,7 +172,7 @@ bp_status Instance::end(const LifeTimeouts& timeouts, bp_error& error) {
   if (const std::string left = leftovers(registered); !left.empty()) {
     host.kernel.log(&host, BP_LOG_WARNING, "it is destroyed, but left " + left);
   }
-  return first;
+  return BP_OK;
 }
 
 void Instance::quarantine(std::string_view why) {
@@ -198,7 +195,9 @@ bp_status Instance::open(std::string_view path, const bp_message* options,
   } else {
     set_error(operation.op.error, status,
               "instance '" + host.name + "' " +
-                  (now < BP_LIFE_STARTED ? "has not started yet" : "has stopped or failed"));
+                  (now < BP_LIFE_STARTED     ? "has not started yet"
+                   : now == BP_LIFE_DRAINING ? "is draining: it takes no new work"
+                                             : "has stopped or failed"));
   }
   opening_.fetch_sub(1, std::memory_order_acq_rel);
   return status;

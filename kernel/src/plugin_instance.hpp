@@ -23,12 +23,6 @@ namespace backplane::kernel {
 
 class Kernel;
 
-struct LifeTimeouts {
-  std::chrono::nanoseconds start = std::chrono::seconds(30);
-  std::chrono::nanoseconds drain = std::chrono::seconds(5);
-  std::chrono::nanoseconds stop = std::chrono::seconds(5);
-};
-
 class Instance {
  public:
   // `plugin` outlives the instance. All rights are set in `host` before create.
@@ -38,9 +32,11 @@ class Instance {
   // ---- on the control thread ----
   bp_status create(bp_error& error);
   bp_status start(std::chrono::nanoseconds timeout, bp_error& error);
-  // Drain, stop, close what is open, destroy; from any state. OK, or why it had to be quarantined
-  // or what it left behind.
-  bp_status end(const LifeTimeouts& timeouts, bp_error& error);
+  // Nothing, unless it is started. What is open stays open, but nothing more can be opened.
+  bp_status drain(std::chrono::nanoseconds timeout, bp_error& error);
+  // Stop, close what is open, destroy; from any state, but drained if it was started. OK, or why it
+  // had to be quarantined.
+  bp_status end(std::chrono::nanoseconds timeout, bp_error& error);
 
   // ---- any thread ----
   // The plugin's open on behalf of `operation`, which has begun; see Operation for inline and

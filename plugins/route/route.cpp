@@ -122,8 +122,8 @@ void Route::end_turn() {
   if (phase_ == Phase::kRunning) {
     source_->set_room(room());
   }
-  if (drain_op_ != nullptr && is_drained()) {
-    core_.finished = std::exchange(drain_op_, nullptr);
+  if (drain_op_ != nullptr) {
+    continue_drain();
   }
   if (stop_op_ != nullptr) {
     continue_stop();
@@ -135,9 +135,16 @@ void Route::end_turn() {
 
 // ---- the end ----
 
-bool Route::is_drained() const {
-  return std::all_of(destinations_.begin(), destinations_.end(),
-                     [](const auto& each) { return each->tally().in_flight == 0; });
+/// When all that was taken is acknowledged, the watch ends: what the source has beyond that waits
+/// for nobody.
+void Route::continue_drain() {
+  if (std::all_of(destinations_.begin(), destinations_.end(),
+                  [](const auto& each) { return each->tally().in_flight == 0; })) {
+    source_->stop();
+  }
+  if (source_->has_stopped()) {
+    core_.finished = std::exchange(drain_op_, nullptr);
+  }
 }
 
 Status Route::drain(Op op) {
@@ -151,7 +158,7 @@ Status Route::drain(Op op) {
 void Route::cancel(Op op) noexcept {
   core_.inside([this, op] {
     if (drain_op_ == op) {
-      core_.finished = std::exchange(drain_op_, nullptr);
+      source_->stop();
     }
   });
 }
@@ -182,7 +189,7 @@ void Route::continue_stop() {
     phase_ = Phase::kClosing;
     source_->stop();
   }
-  if (phase_ == Phase::kClosing && source_->is_at_rest()) {
+  if (phase_ == Phase::kClosing && source_->has_stopped()) {
     phase_ = Phase::kClosed;
     source_->close();
     for (const auto& destination : destinations_) {

@@ -14,7 +14,7 @@ class Route {
 
   // ---- the life of an instance: [control] ----
   void start();
-  /// PENDING; completes when nothing is under way any more.
+  /// PENDING; completes when nothing is under way any more, and the source is not watched.
   Status drain(Op op);
   /// PENDING; completes when nothing pends and all references are closed.
   Status stop(Op op);
@@ -31,7 +31,7 @@ class Route {
   void done(Item& item, bool is_accepted);
   void end_turn();
   std::optional<uint64_t> room() const;
-  bool is_drained() const;
+  void continue_drain();
   void continue_stop();
   void report();
 

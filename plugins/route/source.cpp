@@ -101,8 +101,7 @@ void Source::set_room(std::optional<uint64_t> room) {
 }
 
 void Source::stop() {
-  is_stopping_ = true;
-  if (is_watching_) {
+  if (!std::exchange(is_stopping_, true) && is_watching_) {
     core_.host.services().endpoint.cancel(core_.host.raw(), op_);
   }
 }

@@ -22,8 +22,9 @@ class Source {
   void set_room(std::optional<uint64_t> room);
   /// The message is taken care of; nothing happens when its watch is over.
   void settle(uint64_t watch, uint64_t seq);
+  /// Ends the watch, for good. What it has and nobody has settled is the endpoint's again.
   void stop();
-  bool is_at_rest() const noexcept { return !is_watching_; }
+  bool has_stopped() const noexcept { return is_stopping_ && !is_watching_; }
   void close() { link_.close(); }
   bool is_closed() const noexcept { return link_.is_idle(); }
   /// When closed: gives back its operations.

@@ -47,11 +47,16 @@ void Driver::start() {
   tick();
 }
 
-void Driver::stop() {
+void Driver::drain() {
+  state_.lock()->ended = true;
   timer_.cancel();
   open_.cancel();
-  write_.cancel();
   watch_.cancel();
+}
+
+void Driver::stop() {
+  drain();
+  write_.cancel();
 }
 
 Status Driver::status() { return state_.lock()->status; }
@@ -67,6 +72,9 @@ void Driver::tick() {
   bool open = false;
   {
     auto state = state_.lock();
+    if (state->ended) {
+      return;
+    }
     // On the grid of the interval; ticks that were missed are not made up for.
     const int64_t interval = options_.interval.count();
     state->next_tick += interval * std::max<int64_t>(1, (now - state->next_tick) / interval + 1);

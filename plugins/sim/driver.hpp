@@ -27,7 +27,9 @@ class Driver {
 
   /// The first value is written as soon as the target is open.
   void start();
-  /// Cancels what is under way; no tick begins any more. On the loop.
+  /// No tick begins any more; a write that is under way goes on. On the loop.
+  void drain();
+  /// Cancels that write too. On the loop.
   void stop();
 
   const std::string& name() const noexcept { return options_.name; }
@@ -46,6 +48,7 @@ class Driver {
     bool has_value = false;
     bp_ref target = 0;
     bool watchable = true;
+    bool ended = false;
     int64_t next_tick = 0;
     int64_t held_until = INT64_MIN;
     std::optional<double> outside = {};

@@ -47,22 +47,34 @@ class SimPlugin final : public Plugin {
     return Status::ok();
   }
 
+  Status drain(Op op) override {
+    post(host(), [this, op] {
+      for (const auto& driver : drivers_) {
+        driver->drain();
+      }
+      in_flight_.stop([&host = host(), op] { host.complete(op, Status::ok()); });
+    }).or_throw();
+    return Status::pending();
+  }
+
+  /// The deadline of a drain has passed.
+  void cancel(Op) noexcept override {
+    static_cast<void>(post(host(), [this] { stop_drivers(); }));
+  }
+
   Status stop(Op op) override {
     // Each part that must end holds the instance: watchers of ours, operations of ours, the task.
     for (const auto& driver : drivers_) {
-      static_cast<void>(in_flight_.begin());
+      in_flight_.hold();
       driver->hub().stop(Status(BP_UNAVAILABLE, "the simulator stops"),
                          [this] { in_flight_.end(); });
     }
-    static_cast<void>(in_flight_.begin());
+    in_flight_.hold();
     post(host(), [this] {
-      for (const auto& driver : drivers_) {
-        driver->stop();
-      }
+      stop_drivers();
       in_flight_.end();
     }).or_throw();
-    const Host& host = this->host();
-    in_flight_.stop([&host, op] { host.complete(op, Status::ok()); });
+    in_flight_.stop([&host = host(), op] { host.complete(op, Status::ok()); });
     return Status::pending();
   }
 
@@ -78,6 +90,12 @@ class SimPlugin final : public Plugin {
   }
 
  private:
+  void stop_drivers() {
+    for (const auto& driver : drivers_) {
+      driver->stop();
+    }
+  }
+
   Driver* find(std::string_view name) {
     for (const auto& driver : drivers_) {
       if (driver->name() == name) {

@@ -18,6 +18,11 @@ class InFlight {
     count_ += stopping_ ? 0 : 1;
     return !stopping_;
   }
+  /// Something else that must end, also when it is stopping.
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+  }
   /// May call what stop() was given; the caller touches nothing of the instance afterwards.
   void end() {
     std::function<void()> stopped;
@@ -35,7 +40,8 @@ class InFlight {
     const std::lock_guard lock(mutex_);
     return stopping_;
   }
-  /// Nothing begins any more; `stopped` is called once, when the last one has ended.
+  /// Nothing begins any more; `stopped` is called once, when the last one has ended. Called again,
+  /// it waits for what was held since.
   void stop(std::function<void()> stopped) {
     {
       const std::lock_guard lock(mutex_);

@@ -2,8 +2,9 @@
 // backplane demo: runs the plant, shows it from outside, and gives account of every message.
 //
 // Design notes. The main thread waits for signals and draws; all else happens on the two kernels'
-// threads. The order at the end: catch up (the subscriber hears what was acknowledged so far), stop
-// the plant (routes first, the broker last), catch up again, reckon.
+// threads. The order at the end: look at the sources no more and catch up (the subscriber hears
+// what came from them), drain the plant (nothing new, but the broker lives), catch up with the last
+// of it, stop, reckon everything.
 #include "commands.hpp"
 #include "demo_accounts.hpp"
 #include "demo_ports.hpp"
@@ -32,7 +33,6 @@ using std::chrono::seconds;
 constexpr auto kReadyWithin = seconds(20);
 constexpr auto kIdleWithin = seconds(5);      // of it, for a moment without anything in flight
 constexpr auto kCatchUpWithin = seconds(15);  // a broker may be on its way back
-constexpr auto kLastWithin = seconds(5);
 constexpr size_t kShownRecords = 4;
 
 struct Options {
@@ -210,19 +210,19 @@ class Demo {
     table_.finish();
     signals_.end_at_next();
     std::optional<std::string> why = failed_instance(plant);
-    catch_up(witness, kCatchUpWithin, [&] { return read_accounts(plant); });
     witness.leave_sources();
-    // The stopping broker cuts the subscriber off, so what is acknowledged from here on is not
-    // compared with what it received; that it balances is.
-    const std::vector<Account> compared = read_accounts(plant);
+    catch_up(plant, witness);
+    const Status drained = plant.drain();
+    catch_up(plant, witness);
     const Status stopped = plant.stop();
-    const auto missing = catch_up(witness, kLastWithin, [&] { return compared; });
 
     const std::vector<Account> accounts = read_accounts(plant);
     const Account total = sum(accounts);
     const std::string reckoning = to_text(total);
-    if (!why && stopped.is_error()) {
-      why = concat("the plant did not stop cleanly: ", stopped.to_string());
+    for (const Status& status : {drained, stopped}) {
+      if (!why && status.is_error()) {
+        why = concat("the plant did not end cleanly: ", status.to_string());
+      }
     }
     for (const Account& account : accounts) {
       if (!why && !account.balances()) {
@@ -234,7 +234,7 @@ class Demo {
       why = concat("no message was acknowledged: ", reckoning);
     }
     if (!why) {
-      why = missing;
+      why = witness.missing(accounts);
     }
     if (why) {
       throw Failure{*why};
@@ -242,18 +242,12 @@ class Demo {
     return concat(messages(accounts), " messages, ", reckoning);
   }
 
-  /// Waits until the subscriber has received what was acknowledged; what it lacks when time is
-  /// over.
-  template <class ReadAccounts>
-  static std::optional<std::string> catch_up(const Witness& witness, seconds at_most,
-                                             ReadAccounts accounts) {
-    const Clock::time_point end = Clock::now() + at_most;
-    auto missing = witness.missing(accounts());
-    while (missing && Clock::now() < end) {
+  /// Waits until the subscriber has received what is acknowledged, as long as that may take.
+  static void catch_up(const Kernel& plant, const Witness& witness) {
+    const Clock::time_point end = Clock::now() + kCatchUpWithin;
+    while (witness.missing(read_accounts(plant)) && Clock::now() < end) {
       std::this_thread::sleep_for(milliseconds(5));
-      missing = witness.missing(accounts());
     }
-    return missing;
   }
 
   bool asked_to_stop(std::chrono::nanoseconds within) {

@@ -44,10 +44,11 @@ class Witness {
   /// True once all have been.
   bool take_baselines(bool only_idle);
 
-  /// Listens to the sources no more: what they get while the routes stop goes nowhere.
+  /// Listens to the sources no more: what they get while the routes drain goes nowhere.
   void leave_sources() { sources_.clear(); }
 
-  /// Nothing, or what the subscriber has not received (yet) although it was acknowledged by then.
+  /// Nothing, or what the subscriber has not received (yet) although `now` says that it was
+  /// acknowledged, or the source had it.
   std::optional<std::string> missing(const std::vector<Account>& now) const;
 
   std::vector<SignalView> signals() const;
@@ -75,7 +76,6 @@ class Witness {
   Kernel& plant_;
   mutable Guarded<std::map<std::string, Signal>> signals_;
   std::map<std::string, Baseline> baselines_;  // by destination
-  bool live_ = false;
 
   // Last, so that they end first: their callbacks use what is above.
   struct Source {

@@ -61,6 +61,7 @@ class ScriptedKernel {
   ScriptedKernel& operator=(const ScriptedKernel&) = delete;
 
   bp_status start(bp_error* error = nullptr);
+  bp_status drain() { return bp_kernel_drain(kernel, nullptr); }
   bp_status stop(bp_error* error = nullptr) { return bp_kernel_stop(kernel, error); }
 
   // An address that opens inline.

@@ -72,7 +72,7 @@ typedef struct bp_instance_info {
 #define BP_LIFE_LOADED 0u
 #define BP_LIFE_CREATED 1u
 #define BP_LIFE_STARTED 2u
-#define BP_LIFE_DRAINING 3u
+#define BP_LIFE_DRAINING 3u /* or drained */
 #define BP_LIFE_STOPPED 4u
 #define BP_LIFE_DESTROYED 5u
 #define BP_LIFE_FAILED 6u
@@ -133,7 +133,14 @@ BP_EXPORT bp_status bp_kernel_load_text(bp_kernel* kernel, bp_str name, bp_str t
  * a loop thread. [any] */
 BP_EXPORT bp_status bp_kernel_start(bp_kernel* kernel, bp_error* error);
 
-/* Drains and stops all instances in the reverse order of their start, each within its deadline.
+/* Has every instance finish what it has begun and take nothing new, in the reverse order of their
+ * start, each within `stop_timeout_s`. What is open and connected stays so until bp_kernel_stop:
+ * the time to look at what has arrived. New opens are refused. Returns the first error; the drain
+ * goes on regardless. Idempotent. Blocks; not on a loop thread, nor inside `done` or `next`. [any]
+ */
+BP_EXPORT bp_status bp_kernel_drain(bp_kernel* kernel, bp_error* error);
+
+/* Drains, then stops all instances in the reverse order of their start, each within its deadline.
  * Returns the first error; the stop goes on regardless. Idempotent. Blocks; not on a loop thread,
  * nor inside `done` or `next`. [any] */
 BP_EXPORT bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error);

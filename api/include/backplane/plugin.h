@@ -51,7 +51,9 @@ typedef struct bp_plugin {
   /* Begins its work. A peer that is absent is no reason to fail: connect again and again, and say
    * so (service/state.h). [control][nb] */
   bp_status (*start)(void* instance, bp_op* op);
-  /* Takes no new work and finishes the old. [control][nb] */
+  /* Takes no new work and finishes the old: when it completes, the instance begins nothing by
+   * itself any more, and no message that it was given waits for its acknowledgement. Every instance
+   * drains before the first one stops, whoever uses others before these. [control][nb] */
   bp_status (*drain)(void* instance, bp_op* op);
   /* When it completes: no pending operation, no open stream, no task, and no thread but resident
    * ones. Retained buffers may outlive it. [control][nb] */

@@ -193,6 +193,120 @@ TEST(PluginInstance, TakesFromTheLoopWhatAPluginLeftThere) {
   EXPECT_EQ(runs, 0);
 }
 
+// ---- draining ----
+
+constexpr const char* kTwo =
+    "[system]\nname = \"t\"\nstop_timeout_s = 0.05\n"
+    "[instances.first]\nplugin = \"scripted\"\n"
+    "[instances.it]\nplugin = \"scripted\"\nafter = [\"first\"]\n";
+
+TEST(KernelDrain, FinishesEveryInstanceBeforeAStopEndsTheFirst) {
+  Script script;
+  std::vector<std::string> steps;
+  script.drain = [&](bp_op*) {
+    steps.emplace_back("drain");
+    return BP_OK;
+  };
+  script.stop = [&](bp_op*) {
+    steps.emplace_back("stop");
+    return BP_OK;
+  };
+  ScriptedKernel sut(kTwo);
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(steps, (std::vector<std::string>{"drain", "drain", "stop", "stop"}));
+}
+
+TEST(KernelDrain, IsDoneOnceWhoeverAsksForIt) {
+  Script script;
+  int drains = 0;
+  script.drain = [&](bp_op*) {
+    ++drains;
+    return BP_OK;
+  };
+  ScriptedKernel sut;
+  EXPECT_EQ(sut.drain(), BP_OK) << "nothing has started";
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_EQ(sut.drain(), BP_OK);
+  EXPECT_EQ(sut.drain(), BP_OK);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(sut.drain(), BP_OK);
+  EXPECT_EQ(drains, 1);
+}
+
+TEST(KernelDrain, KeepsWhatIsOpenAndOpensNothingMore) {
+  Script script;
+  ScriptedKernel sut;
+  ASSERT_EQ(sut.start(), BP_OK);
+  const bp_ref ref = sut.open("it:x");
+  ASSERT_EQ(sut.drain(), BP_OK);
+  EXPECT_EQ(info(sut).life, BP_LIFE_DRAINING);
+  EXPECT_EQ(script.closed, 0);
+  bp_op* const op = sut.new_op(BP_V_READ, ref);
+  EXPECT_EQ(sut.submit(op), BP_OK) << "what it still takes is the plugin's to say";
+  bp_error error{};
+  op->error = &error;
+  EXPECT_EQ(sut.service->open(sut.host, BP_STR("it:y"), nullptr, op), BP_UNAVAILABLE);
+  EXPECT_EQ(text(error), "instance 'it' is draining: it takes no new work");
+  sut.free_op(op);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(script.closed, 1);
+}
+
+TEST(KernelDrain, MakesNoInstanceOfAUrlAnyMore) {
+  Script script;
+  std::atomic<int> creates{0};
+  script.create = [&](const bp_value&, bp_error*) {
+    ++creates;
+    return BP_OK;
+  };
+  ScriptedKernel sut("");
+  ASSERT_EQ(sut.start(), BP_OK);
+  ASSERT_EQ(sut.drain(), BP_OK);
+  std::atomic<int> done{0};
+  bp_op* const op = sut.service->op_new(sut.host);
+  op->user = &done;
+  op->done = [](bp_op* finished) { ++*static_cast<std::atomic<int>*>(finished->user); };
+  EXPECT_EQ(sut.service->open(sut.host, BP_STR("scripted://host/x"), nullptr, op), BP_PENDING);
+  ASSERT_TRUE(eventually([&] { return done == 1; }));
+  EXPECT_LT(op->status, 0);
+  EXPECT_EQ(creates, 0);
+  sut.free_op(op);
+}
+
+TEST(KernelDrain, GoesOnAfterAnErrorAndReturnsTheFirstThatOfADependent) {
+  Script script;
+  int drains = 0;
+  script.drain = [&](bp_op*) {
+    ++drains;
+    return BP_INTERNAL;
+  };
+  ScriptedKernel sut(kTwo);
+  ASSERT_EQ(sut.start(), BP_OK);
+  bp_error error{};
+  EXPECT_EQ(bp_kernel_drain(sut.kernel, &error), BP_INTERNAL);
+  EXPECT_EQ(text(error), "instance 'it': it failed without a reason");
+  EXPECT_EQ(drains, 2);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(script.destroyed, 2);
+}
+
+TEST(KernelDrain, LeavesBehindWhatIsNotDoneAtTheDeadline) {
+  Script script;
+  ScriptedKernel sut(kTwo);
+  ASSERT_EQ(sut.start(), BP_OK);
+  bool cancelled = false;
+  script.drain = [](bp_op*) { return BP_PENDING; };
+  script.cancel_step = [&](bp_op* op) {
+    cancelled = true;
+    sut.service->complete(script.host, op, BP_CANCELLED);
+  };
+  EXPECT_EQ(sut.drain(), BP_DEADLINE_EXCEEDED);
+  EXPECT_TRUE(cancelled);
+  EXPECT_EQ(sut.stop(), BP_OK);
+  EXPECT_EQ(info(sut).life, BP_LIFE_DESTROYED);
+}
+
 // ---- opening ----
 
 bp_status open(ScriptedKernel& kernel, std::string_view address, bp_error& error) {

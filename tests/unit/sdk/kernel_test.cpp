@@ -106,6 +106,17 @@ TEST_F(AKernel, EndsAWatchWhenItStops) {
   EXPECT_TRUE(outcome->is_error()) << outcome->to_string();
 }
 
+TEST_F(AKernel, KeepsWhatIsOpenWhenItDrains) {
+  run();
+  const Endpoint apples = sut_.open("tally:apples").value();
+  sut_.drain().or_throw();
+  EXPECT_EQ(apples.read<int64_t>().value(), 3);
+  EXPECT_EQ(sut_.open("tally:pears").get().status().code(), BP_UNAVAILABLE);
+  EXPECT_EQ(sut_.instances()[0].life, BP_LIFE_DRAINING);
+  sut_.stop().or_throw();
+  EXPECT_TRUE(apples.read<int64_t>().get().status().is_error());
+}
+
 TEST_F(AKernel, TellsHowItsInstancesAre) {
   run();
   const Endpoint apples = sut_.open("tally:apples").value();

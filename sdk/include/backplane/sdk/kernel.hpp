@@ -111,6 +111,11 @@ class Kernel {
   Status start() {
     return call([&](bp_error* error) { return bp_kernel_start(kernel_.get(), error); });
   }
+  /// Has all instances finish their work and take nothing new; what is open stays open. Blocks;
+  /// idempotent.
+  Status drain() {
+    return call([&](bp_error* error) { return bp_kernel_drain(kernel_.get(), error); });
+  }
   /// Drains and stops all instances. Blocks; idempotent. The destructor does it too.
   Status stop() {
     return call([&](bp_error* error) { return bp_kernel_stop(kernel_.get(), error); });

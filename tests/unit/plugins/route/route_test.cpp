@@ -719,12 +719,12 @@ TEST_F(ARoute, FinishesWhatIsUnderWayWhenItDrainsAndTakesNothingMore) {
   a.complete_all();
   a.complete_all();
   EXPECT_TRUE(drained_);
+  EXPECT_FALSE(source.is_watched()) << "3 waits for nobody";
   EXPECT_EQ(a.values(), (std::vector{1, 2}));
   EXPECT_EQ(source.acked().size(), 2u) << "3 is left to the source";
   EXPECT_EQ(tally().in, 2u);
   stop();
   EXPECT_TRUE(stopped_);
-  EXPECT_FALSE(source.is_watched());
 }
 
 TEST_F(ARoute, CountsWhatASourceThatDoesNotAcknowledgeSendsWhileItDrains) {
@@ -745,8 +745,10 @@ TEST_F(ARoute, LeavesToTheSourceWhatIsNotDoneAtTheDeadline) {
   start({to_a(Policy::kBlock, 10, 2)});
   for (int i = 1; i <= 5; ++i) source.publish(i, static_cast<uint64_t>(i));
   drain();
+  EXPECT_TRUE(source.is_watched());
   miss_the_deadline_of_drain();
   EXPECT_TRUE(drained_);
+  EXPECT_FALSE(source.is_watched());
   stop();
   EXPECT_TRUE(stopped_);
   EXPECT_EQ(dropped(Reason::kStopped), 5u);

@@ -79,7 +79,7 @@ class ARampOnAPlant : public testing::Test {
     if (sut_ != nullptr) {
       bool stopped = false;
       sut_->stop();
-      static_cast<void>(in_flight_.begin());
+      in_flight_.hold();
       sut_->hub().stop(Status(BP_UNAVAILABLE), [this] { in_flight_.end(); });
       in_flight_.stop([&] { stopped = true; });
       fake_.loop.run();
@@ -233,6 +233,26 @@ TEST_F(ARampOnAPlant, SkipsTicksWhileAWriteIsUnderWay) {
   host_.complete(std::exchange(plant_.waiting, Op()), Status::ok());
   ticks(1);
   EXPECT_THAT(plant_.take(), ElementsAre(2));
+}
+
+TEST_F(ARampOnAPlant, WritesNothingMoreOnceItDrainsButEndsWhatItHasBegun) {
+  plug_in();
+  start();
+  plant_.answers_later = true;
+  ticks(1);
+  bool drained = false;
+  sut_->drain();
+  in_flight_.stop([&] { drained = true; });
+  plant_.take();
+  ticks(3);
+  EXPECT_FALSE(drained) << "a write is under way";
+  ASSERT_NE(plant_.waiting, nullptr);
+  host_.complete(std::exchange(plant_.waiting, Op()), Status::ok());
+  EXPECT_TRUE(drained);
+  EXPECT_EQ(plant_.hub.watchers(), 0U);
+  plant_.answers_later = false;
+  ticks(3);
+  EXPECT_THAT(plant_.take(), IsEmpty());
 }
 
 TEST_F(ARampOnAPlant, StopsWhileAWriteIsUnderWay) {
