@@ -65,7 +65,7 @@ bool read_options(const bp_kernel_options* given, bp_kernel_options& options) {
   for (std::size_t i = known; i < given->struct_size; ++i) {
     if (bytes[i] != 0) return false;
   }
-  return (options.flags & ~BP_KERNEL_CHECKED) == 0;
+  return (options.flags & ~BP_KERNEL_CHECKED) == 0 && options.reserved == 0;
 }
 
 }  // namespace

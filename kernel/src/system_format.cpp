@@ -21,12 +21,6 @@ description = "the system's name in logs and metrics"
 minLength = 1
 maxLength = 64
 default = "backplane"
-[properties.system.properties.threads]
-type = "integer"
-description = "threads of the loop"
-minimum = 1
-maximum = 64
-default = 1
 [properties.system.properties.log_level]
 enum = ["error", "warning", "info", "debug", "trace"]
 default = "info"

@@ -24,7 +24,6 @@ namespace backplane::kernel {
 
 struct SystemOptions {
   std::string name;
-  unsigned threads = 1;
   std::string log_level;  // error, warning, info, debug, trace
   std::chrono::milliseconds start_timeout{};
   std::chrono::milliseconds stop_timeout{};

@@ -206,7 +206,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_kernel_options, plugin_folders, 8, 16),
     MEMBER(bp_kernel_options, manifest_folders, 24, 16),
     MEMBER(bp_kernel_options, log_level, 40, 4),
-    MEMBER(bp_kernel_options, threads, 44, 4),
+    MEMBER(bp_kernel_options, reserved, 44, 4),
     MEMBER(bp_kernel_options, log, 48, 8),
     MEMBER(bp_kernel_options, user, 56, 8),
     MEMBER(bp_diagnostic, file, 0, 16),

@@ -32,7 +32,7 @@ typedef struct bp_kernel_options {
   bp_str manifest_folders; /* where plugin manifests are, colon-separated; empty: those of this
                               installation */
   uint32_t log_level;      /* BP_LOG_*; 0: BP_LOG_INFO */
-  uint32_t threads;        /* loop threads; 0: as the system manifest says, else 1 */
+  uint32_t reserved;       /* 0 */
   void (*log)(void* user,
               const bp_log_record*
                   record); /* NULL: lines on standard error. Called from any thread. [any] */

@@ -85,7 +85,6 @@ TEST_F(SystemManifestIs, InstancesInTheOrderOfDeclaration) {
   EXPECT_EQ(sut.instances[1].position.line, 11);
   EXPECT_TRUE(sut.instances[2].is_route);
   EXPECT_EQ(sut.options.name, "plant");
-  EXPECT_EQ(sut.options.threads, 1U);
   EXPECT_EQ(sut.options.log_level, "info");
   EXPECT_EQ(sut.options.start_timeout, std::chrono::seconds(30));
   EXPECT_EQ(sut.options.stop_timeout, std::chrono::milliseconds(2500));
@@ -169,13 +168,15 @@ TEST_F(SystemManifestReports, UnknownSections) {
 
 TEST_F(SystemManifestReports, MistakesOfTheSystemSection) {
   EXPECT_THAT(
-      mistakes("[system]\nthreads = 0\nlog_level = 'inof'\nnmae = 'x'\nstop_timeout_s = 0\n"),
-      ElementsAre("p.toml:2:11: error: 'threads' must be between 1 and 64, found 0",
-                  "p.toml:3:13: error: 'log_level' must be one of \"error\", \"warning\", "
-                  "\"info\", \"debug\", "
-                  "\"trace\", found \"inof\", did you mean \"info\"?",
-                  "p.toml:4:1: error: unknown key 'nmae', did you mean 'name'?",
-                  "p.toml:5:18: error: 'stop_timeout_s' must be greater than 0, found 0"));
+      mistakes("[system]\nname = ''\nlog_level = 'inof'\nnmae = 'x'\nstop_timeout_s = 0\n"),
+      ElementsAre(
+          "p.toml:2:8: error: 'name' must have at least 1 character (the system's name in logs "
+          "and metrics)",
+          "p.toml:3:13: error: 'log_level' must be one of \"error\", \"warning\", "
+          "\"info\", \"debug\", "
+          "\"trace\", found \"inof\", did you mean \"info\"?",
+          "p.toml:4:1: error: unknown key 'nmae', did you mean 'name'?",
+          "p.toml:5:18: error: 'stop_timeout_s' must be greater than 0, found 0"));
 }
 
 TEST_F(SystemManifestReports, AnUnknownPlugin) {

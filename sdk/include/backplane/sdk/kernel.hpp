@@ -30,7 +30,6 @@ struct KernelOptions {
   std::string plugin_folders{};    // colon-separated; empty: those of this installation
   std::string manifest_folders{};  // likewise
   uint32_t log_level = BP_LOG_INFO;
-  uint32_t threads = 0;
   uint32_t flags = 0;  // BP_KERNEL_*
   std::function<void(const LogRecord&)> log =
       {};  // empty: lines on standard error. Any thread; must not throw
@@ -71,7 +70,6 @@ class Kernel {
     raw.plugin_folders = to_str(options.plugin_folders);
     raw.manifest_folders = to_str(options.manifest_folders);
     raw.log_level = options.log_level;
-    raw.threads = options.threads;
     raw.log = *log ? &forward : nullptr;
     raw.user = log.get();
     bp_error error{};
