@@ -13,11 +13,12 @@ namespace backplane::kernel {
 
 Host::Host(Kernel& owner, Instance* of_instance, std::string its_name)
     : kernel(owner), instance(of_instance), name(std::move(its_name)) {
-  base.struct_size = BP_SIZE_TO(bp_host, get_service);
+  base.struct_size = BP_SIZE_TO(bp_host, system);
   base.abi_minor = BP_ABI_MINOR;
   base.log_level = owner.log_level();
   base.instance = str(name);
   base.get_service = get_service;
+  base.system = str(owner.system());
 }
 
 DeadlineQueue& Host::kernel_deadlines() const noexcept { return kernel.deadlines(); }

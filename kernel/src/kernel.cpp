@@ -159,6 +159,7 @@ bp_status Kernel::accept(std::optional<SystemManifest> manifest, const Diagnosti
     return set_error(error, BP_FAILED_PRECONDITION,
                      "a manifest is loaded already: one kernel runs one system");
   manifest_ = std::move(manifest);
+  application_.base.system = str(system());
   return BP_OK;
 }
 

@@ -71,6 +71,10 @@ class Kernel {
   void log(const Host* host, std::uint32_t level, std::string_view message,
            const bp_pair* fields = nullptr, std::uint32_t n_fields = 0) noexcept;
   [[nodiscard]] const std::uint32_t* log_level() const noexcept { return &log_level_; }
+  // The name of the system; empty: it has none, or is not loaded yet.
+  [[nodiscard]] std::string_view system() const noexcept {
+    return manifest_ ? std::string_view(manifest_->options.name) : std::string_view();
+  }
   [[nodiscard]] bool checked() const noexcept { return (flags_ & BP_KERNEL_CHECKED) != 0; }
   Executor& executor() noexcept { return executor_; }
   DeadlineQueue& deadlines() noexcept { return deadlines_; }

@@ -17,10 +17,10 @@ additionalProperties = false
 default = {}
 [properties.system.properties.name]
 type = "string"
-description = "the system's name in logs and metrics"
+description = "the system's name"
 minLength = 1
 maxLength = 64
-default = "backplane"
+examples = ["plant"]
 [properties.system.properties.log_level]
 enum = ["error", "warning", "info", "debug", "trace"]
 default = "info"

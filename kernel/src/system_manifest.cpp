@@ -67,7 +67,7 @@ class SystemReader {
   };
 
   void options(const json& system) {
-    manifest_.options = {system.at("name"), system.at("log_level"),
+    manifest_.options = {system.value("name", ""), system.at("log_level"),
                          milliseconds(system.at("start_timeout_s")),
                          milliseconds(system.at("stop_timeout_s"))};
   }

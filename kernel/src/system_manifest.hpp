@@ -23,7 +23,7 @@
 namespace backplane::kernel {
 
 struct SystemOptions {
-  std::string name;
+  std::string name;       // empty: none
   std::string log_level;  // error, warning, info, debug, trace
   std::chrono::milliseconds start_timeout{};
   std::chrono::milliseconds stop_timeout{};

@@ -43,7 +43,7 @@ class MqttPlugin final : public Plugin {
  public:
   MqttPlugin(const bp_host* raw, const Config& config)
       : Plugin(raw),
-        settings_(config, host().instance()),
+        settings_(config, host().system(), host().instance()),
         condition_(host()),
         instance_{host(),
                   settings_,

@@ -27,14 +27,14 @@ std::string hex(std::span<const unsigned char> bytes) {
   return out;
 }
 
-/// Of this machine and nothing else; the identifier itself is confidential (machine-id(5)), its
-/// digest is not.
-std::string machine_digest() {
+/// Tells this machine, and the names however long they are, from others; the identifier of the
+/// machine itself is confidential (machine-id(5)), its digest is not.
+std::string digest_of_names(std::string_view system, std::string_view instance) {
   std::string id;
   std::getline(std::ifstream("/etc/machine-id"), id);
   char host[256] = {};
   gethostname(host, sizeof host - 1);
-  id += host;
+  id = concat(id, host, "\n", system, "\n", instance);
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   EVP_Digest(id.data(), id.size(), digest, &size, EVP_sha256(), nullptr);
@@ -122,14 +122,15 @@ std::string BrokerUrl::to_string() const {
   return concat(tls ? "mqtts://" : "mqtt://", is_v6 ? "[" : "", host, is_v6 ? "]:" : ":", port);
 }
 
-std::string default_client_id(std::string_view instance) {
+std::string default_client_id(std::string_view system, std::string_view instance) {
   constexpr size_t kMaxName = 40;
+  const std::string whole = concat(system, system.empty() ? "" : "-", instance);
   std::string name;
-  for (const char c : instance.substr(0, kMaxName)) {
+  for (const char c : std::string_view(whole).substr(0, kMaxName)) {
     const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
     name += plain ? c : '-';
   }
-  std::string id = concat("backplane-", name, "-", machine_digest());
+  std::string id = concat("backplane-", name, "-", digest_of_names(system, instance));
   if (is_of_url(instance)) {
     unsigned char random[8] = {};
     RAND_bytes(random, sizeof random);
@@ -138,10 +139,11 @@ std::string default_client_id(std::string_view instance) {
   return id;
 }
 
-Settings::Settings(const Config& config, std::string_view instance)
+Settings::Settings(const Config& config, std::string_view system, std::string_view instance)
     : url(BrokerUrl::parse(config.string("url"))),
       version(config.integer<int>("version")),
-      client_id(config.find<std::string>("client_id").value_or(default_client_id(instance))),
+      client_id(
+          config.find<std::string>("client_id").value_or(default_client_id(system, instance))),
       is_client_id_random(!config.has("client_id") && is_of_url(instance)),
       credentials(config.find<std::string>("credentials").value_or("")),
       server_name(config.find<std::string>("server_name").value_or(url.host)),

@@ -36,7 +36,7 @@ struct Settings {
   using Duration = std::chrono::nanoseconds;
 
   /// Throws Error (INVALID_ARGUMENT), with the key.
-  Settings(const Config& config, std::string_view instance);
+  Settings(const Config& config, std::string_view system, std::string_view instance);
 
   BrokerUrl url;
   int version = 5;        // 4: MQTT 3.1.1
@@ -68,9 +68,9 @@ struct Settings {
   bool keeps_session() const noexcept { return version == 5 && session_expiry_s > 0; }
 };
 
-/// A client identifier that is the same after a restart of this instance on this machine and
-/// differs between machines. For an instance that was made for a URL it differs each time: two
-/// commands may look at one broker at once.
-std::string default_client_id(std::string_view instance);
+/// A client identifier that is the same after a restart of this instance of this system on this
+/// machine and differs between instances, systems and machines. For an instance that was made for a
+/// URL it differs each time: two commands may look at one broker at once.
+std::string default_client_id(std::string_view system, std::string_view instance);
 
 }  // namespace backplane::mqtt

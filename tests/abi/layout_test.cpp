@@ -111,6 +111,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_host, log_level, 8, 8),
     MEMBER(bp_host, instance, 16, 16),
     MEMBER(bp_host, get_service, 32, 8),
+    MEMBER(bp_host, system, 40, 16),
     // plugin.h
     MEMBER(bp_offer, struct_size, 0, 4),
     MEMBER(bp_offer, minor_min, 4, 2),

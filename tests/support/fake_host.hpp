@@ -193,8 +193,12 @@ class FakeHost {
   };
 
   FakeHost() {
-    host_.base = {
-        BP_SIZE_TO(bp_host, get_service), BP_ABI_MINOR, &log_level_, {"test", 4}, &get_service};
+    host_.base = {BP_SIZE_TO(bp_host, system),
+                  BP_ABI_MINOR,
+                  &log_level_,
+                  {"test", 4},
+                  &get_service,
+                  {"fake", 4}};
     host_.owner = this;
   }
   FakeHost(const FakeHost&) = delete;

@@ -23,6 +23,7 @@ struct bp_host {
    * plugin's manifest, or denied. Slots that this kernel does not have are stubs, never NULL, up to
    * the size that the reader knows. [control][nb] */
   const void* (*get_service)(const bp_host* host, const char* id);
+  bp_str system; /* [system] name of the manifest; empty: it has none, or there is no manifest */
 };
 
 #ifdef __cplusplus

@@ -36,7 +36,7 @@ BP_ASSERT(BP_SIZE_TO(bp_buffer_ops, release) == 24);
 BP_ASSERT(BP_SIZE_TO(bp_sink, next) == 16);
 BP_ASSERT(BP_SIZE_TO(bp_op, impl) == 192);
 BP_ASSERT(BP_SIZE_TO(bp_endpoint_ops, close) == 56);
-BP_ASSERT(BP_SIZE_TO(bp_host, get_service) == 40);
+BP_ASSERT(BP_SIZE_TO(bp_host, system) == 56);
 BP_ASSERT(BP_SIZE_TO(bp_offer, kernel_version) == 32);
 BP_ASSERT(BP_SIZE_TO(bp_plugin, reconfigure) == 120);
 BP_ASSERT(BP_SIZE_TO(bp_endpoint_service, deliver) == 112);

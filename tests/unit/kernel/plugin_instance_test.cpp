@@ -486,6 +486,21 @@ TEST(HostServices, GivesNoneThatTheOperatorDoesNotAllow) {
   EXPECT_EQ(script.host->get_service(script.host, BP_S_LOG), nullptr);
 }
 
+TEST(Host, KnowsTheNameOfTheSystem) {
+  Script script;
+  ScriptedKernel sut("[system]\nname = \"plant\"\n[instances.it]\nplugin = \"scripted\"\n");
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_EQ(std::string(script.host->system.ptr, script.host->system.len), "plant");
+  EXPECT_EQ(std::string(sut.host->system.ptr, sut.host->system.len), "plant");
+}
+
+TEST(Host, KnowsThatTheSystemHasNoName) {
+  Script script;
+  ScriptedKernel sut;
+  ASSERT_EQ(sut.start(), BP_OK);
+  EXPECT_EQ(script.host->system.len, 0U);
+}
+
 TEST(HostServices, ShowsTheStateThatAnInstanceReports) {
   Script script;
   ScriptedKernel sut;

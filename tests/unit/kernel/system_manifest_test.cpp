@@ -138,7 +138,7 @@ TEST_F(SystemManifestIs, GrantsUnaskedOnlyOfSchemesWhosePluginReachesNothingOuts
 TEST_F(SystemManifestIs, EmptyWithoutInstances) {
   const SystemManifest sut = good("");
   EXPECT_THAT(sut.instances, IsEmpty());
-  EXPECT_EQ(sut.options.name, "backplane");
+  EXPECT_EQ(sut.options.name, "");
 }
 
 TEST_F(SystemManifestIs, LoadedWithItsDropIns) {
@@ -168,15 +168,14 @@ TEST_F(SystemManifestReports, UnknownSections) {
 
 TEST_F(SystemManifestReports, MistakesOfTheSystemSection) {
   EXPECT_THAT(
-      mistakes("[system]\nname = ''\nlog_level = 'inof'\nnmae = 'x'\nstop_timeout_s = 0\n"),
-      ElementsAre(
-          "p.toml:2:8: error: 'name' must have at least 1 character (the system's name in logs "
-          "and metrics)",
-          "p.toml:3:13: error: 'log_level' must be one of \"error\", \"warning\", "
-          "\"info\", \"debug\", "
-          "\"trace\", found \"inof\", did you mean \"info\"?",
-          "p.toml:4:1: error: unknown key 'nmae', did you mean 'name'?",
-          "p.toml:5:18: error: 'stop_timeout_s' must be greater than 0, found 0"));
+      mistakes(
+          "[system]\nstart_timeout_s = 0\nlog_level = 'inof'\nnmae = 'x'\nstop_timeout_s = 0\n"),
+      ElementsAre("p.toml:2:19: error: 'start_timeout_s' must be greater than 0, found 0",
+                  "p.toml:3:13: error: 'log_level' must be one of \"error\", \"warning\", "
+                  "\"info\", \"debug\", "
+                  "\"trace\", found \"inof\", did you mean \"info\"?",
+                  "p.toml:4:1: error: unknown key 'nmae', did you mean 'name'?",
+                  "p.toml:5:18: error: 'stop_timeout_s' must be greater than 0, found 0"));
 }
 
 TEST_F(SystemManifestReports, AnUnknownPlugin) {

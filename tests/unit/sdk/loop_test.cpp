@@ -175,7 +175,7 @@ TEST(AServiceTable, AnswersUnimplementedWhereTheHostHasNothing) {
     static const void* none(const bp_host*, const char*) { return nullptr; }
   };
   const uint32_t level = BP_LOG_TRACE;
-  const bp_host raw{BP_SIZE_TO(bp_host, get_service), 0, &level, {"bare", 4}, &Bare::none};
+  const bp_host raw{BP_SIZE_TO(bp_host, get_service), 0, &level, {"bare", 4}, &Bare::none, {}};
   const Host sut(&raw);
   EXPECT_EQ(post(sut, [] {}).code(), BP_UNIMPLEMENTED);
   EXPECT_EQ(sut.buffer(10).status().code(), BP_UNIMPLEMENTED);
@@ -200,7 +200,7 @@ TEST(AServiceTable, ReadsNoFurtherThanTheHostsTableGoes) {
     }
   };
   const uint32_t level = 0;
-  const bp_host raw{BP_SIZE_TO(bp_host, get_service), 0, &level, {"old", 3}, &Old::get};
+  const bp_host raw{BP_SIZE_TO(bp_host, get_service), 0, &level, {"old", 3}, &Old::get, {}};
   const Host sut(&raw);
   sut.counter("x_total").add();  // a stub, not the pointer behind the table's end
   EXPECT_EQ(sut.services().metrics.struct_size, sizeof(bp_metrics_service));

@@ -95,6 +95,11 @@ class Host {
   Host& operator=(const Host&) = delete;
 
   std::string_view instance() const noexcept { return to_view(host_->instance); }
+  /// The name of the system; empty: it has none, or the kernel is older than that.
+  std::string_view system() const noexcept {
+    return host_->struct_size >= BP_SIZE_TO(bp_host, system) ? to_view(host_->system)
+                                                             : std::string_view();
+  }
   Log log() const noexcept { return Log(host_, &services_); }
 
   /// "messages_received_total", {{"topic", topic}}: names and labels as in service/metrics.h. A bad

@@ -44,15 +44,23 @@ TEST(BrokerUrl, KeepsSecretsOut) {
 }
 
 TEST(ClientIdentifier, StaysTheSameForAnInstanceOfAManifest) {
-  EXPECT_EQ(default_client_id("cloud"), default_client_id("cloud"));
-  EXPECT_NE(default_client_id("cloud"), default_client_id("plant"));
-  EXPECT_TRUE(default_client_id("cloud").starts_with("backplane-cloud-"));
+  EXPECT_EQ(default_client_id("works", "cloud"), default_client_id("works", "cloud"));
+  EXPECT_NE(default_client_id("works", "cloud"), default_client_id("works", "plant"));
+  EXPECT_TRUE(default_client_id("works", "cloud").starts_with("backplane-works-cloud-"));
+  EXPECT_TRUE(default_client_id("", "cloud").starts_with("backplane-cloud-"));
+}
+
+TEST(ClientIdentifier, DiffersBetweenTwoSystemsOfOneMachine) {
+  EXPECT_NE(default_client_id("east", "cloud"), default_client_id("west", "cloud"));
+  EXPECT_NE(default_client_id("a-b", "c"), default_client_id("a", "b-c"));
+  const std::string longest(64, 'x');
+  EXPECT_NE(default_client_id(longest, "cloud"), default_client_id(longest + "y", "cloud"));
 }
 
 TEST(ClientIdentifier, IsAnotherOneEachTimeForAnInstanceOfAUrl) {
   const std::string url = "mqtt://localhost:1883";
-  EXPECT_NE(default_client_id(url), default_client_id(url));
-  EXPECT_EQ(default_client_id(url).find_first_of(":/+#$"), std::string::npos);
+  EXPECT_NE(default_client_id("", url), default_client_id("", url));
+  EXPECT_EQ(default_client_id("", url).find_first_of(":/+#$"), std::string::npos);
 }
 
 }  // namespace
