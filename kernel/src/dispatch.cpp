@@ -11,34 +11,22 @@
 #include "host.hpp"
 #include "kernel.hpp"
 #include "operation.hpp"
+#include "verb.hpp"
 
 #include <string>
 
 namespace backplane::kernel {
 namespace {
 
-constexpr std::uint32_t kStreamVerbs = BP_VERB_BIT(BP_V_WATCH) | BP_VERB_BIT(BP_V_BROWSE);
-constexpr std::uint32_t kAllVerbs = BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) |
-                                    BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_WATCH) |
-                                    BP_VERB_BIT(BP_V_SERVE) | BP_VERB_BIT(BP_V_BROWSE);
+constexpr VerbMask kStreams = bit(Verb::kWatch) | bit(Verb::kBrowse) | kWatchWithAck;
 
-std::string_view verb_name(std::uint32_t verb) noexcept {
-  switch (verb) {
-    case BP_V_READ:
-      return "read";
-    case BP_V_WRITE:
-      return "write";
-    case BP_V_CALL:
-      return "call";
-    case BP_V_WATCH:
-      return "watch";
-    case BP_V_SERVE:
-      return "serve";
-    case BP_V_BROWSE:
-      return "browse";
-    default:
-      return "unknown";
-  }
+// What an operation asks for, as one bit of the target's mask; 0: there is no such thing.
+inline VerbMask asked_for(const bp_op& op) noexcept {
+  if (op.flags == 0) [[likely]]
+    return op.verb < 16 ? BP_VERB_BIT(op.verb) : 0;
+  if (op.verb == BP_V_WATCH && op.flags == BP_OP_ACK) return kWatchWithAck;
+  if (op.verb == BP_V_CALL && op.flags == BP_OP_DUPLEX) return kCallDuplex;
+  return 0;
 }
 
 [[gnu::cold]] bp_status refuse(bp_op* op, bp_status status, std::string_view why) noexcept {
@@ -48,11 +36,14 @@ std::string_view verb_name(std::uint32_t verb) noexcept {
   return set_error(op->error, status, why);
 }
 
-[[gnu::cold]] bp_status refuse_verb(bp_op* op) noexcept {
-  const std::string why = "verb " + std::to_string(op->verb) + " (" +
-                          std::string(verb_name(op->verb)) +
-                          ") is not offered by this endpoint, or its use was not granted";
-  return refuse(op, BP_UNIMPLEMENTED, why);
+[[gnu::cold]] bp_status refuse_verb(bp_op* op, VerbMask possible) noexcept {
+  const VerbMask asked = asked_for(*op) & with_flags(UINT32_MAX);
+  const std::string what = asked != 0 ? in_words(asked)
+                                      : "verb " + std::to_string(op->verb) + " with flags " +
+                                            std::to_string(op->flags) + ", unknown to this kernel,";
+  return refuse(
+      op, BP_UNIMPLEMENTED,
+      what + " is not possible here, or was not granted; possible: " + in_words(possible));
 }
 
 [[gnu::cold]] bp_status refuse_request(bp_op* op) noexcept {
@@ -75,12 +66,12 @@ inline Slot* admit(const Host& host, bp_op* op, bp_status& refused) noexcept {
                      "the reference is closed, or never was one: open the address again");
     return nullptr;
   }
-  const std::uint32_t bit = op->verb < 32 ? BP_VERB_BIT(op->verb) : 0;
-  if ((slot->verbs & bit & kAllVerbs) == 0) [[unlikely]] {
-    refused = refuse_verb(op);
+  const VerbMask asked = asked_for(*op);
+  if ((slot->verbs & asked) == 0) [[unlikely]] {
+    refused = refuse_verb(op, slot->verbs);
     return nullptr;
   }
-  if ((bit & kStreamVerbs) != 0 && op->sink == nullptr && Operation::of(op)->queue == nullptr)
+  if ((asked & kStreams) != 0 && op->sink == nullptr && Operation::of(op)->queue == nullptr)
       [[unlikely]] {
     refused = refuse(op, BP_INVALID_ARGUMENT, "watch and browse need a sink");
     return nullptr;
@@ -163,6 +154,12 @@ void close(const bp_host* host, bp_ref ref) {
   if (!owner.table().release(ref) && owner.kernel.checked()) {
     owner.kernel.log(&owner, BP_LOG_DEBUG, "close of a reference that is not open");
   }
+}
+
+std::uint32_t verbs(const bp_host* host, bp_ref ref) {
+  const InKernel inside(ThreadRegistry::current());
+  const Slot* const slot = Host::of(host).table().find(ref);
+  return slot == nullptr ? 0 : slot->verbs;
 }
 
 bp_status submit(const bp_host* host, bp_op* op) { return submit_to(host, op, nullptr); }
@@ -265,6 +262,7 @@ bp_status open_to(const bp_host* host, bp_str address, const bp_message* options
                   CompletionQueue* queue) noexcept {
   const Host& caller = Host::of(host);
   if (op->struct_size != BP_SIZE_TO(bp_op, impl)) return refuse_request(op);
+  if (op->flags != 0) return refuse(op, BP_UNIMPLEMENTED, "open has no flags");
   Operation& operation = *Operation::of(op);
   operation.queue = queue;
   operation.begin(Operation::Kind::kOpen, &caller);
@@ -276,7 +274,7 @@ bp_status open_to(const bp_host* host, bp_str address, const bp_message* options
   }
 }
 
-const bp_endpoint_service kEndpointService = {BP_SIZE_TO(bp_endpoint_service, deliver),
+const bp_endpoint_service kEndpointService = {BP_SIZE_TO(bp_endpoint_service, verbs),
                                               0,
                                               op_new,
                                               op_free,
@@ -290,6 +288,7 @@ const bp_endpoint_service kEndpointService = {BP_SIZE_TO(bp_endpoint_service, de
                                               credit,
                                               ack,
                                               complete,
-                                              deliver};
+                                              deliver,
+                                              verbs};
 
 }  // namespace backplane::kernel

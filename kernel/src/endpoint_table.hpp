@@ -4,6 +4,7 @@
 
 #include "backplane/endpoint.h"
 #include "operation.hpp"
+#include "verb.hpp"
 
 #include <array>
 #include <atomic>
@@ -27,7 +28,7 @@ class Slot {
   // Constant while the slot is open.
   void* self = nullptr;
   const Host* provider = nullptr;
-  std::uint32_t verbs = 0;
+  VerbMask verbs = 0;  // what the caller may do: verbs, and verbs with a flag; nothing unknown
   PendingList* pending = nullptr;
 
  private:

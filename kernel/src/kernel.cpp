@@ -359,7 +359,7 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
                   "'" + std::string(text) +
                       "' is no address, expected instance:path or scheme://authority/path");
   }
-  operation.open_verbs = caller.permissions.verbs_on(text);
+  operation.open_verbs = with_flags(caller.permissions.verbs_on(text));
   if (operation.open_verbs == 0) {
     return refuse(BP_PERMISSION_DENIED,
                   "'" + caller.name + "' may not open '" + std::string(text) +
@@ -487,6 +487,7 @@ bp_status Kernel::adopt(const Host& provider, const bp_endpoint& endpoint, std::
       return set_error(error, BP_INTERNAL,
                        "an endpoint of '" + provider.name + "' is refused: " + problem);
     }
+    verbs &= with_flags(UINT32_MAX);
     if (verbs == 0) {
       ops->close(endpoint.self);
       return set_error(error, BP_PERMISSION_DENIED,

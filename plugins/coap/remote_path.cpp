@@ -90,9 +90,6 @@ Status RemotePath::read(Op op) { return request(op, COAP_REQUEST_CODE_GET); }
 Status RemotePath::write(Op op) { return request(op, COAP_REQUEST_CODE_PUT); }
 
 Status RemotePath::call(Op op) {
-  if (op.is_duplex()) {
-    return Status(BP_UNIMPLEMENTED, "CoAP has no two-way streams");
-  }
   const auto name = op.in().header<std::string_view>(BP_H_METHOD).value_or("POST");
   const coap_pdu_code_t method = method_of(name);
   if (method == COAP_EMPTY_CODE) {

@@ -6,7 +6,7 @@
 namespace backplane::mqtt {
 namespace {
 constexpr uint32_t kBrowse = BP_VERB_BIT(BP_V_BROWSE);
-constexpr uint32_t kStreams = BP_VERB_BIT(BP_V_WATCH) | BP_VERB_BIT(BP_V_SERVE);
+constexpr uint32_t kStreams = BP_VERB_BIT(BP_V_WATCH) | BP_CAN_ACK | BP_VERB_BIT(BP_V_SERVE);
 constexpr uint32_t kSingle =
     BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_CALL);
 }  // namespace
@@ -27,13 +27,6 @@ Result<uint32_t> TopicEndpoint::verbs_of_path(std::string_view path) {
     return kStreams;
   }
   return has_wildcard(path) ? kStreams | kBrowse : kStreams | kBrowse | kSingle;
-}
-
-Status TopicEndpoint::call(Op op) {
-  if (op.is_duplex()) {
-    return Status(BP_UNIMPLEMENTED, "call '", path_, "': MQTT has no two-way streams");
-  }
-  return instance_.client.call(op, path_.c_str());
 }
 
 Status TopicEndpoint::browse(Op op) {

@@ -28,7 +28,7 @@ class TopicEndpoint final {
 
   Status read(Op op) { return instance_.reader.read(op, path_); }
   Status write(Op op) { return instance_.client.write(op, path_.c_str()); }
-  Status call(Op op);
+  Status call(Op op) { return instance_.client.call(op, path_.c_str()); }
   Status watch(Op op) { return watching_.watch(op); }
   Status serve(Op op) { return instance_.responders.serve(op, path_); }
   Status browse(Op op);

@@ -25,14 +25,16 @@ void Source::watch() {
   }
   ++watch_;
   credit_ = room_.value_or(0);
+  const bp_endpoint_service& service = core_.host.services().endpoint;
   op_->target = link_.ref();
+  acknowledges_ = (service.verbs(core_.host.raw(), link_.ref()) & BP_CAN_ACK) != 0;
   op_->flags = acknowledges_ ? BP_OP_ACK : 0;
   op_->credit =
       room_ ? static_cast<uint32_t>(std::min<uint64_t>(credit_, UINT32_MAX - 1)) : UINT32_MAX;
   error_.code = BP_OK;
   is_watching_ = true;
   core_.state_changed = true;
-  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op_);
+  const bp_status status = service.submit(core_.host.raw(), op_);
   if (status == BP_PENDING) {
     link_.succeeded();
   } else {
@@ -45,11 +47,6 @@ void Source::ended(bp_status status) {
   core_.state_changed = true;
   Buffer::adopt(std::exchange(op_->out.owner, nullptr));
   if (is_stopping_) {
-    return;
-  }
-  if (status == BP_UNIMPLEMENTED && acknowledges_) {
-    acknowledges_ = false;
-    watch();
     return;
   }
   Status why = Status::from(status, error_);

@@ -48,7 +48,7 @@ class Source {
 
   Core& core_;
   const std::function<void(MessageView, uint64_t)> taken_;
-  bool acknowledges_ = true;  // until an endpoint refuses it
+  bool acknowledges_ = false;  // the present watch
   bool is_watching_ = false;
   bool is_stopping_ = false;
   uint64_t watch_ = 0;  // their count

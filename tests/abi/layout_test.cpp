@@ -158,6 +158,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_endpoint_service, ack, 88, 8),
     MEMBER(bp_endpoint_service, complete, 96, 8),
     MEMBER(bp_endpoint_service, deliver, 104, 8),
+    MEMBER(bp_endpoint_service, verbs, 112, 8),
     // service/executor.h
     MEMBER(bp_executor_service, struct_size, 0, 4),
     MEMBER(bp_executor_service, reserved, 4, 4),

@@ -300,6 +300,18 @@ class FakeHost {
     *out = of(host).adopt_endpoint(*endpoint);
     return BP_OK;
   }
+  static uint32_t asked_for(const bp_op& op) {
+    if (op.flags == 0) return op.verb < 16 ? BP_VERB_BIT(op.verb) : 0;
+    if (op.verb == BP_V_WATCH && op.flags == BP_OP_ACK) return BP_CAN_ACK;
+    return op.verb == BP_V_CALL && op.flags == BP_OP_DUPLEX ? BP_CAN_DUPLEX : 0;
+  }
+  static uint32_t verbs(const bp_host* host, bp_ref ref) {
+    FakeHost& self = of(host);
+    const std::lock_guard lock(self.mutex_);
+    if (ref == 0 || ref > self.slots_.size()) return 0;
+    const Slot& slot = *self.slots_[ref - 1];
+    return slot.owners > 0 ? slot.endpoint.verbs : 0;
+  }
   static bp_status retain(const bp_host* host, bp_ref ref) {
     FakeHost& self = of(host);
     const std::lock_guard lock(self.mutex_);
@@ -347,7 +359,7 @@ class FakeHost {
                        : self.slots_[op->target - 1].get();
       if (slot == nullptr || slot->owners <= 0)
         return op->status = Status(BP_FAILED_PRECONDITION, "closed").to(op->error);
-      if ((slot->endpoint.verbs & BP_VERB_BIT(op->verb)) == 0) {
+      if ((slot->endpoint.verbs & asked_for(*op)) == 0) {
         return op->status = Status(BP_UNIMPLEMENTED, "no such verb").to(op->error);
       }
       EXPECT_TRUE(operation.completed) << "submit of an operation that is under way";
@@ -509,7 +521,7 @@ class FakeHost {
   }
 
   static const void* get_service(const bp_host*, const char* id) {
-    static const bp_endpoint_service endpoint = {BP_SIZE_TO(bp_endpoint_service, deliver),
+    static const bp_endpoint_service endpoint = {BP_SIZE_TO(bp_endpoint_service, verbs),
                                                  0,
                                                  op_new,
                                                  op_free,
@@ -523,7 +535,8 @@ class FakeHost {
                                                  credit,
                                                  ack,
                                                  complete,
-                                                 deliver};
+                                                 deliver,
+                                                 verbs};
     static const bp_executor_service executor = {
         BP_SIZE_TO(bp_executor_service, on_loop),
         0,

@@ -42,7 +42,7 @@ typedef struct bp_endpoint_ops {
 typedef struct bp_endpoint {
   const bp_endpoint_ops* ops;
   void* self;
-  uint32_t verbs; /* mask of BP_VERB_BIT: what this very endpoint can do */
+  uint32_t verbs; /* mask of BP_VERB_BIT and BP_CAN_*: what this very endpoint can do */
   uint32_t flags; /* 0 */
 } bp_endpoint;
 

@@ -7,8 +7,8 @@
  * perhaps before submit returns. < 0: completed now with that error, `done` is not called. A
  * cancelled operation still completes: with BP_CANCELLED, or with its real result. `out` counts
  * whatever the status: a failure may have trailers as headers and its details as body. The kernel
- * holds `target`, and the handler of a SERVE, until completion. A flag that is not known or not
- * supported is UNIMPLEMENTED, never ignored. */
+ * holds `target`, and the handler of a SERVE, until completion. A flag that is not known, or
+ * that the target does not have for this verb, is UNIMPLEMENTED, never ignored. */
 #pragma once
 
 #include "message.h"
@@ -29,10 +29,15 @@ extern "C" {
 /* in.body = REF of a handler; pends until cancelled and no inbound operation is left */
 #define BP_V_SERVE 5u
 #define BP_V_BROWSE 6u                   /* like WATCH; one message an entry, with BP_H_PATH */
-#define BP_VERB_BIT(verb) (1u << (verb)) /* in masks of verbs */
+#define BP_VERB_BIT(verb) (1u << (verb)) /* in masks of verbs: the verb without a flag */
 
 #define BP_OP_ACK 1u    /* watch: the producer keeps each message until ack */
 #define BP_OP_DUPLEX 2u /* call: see BP_V_CALL */
+
+/* A verb with a flag is an ability of its own, beside the bits of verbs in a mask: the kernel knows
+ * before any endpoint what is not there. */
+#define BP_CAN_ACK (1u << 16)    /* WATCH with BP_OP_ACK */
+#define BP_CAN_DUPLEX (1u << 17) /* CALL with BP_OP_DUPLEX */
 
 typedef struct bp_op bp_op;
 

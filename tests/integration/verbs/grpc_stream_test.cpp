@@ -196,7 +196,7 @@ TEST_P(GrpcStream, AServerAnswersADuplexCallWithItsOwnEnd) {
   own_end.on_cancel = [&](bp_op* op) {
     if (take_replies() != nullptr) endpoints().complete(host(), op, BP_CANCELLED);
   };
-  Handler method(*this, BP_VERB_BIT(BP_V_CALL));
+  Handler method(*this, BP_CAN_DUPLEX);
   method.on_submit = [&](bp_op* op) -> bp_status {
     EXPECT_EQ(op->flags, BP_OP_DUPLEX);
     EXPECT_TRUE(value_is_text(find_header(op->in, BP_H_PATH), "greeter/chat"));

@@ -94,12 +94,12 @@ static bp_status kept_submit(bp_op* op) {
 }
 
 static bp_status exchange_submit(bp_op* op) {
-  if (op->verb == BP_V_CALL && op->flags == 0) return exchange(op);
+  if (op->verb == BP_V_CALL) return exchange(op);
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a method is called");
 }
 
 static bp_status fail_submit(bp_op* op) {
-  if (op->verb == BP_V_CALL && op->flags == 0) return fail_by_name(op);
+  if (op->verb == BP_V_CALL) return fail_by_name(op);
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a method is called");
 }
 

@@ -122,7 +122,6 @@ static bp_status stream_submit(bp_op* op) {
     case BP_V_WRITE:
       return submit_write(at, op);
     case BP_V_WATCH:
-      if (op->flags != 0) return fail(op, BP_UNIMPLEMENTED, 0, "fake", "no such option");
       return work_begin(at->f, op, at->object, watch_step, NULL, NULL);
     default:
       return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a stream is written and watched");
@@ -179,9 +178,6 @@ static bp_status open_step(Work* self) {
 
 static bp_status method_submit(bp_op* op) {
   End* at = op->self;
-  if (op->verb != BP_V_CALL || op->flags != BP_OP_DUPLEX) {
-    return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a bidirectional method is a duplex call");
-  }
   return work_begin(at->f, op, NULL, open_step, NULL, NULL);
 }
 
@@ -256,7 +252,7 @@ static const bp_endpoint_ops kMethodOps = FAKE_OPS(method_submit);
 static const bp_endpoint_ops kPeerOps = FAKE_OPS(peer_submit);
 
 bp_status chat_open(Fake* f, bp_str rest, bp_endpoint* out) {
-  if (rest.len == 0) return end_open(f, &kMethodOps, NULL, BP_VERB_BIT(BP_V_CALL), out);
+  if (rest.len == 0) return end_open(f, &kMethodOps, NULL, BP_CAN_DUPLEX, out);
   if (str_is(rest, "/peer")) return end_open(f, &kPeerOps, NULL, BP_VERB_BIT(BP_V_CALL), out);
   return BP_NOT_FOUND;
 }

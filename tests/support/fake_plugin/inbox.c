@@ -114,7 +114,6 @@ static bp_status inbox_submit(bp_op* op) {
       if (op->in == NULL) return fail(op, BP_INVALID_ARGUMENT, 0, "fake", "nothing to publish");
       return work_begin(at->f, op, at->object, write_step, NULL, NULL);
     case BP_V_WATCH:
-      if ((op->flags & ~BP_OP_ACK) != 0) break;
       return work_begin(at->f, op, at->object, watch_step, watch_end, NULL);
     default:
       break;
@@ -136,7 +135,8 @@ bp_status inbox_open(Fake* f, bp_str rest, bp_endpoint* out) {
   }
   pthread_mutex_unlock(&f->mutex);
   if (box == NULL) return BP_RESOURCE_EXHAUSTED;
-  return end_open(f, &kOps, box, BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH), out);
+  return end_open(f, &kOps, box, BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH) | BP_CAN_ACK,
+                  out);
 }
 
 void inbox_free_all(Fake* f) {

@@ -106,7 +106,7 @@ static bp_status watch_step(Work* self) {
 static bp_status model_submit(bp_op* op) {
   End* at = op->self;
   if (op->verb == BP_V_READ) return work_begin(at->f, op, at->object, read_step, NULL, NULL);
-  if (op->verb == BP_V_WATCH && op->flags == 0) {
+  if (op->verb == BP_V_WATCH) {
     return work_begin(at->f, op, at->object, watch_step, NULL, NULL);
   }
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a model is read and watched");

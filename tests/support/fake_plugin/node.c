@@ -125,9 +125,6 @@ static bp_status refuse_arguments(bp_op* op, bool a_is_good, bool b_is_good) {
 }
 
 static bp_status mix_submit(bp_op* op) {
-  if (op->verb != BP_V_CALL || op->flags != 0) {
-    return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a method is called");
-  }
   if (op->in == NULL || op->in->body.tag != BP_T_LIST || op->in->body.aux != BP_LIST_ARGUMENTS ||
       op->in->body.len != 2) {
     return fail(op, BP_INVALID_ARGUMENT, kBadArgumentsMissing, "opcua", "two arguments are needed");

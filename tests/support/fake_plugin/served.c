@@ -172,7 +172,7 @@ bp_status serve_open(Fake* f, bp_str rest, bp_endpoint* out) {
 
 bp_status wire_open(Fake* f, bp_str rest, bp_endpoint* out) {
   const uint32_t verbs = BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_CALL) |
-                         BP_VERB_BIT(BP_V_WATCH);
+                         BP_VERB_BIT(BP_V_WATCH) | BP_CAN_DUPLEX;
   return open_end(f, rest, &kWireOps, verbs, out);
 }
 

@@ -76,7 +76,7 @@ static bp_status save(End* at, bp_op* op) {
 }
 
 static bp_status manager_submit(bp_op* op) {
-  if (op->verb == BP_V_CALL && op->flags == 0 && op->in != NULL && method_is(op, "save")) {
+  if (op->verb == BP_V_CALL && op->in != NULL && method_is(op, "save")) {
     return save(op->self, op);
   }
   return fail(op, BP_UNIMPLEMENTED, 0, "fake", "the manager saves");
@@ -106,9 +106,6 @@ static const bp_endpoint_ops kInhibitorOps = {BP_SIZE_TO(bp_endpoint_ops, close)
 
 static bp_status inhibit_submit(bp_op* op) {
   End* at = op->self;
-  if (op->verb != BP_V_CALL || op->flags != BP_OP_DUPLEX) {
-    return fail(op, BP_UNIMPLEMENTED, 0, "fake", "a lock is what a duplex call gives");
-  }
   bp_endpoint endpoint;
   bp_ref ref = 0;
   bp_status status = end_open(at->f, &kInhibitorOps, NULL, BP_VERB_BIT(BP_V_WRITE), &endpoint);
@@ -163,7 +160,7 @@ static const bp_endpoint_ops kInteractOps = FAKE_OPS(interact_submit);
 bp_status session_open(Fake* f, bp_str rest, bp_endpoint* out) {
   const uint32_t calls = BP_VERB_BIT(BP_V_CALL);
   if (str_is(rest, "/manager")) return end_open(f, &kManagerOps, NULL, calls, out);
-  if (str_is(rest, "/inhibit")) return end_open(f, &kInhibitOps, NULL, calls, out);
+  if (str_is(rest, "/inhibit")) return end_open(f, &kInhibitOps, NULL, BP_CAN_DUPLEX, out);
   if (str_is(rest, "/interact")) return end_open(f, &kInteractOps, NULL, calls, out);
   if (!str_is(rest, "/inhibitors")) return BP_NOT_FOUND;
   return end_open(f, &kInhibitorsOps, NULL, BP_VERB_BIT(BP_V_READ) | calls, out);

@@ -87,6 +87,105 @@ TEST_F(Dispatch, RefusesAVerbThatTheEndpointDoesNotHave) {
   EXPECT_EQ(done, 0);
 }
 
+TEST_F(Dispatch, SaysWhatIsPossibleInstead) {
+  script.open = [](std::string_view, bp_op*, bp_endpoint* out) {
+    *out = Script::endpoint(nullptr, BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WATCH));
+    return BP_OK;
+  };
+  const bp_ref ref = sut.open("it:x");
+  const auto refusal = [&](std::uint16_t verb, std::uint16_t flags) {
+    bp_op* const op = counted(verb, ref);
+    op->flags = flags;
+    bp_error error{};
+    op->error = &error;
+    EXPECT_EQ(sut.submit(op), BP_UNIMPLEMENTED);
+    sut.free_op(op);
+    return std::string(error.message, error.message_len);
+  };
+  const std::string possible = " is not possible here, or was not granted; possible: read, watch";
+  EXPECT_EQ(refusal(BP_V_WRITE, 0), "write" + possible);
+  EXPECT_EQ(refusal(BP_V_WATCH, BP_OP_ACK), "watch with BP_OP_ACK" + possible);
+  EXPECT_EQ(refusal(BP_V_CALL, BP_OP_DUPLEX), "call with BP_OP_DUPLEX" + possible);
+  EXPECT_EQ(refusal(BP_V_READ, 64), "verb 1 with flags 64, unknown to this kernel," + possible);
+}
+
+/// A verb with flags, on an endpoint that has everything.
+struct Flagged {
+  std::uint16_t verb;
+  std::uint16_t flags;
+};
+
+TEST_F(Dispatch, RefusesAFlagThatIsUnknownOrHasNoMeaningForTheVerb) {
+  int seen = 0;
+  script.submit = [&](bp_op*) {
+    ++seen;
+    return BP_OK;
+  };
+  const bp_ref ref = sut.open("it:x");
+  for (const Flagged& each : {Flagged{BP_V_READ, BP_OP_ACK}, Flagged{BP_V_WRITE, BP_OP_DUPLEX},
+                              Flagged{BP_V_CALL, BP_OP_ACK}, Flagged{BP_V_WATCH, BP_OP_DUPLEX},
+                              Flagged{BP_V_SERVE, BP_OP_ACK}, Flagged{BP_V_BROWSE, BP_OP_ACK},
+                              Flagged{BP_V_CALL, BP_OP_ACK | BP_OP_DUPLEX}, Flagged{BP_V_READ, 4},
+                              Flagged{BP_V_WATCH, BP_OP_ACK | 0x8000}, Flagged{17, 0},
+                              Flagged{16, 0}, Flagged{16, BP_OP_ACK}}) {
+    bp_op* const op = counted(each.verb, ref);
+    op->flags = each.flags;
+    EXPECT_EQ(sut.submit(op), BP_UNIMPLEMENTED) << each.verb << " " << each.flags;
+    sut.free_op(op);
+  }
+  EXPECT_EQ(seen, 0) << "no endpoint has to check";
+}
+
+TEST_F(Dispatch, PassesAFlagOnlyToAnEndpointThatHasItForTheVerb) {
+  std::uint32_t abilities = 0;
+  script.open = [&](std::string_view, bp_op*, bp_endpoint* out) {
+    *out = Script::endpoint(nullptr, abilities);
+    return BP_OK;
+  };
+  const bp_sink sink = {BP_SIZE_TO(bp_sink, next), 0,
+                        [](bp_op*, const bp_message*, std::uint32_t) { return BP_OK; }};
+  const auto submitted = [&](std::uint32_t having, std::uint16_t verb, std::uint16_t flags) {
+    abilities = having;
+    const bp_ref ref = sut.open("it:x");
+    bp_op* const op = counted(verb, ref);
+    op->flags = flags;
+    op->sink = &sink;
+    const bp_status status = sut.submit(op);
+    sut.free_op(op);
+    sut.service->close(sut.host, ref);
+    return status;
+  };
+  EXPECT_EQ(submitted(BP_CAN_ACK, BP_V_WATCH, BP_OP_ACK), BP_OK);
+  EXPECT_EQ(submitted(BP_VERB_BIT(BP_V_WATCH), BP_V_WATCH, BP_OP_ACK), BP_UNIMPLEMENTED);
+  EXPECT_EQ(submitted(BP_CAN_ACK, BP_V_WATCH, 0), BP_UNIMPLEMENTED);
+  EXPECT_EQ(submitted(BP_CAN_DUPLEX, BP_V_CALL, BP_OP_DUPLEX), BP_OK);
+  EXPECT_EQ(submitted(BP_VERB_BIT(BP_V_CALL), BP_V_CALL, BP_OP_DUPLEX), BP_UNIMPLEMENTED);
+  EXPECT_EQ(submitted(BP_CAN_DUPLEX, BP_V_CALL, 0), BP_UNIMPLEMENTED);
+}
+
+TEST_F(Dispatch, AnAcknowledgedWatchNeedsASinkToo) {
+  bp_op* const op = counted(BP_V_WATCH, sut.open("it:x"));
+  op->flags = BP_OP_ACK;
+  EXPECT_EQ(sut.submit(op), BP_INVALID_ARGUMENT);
+  sut.free_op(op);
+}
+
+TEST_F(Dispatch, RefusesAnOpenWithFlags) {
+  bp_op* const op = counted(0, 0);
+  op->flags = BP_OP_DUPLEX;
+  EXPECT_EQ(sut.service->open(sut.host, BP_STR("it:x"), nullptr, op), BP_UNIMPLEMENTED);
+  sut.free_op(op);
+}
+
+TEST_F(Dispatch, TellsWhatCanBeDoneWithAReference) {
+  const bp_ref ref = sut.open("it:x");
+  const std::uint32_t everything = 0x7eu | BP_CAN_ACK | BP_CAN_DUPLEX;
+  EXPECT_EQ(sut.service->verbs(sut.host, ref), everything) << "and nothing that nobody knows";
+  sut.service->close(sut.host, ref);
+  EXPECT_EQ(sut.service->verbs(sut.host, ref), 0U);
+  EXPECT_EQ(sut.service->verbs(sut.host, 0), 0U);
+}
+
 TEST_F(Dispatch, RefusesAReferenceThatWasClosedOrNeverWas) {
   const bp_ref ref = sut.open("it:x");
   sut.service->close(sut.host, ref);

@@ -462,6 +462,19 @@ TEST(OpenAddress, RefusesAnInstanceWhatItWasNotGranted) {
   EXPECT_EQ(open_as_it("it:closed/x", BP_V_READ), BP_PERMISSION_DENIED);
 }
 
+TEST(OpenAddress, GrantsAVerbWithItsFlags) {
+  Script script;
+  ScriptedKernel sut("[instances.it]\nplugin = \"scripted\"\nallow.watch = [\"it:x\"]\n",
+                     "[permissions]\nwatch = [\"*\"]\n");
+  ASSERT_EQ(sut.start(), BP_OK);
+  bp_op* const op = sut.service->op_new(script.host);
+  ASSERT_EQ(sut.service->open(script.host, BP_STR("it:x"), nullptr, op), BP_OK);
+  const bp_ref ref = op->out.body.as.u;
+  EXPECT_EQ(sut.service->verbs(script.host, ref), BP_VERB_BIT(BP_V_WATCH) | BP_CAN_ACK);
+  sut.service->close(script.host, ref);
+  sut.service->op_free(script.host, op);
+}
+
 // ---- services ----
 
 TEST(HostServices, GivesOnlyWhatTheManifestAskedFor) {

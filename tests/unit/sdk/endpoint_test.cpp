@@ -26,14 +26,12 @@ class Device final {
     last_qos = op.in().header<int>(BP_H_QOS).value_or(-1);
     return Status::ok();
   }
-  Status call(Op op) {
-    if (op.is_duplex()) {
-      const bp_endpoint end = make_endpoint(std::make_unique<Device>(host_, hub_));
-      bp_ref ref = 0;
-      EXPECT_EQ(host_.services().endpoint.adopt(host_.raw(), &end, &ref), BP_OK);
-      return op.reply(ValueView::reference(ref));
-    }
-    return op.reply(op.in());
+  Status call(Op op) { return op.reply(op.in()); }
+  Status connect(Op op) {
+    const bp_endpoint end = make_endpoint(std::make_unique<Device>(host_, hub_));
+    bp_ref ref = 0;
+    EXPECT_EQ(host_.services().endpoint.adopt(host_.raw(), &end, &ref), BP_OK);
+    return op.reply(ValueView::reference(ref));
   }
   Status watch(Op op) { return hub_.watch(op); }
   Status browse(Op op) {
@@ -88,6 +86,23 @@ TEST_F(AnEndpoint, IsNotOpenedAtAnUnknownAddress) {
   const auto result = open_address(host_, "plant:nothing").get();
   EXPECT_EQ(result.status().code(), BP_NOT_FOUND);
   EXPECT_EQ(result.status().message(), "no address 'plant:nothing'");
+}
+
+struct CallsAndWatches {
+  Status call(Op) { return Status::ok(); }
+  Status watch(Op) { return Status::pending(); }
+};
+struct Connects {
+  Status connect(Op) { return Status::ok(); }
+};
+
+TEST_F(AnEndpoint, CanWhatItsObjectHasMembersFor) {
+  EXPECT_EQ(sut_.verbs(), BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) |
+                              BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_WATCH) |
+                              BP_VERB_BIT(BP_V_BROWSE) | BP_CAN_ACK | BP_CAN_DUPLEX);
+  EXPECT_EQ(verbs_of<CallsAndWatches>(), BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_WATCH));
+  EXPECT_EQ(verbs_of<Connects>(), BP_CAN_DUPLEX);
+  EXPECT_EQ(Endpoint().verbs(), 0U);
 }
 
 TEST_F(AnEndpoint, ReadsAndWritesTypedValues) {

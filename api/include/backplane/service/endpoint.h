@@ -38,8 +38,8 @@ typedef struct bp_endpoint_service {
    * the endpoint's close runs after the last completion. [any][nb] */
   void (*close)(const bp_host* host, bp_ref ref);
   /* Starts op on op->target. See operation.h. A closed or stale target is FAILED_PRECONDITION, a
-   * verb that it does not have UNIMPLEMENTED or PERMISSION_DENIED. One thread's operations on one
-   * endpoint start in the order of submit. [any][nb] */
+   * verb or flag that it does not have, or that was not granted, UNIMPLEMENTED. One thread's
+   * operations on one endpoint start in the order of submit. [any][nb] */
   bp_status (*submit)(const bp_host* host, bp_op* op);
   /* Starts n operations, perhaps of several endpoints, which may share one request of the protocol.
    * All of them complete by `done`. Returns how many were taken: the first ones; the others are
@@ -64,6 +64,11 @@ typedef struct bp_endpoint_service {
    * sees to that. n above the credit is RESOURCE_EXHAUSTED and delivers nothing. < 0: the consumer
    * ended the stream; complete with that status. [any][nb] */
   bp_status (*deliver)(const bp_host* host, bp_op* op, const bp_message* messages, uint32_t n);
+
+  /* ---- the caller's side, continued ---- */
+  /* What may be done with an open reference, as a mask of BP_VERB_BIT and BP_CAN_*: all else is
+   * refused without asking the endpoint. 0: it is closed. [any][nb][nr] */
+  uint32_t (*verbs)(const bp_host* host, bp_ref ref);
 } bp_endpoint_service;
 
 #ifdef __cplusplus

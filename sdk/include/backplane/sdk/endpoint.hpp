@@ -125,6 +125,10 @@ class Endpoint {
   }
 
   bool is_open() const noexcept { return ref_ != 0; }
+  /// What can be done here: BP_VERB_BIT, BP_CAN_*; all else is UNIMPLEMENTED.
+  uint32_t verbs() const noexcept {
+    return host_ != nullptr ? host_->services().endpoint.verbs(host_->raw(), ref_) : 0;
+  }
   bp_ref ref() const noexcept { return ref_; }
   void close() noexcept {
     if (const bp_ref ref = std::exchange(ref_, 0)) {

@@ -36,6 +36,14 @@ template <class T>
 concept HasBrowse = requires(T& t, Op op) {
   t.browse(op);
 };
+template <class T>
+concept HasConnect = requires(T& t, Op op) {
+  t.connect(op);
+};
+template <class T>
+concept HasAck = requires(T& t, Op op) {
+  t.ack(op, uint64_t{}, bp_status{});
+};
 
 /// The only place that turns `self` back into an object.
 template <class T>
@@ -55,6 +63,9 @@ struct EndpointTable {
         if constexpr (HasWrite<T>) return target.write(op);
         break;
       case BP_V_CALL:
+        if constexpr (HasConnect<T>) {
+          if (op.is_duplex()) return target.connect(op);
+        }
         if constexpr (HasCall<T>) return target.call(op);
         break;
       case BP_V_WATCH:
@@ -69,7 +80,8 @@ struct EndpointTable {
       default:
         break;
     }
-    return Status(BP_UNIMPLEMENTED, "this endpoint has no verb ", op.verb());
+    return Status(BP_UNIMPLEMENTED, "this endpoint has no verb ", op.verb(), " with flags ",
+                  op->flags);
   }
   static void cancel(bp_op* op) noexcept {
     if constexpr (requires(T & t) { t.cancel(Op(op)); }) {
@@ -82,7 +94,7 @@ struct EndpointTable {
     }
   }
   static void ack(bp_op* op, uint64_t seq, bp_status status) noexcept {
-    if constexpr (requires(T & t) { t.ack(Op(op), seq, status); }) {
+    if constexpr (HasAck<T>) {
       object(op).ack(Op(op), seq, status);
     }
   }
@@ -94,7 +106,7 @@ struct EndpointTable {
 
 }  // namespace detail
 
-/// The verbs that T has member functions for.
+/// The verbs that T has member functions for, and with which flags: BP_VERB_BIT, BP_CAN_*.
 template <class T>
 constexpr uint32_t verbs_of() noexcept {
   return (detail::HasRead<T> ? BP_VERB_BIT(BP_V_READ) : 0u) |
@@ -102,15 +114,18 @@ constexpr uint32_t verbs_of() noexcept {
          (detail::HasCall<T> ? BP_VERB_BIT(BP_V_CALL) : 0u) |
          (detail::HasWatch<T> ? BP_VERB_BIT(BP_V_WATCH) : 0u) |
          (detail::HasServe<T> ? BP_VERB_BIT(BP_V_SERVE) : 0u) |
-         (detail::HasBrowse<T> ? BP_VERB_BIT(BP_V_BROWSE) : 0u);
+         (detail::HasBrowse<T> ? BP_VERB_BIT(BP_V_BROWSE) : 0u) |
+         (detail::HasConnect<T> ? BP_CAN_DUPLEX : 0u) |
+         (detail::HasWatch<T> && detail::HasAck<T> ? BP_CAN_ACK : 0u);
 }
 
 /// Makes `object` an endpoint that owns it: the kernel's close deletes it. Members that count, each
 /// `Status verb(Op op)`, on any thread, not blocking: read, write, call, watch, serve, browse.
 /// Status::pending() means that it will be completed by Host::complete; errors may be thrown. A
-/// class whose operations pend also has `void cancel(Op) noexcept`, one that streams `void
-/// credit(Op, uint32_t n) noexcept`, one with BP_OP_ACK `void ack(Op, uint64_t seq, bp_status)
-/// noexcept`. `verbs` narrows what this very endpoint can do. T is final, or has a virtual
+/// call with BP_OP_DUPLEX goes to `Status connect(Op op)`. A class whose operations pend also has
+/// `void cancel(Op) noexcept`, one that streams `void credit(Op, uint32_t n) noexcept`; who watches
+/// with BP_OP_ACK needs `void ack(Op, uint64_t seq, bp_status) noexcept`. What it has no member for
+/// never reaches it. `verbs` narrows what this very endpoint can do. T is final, or has a virtual
 /// destructor.
 ///
 ///     class Sine { public: Status read(Op op) { return op.reply(std::sin(phase())); } };

@@ -40,7 +40,7 @@ void fill(Slots&... slots) noexcept {
 
 inline void fill_holes(bp_endpoint_service& t) noexcept {
   fill(t.op_new, t.op_free, t.open, t.adopt, t.retain, t.close, t.submit, t.submit_n, t.cancel,
-       t.credit, t.ack, t.complete, t.deliver);
+       t.credit, t.ack, t.complete, t.deliver, t.verbs);
 }
 inline void fill_holes(bp_executor_service& t) noexcept {
   fill(t.post, t.at, t.watch_fd, t.change_fd, t.remove, t.on_loop);

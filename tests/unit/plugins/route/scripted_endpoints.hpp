@@ -78,7 +78,6 @@ class ScriptedSource::Endpoint {
   explicit Endpoint(ScriptedSource& owner) : owner_(owner) {}
   Status watch(Op op) {
     if (owner_.refusal.is_error()) return owner_.refusal;
-    if (owner_.refuses_ack && op.wants_ack()) return Status(BP_UNIMPLEMENTED, "no acks here");
     const std::lock_guard lock(owner_.mutex_);
     owner_.watch_ = op;
     owner_.wants_ack_ = op.wants_ack();
@@ -106,7 +105,10 @@ class ScriptedSource::Endpoint {
 inline std::unique_ptr<ScriptedSource::Endpoint> ScriptedSource::object() {
   return std::make_unique<Endpoint>(*this);
 }
-inline bp_endpoint ScriptedSource::endpoint() { return make_endpoint(object()); }
+inline bp_endpoint ScriptedSource::endpoint() {
+  constexpr uint32_t kVerbs = verbs_of<Endpoint>();
+  return make_endpoint(object(), refuses_ack ? kVerbs & ~BP_CAN_ACK : kVerbs);
+}
 
 /// Written and called.
 class ScriptedDestination {
