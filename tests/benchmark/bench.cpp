@@ -150,7 +150,11 @@ int main(int argc, char** argv) {
       std::printf("%-16s %-32s %12s %-4s %-18s %12s %8s %8s\n", "name", "case", "value", "unit",
                   "baseline", "its value", "ratio", "allocs");
     }
-    for (const auto& part : {dispatch_experiments}) {
+    for (const auto& part : {
+             dispatch_experiments,
+             mqtt_experiments,
+             route_experiments,
+         }) {
       for (const Experiment& experiment : part()) run(experiment, pattern, json);
     }
   } catch (const std::exception& error) {

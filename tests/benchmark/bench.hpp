@@ -34,6 +34,8 @@ struct Experiment {
 
 // Each file of benchmarks defines one of these.
 std::vector<Experiment> dispatch_experiments();
+std::vector<Experiment> mqtt_experiments();
+std::vector<Experiment> route_experiments();
 
 // Percentiles of latencies in ns, which are sorted here: <prefix>_p50, _p99, _p999.
 std::vector<Metric> percentiles(const std::string& prefix, std::vector<std::int64_t>& latencies_ns);

@@ -15,6 +15,8 @@ typedef struct instance {
   uint64_t bytes_seen;
   bp_op* pending;
   bp_op* watcher;
+  uint64_t seq;
+  uint64_t acked;
   bp_message batch[64];
 } instance;
 
@@ -63,8 +65,9 @@ static bp_status submit_finish(bp_op* op) {
 /* Feeds as many messages as the written number says, at most 64. */
 static bp_status submit_feed(bp_op* op) {
   instance* self = op->self;
-  return self->service->deliver(self->host, self->watcher, self->batch,
-                                (uint32_t)op->in->body.as.u);
+  const uint32_t n = (uint32_t)op->in->body.as.u;
+  for (uint32_t i = 0; i < n; ++i) self->batch[i].seq = ++self->seq;
+  return self->service->deliver(self->host, self->watcher, self->batch, n);
 }
 
 static void cancel(bp_op* op) {
@@ -73,10 +76,14 @@ static void cancel(bp_op* op) {
   if (self->watcher == op) self->watcher = NULL;
   self->service->complete(self->host, op, BP_CANCELLED);
 }
+static void ack(bp_op* op, uint64_t seq, bp_status status) {
+  instance* self = op->self;
+  self->acked = status == BP_OK ? seq : self->acked;
+}
 static void close_endpoint(void* self) { (void)self; }
 
 #define TABLE(function) \
-  { BP_SIZE_TO(bp_endpoint_ops, close), 0, function, NULL, cancel, NULL, NULL, close_endpoint }
+  { BP_SIZE_TO(bp_endpoint_ops, close), 0, function, NULL, cancel, NULL, ack, close_endpoint }
 static const bp_endpoint_ops value_ops = TABLE(submit_value);
 static const bp_endpoint_ops later_ops = TABLE(submit_later);
 static const bp_endpoint_ops finish_ops = TABLE(submit_finish);

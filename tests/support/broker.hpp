@@ -17,6 +17,7 @@ namespace backplane::test {
 struct BrokerOptions {
   std::string config{};           // more lines of mosquitto.conf, after the listener
   std::string listener_config{};  // lines of the listener
+  std::string log_type = "all";   // of mosquitto.conf
   bool start = true;
 };
 
@@ -39,9 +40,9 @@ class Broker {
   /// Starts it (again), on the same port, and waits until it accepts connections.
   void start() {
     std::ostringstream config;
-    config << "user root\nallow_anonymous true\nlog_type all\nconnection_messages "
-              "true\nset_tcp_nodelay true\n"
-           << "log_dest file " << log_path() << "\nlistener " << port_ << " 127.0.0.1\n"
+    config << "user root\nallow_anonymous true\nlog_type " << options_.log_type
+           << "\nconnection_messages true\nset_tcp_nodelay true\nlog_dest file " << log_path()
+           << "\nlistener " << port_ << " 127.0.0.1\n"
            << options_.listener_config << "\n"
            << options_.config << "\n";
     const auto path = folder_.write("mosquitto.conf", config.str());

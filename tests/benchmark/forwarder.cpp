@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a route from CoAP to MQTT is by hand: `forwarder COAP_PORT MQTT_PORT`, on bare libcoap and
+// libmosquitto, one thread. A PUT on /value is published with QoS 1 on bench/value, and answered
+// when the broker has acknowledged it.
+#include <coap3/coap.h>
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+
+#include <arpa/inet.h>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <poll.h>
+#include <unordered_map>
+
+namespace {
+
+struct Request {
+  coap_session_t* session;
+  std::size_t token_size;
+  std::uint8_t token[8];
+};
+
+mosquitto* broker = nullptr;
+mosquitto_property* properties = nullptr;
+std::unordered_map<int, Request> held;  // by packet identifier
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "forwarder: %s\n", what);
+  std::exit(1);
+}
+
+// Leaves the response empty: libcoap acknowledges the datagram, and the answer is sent later.
+void on_put(coap_resource_t*, coap_session_t* session, const coap_pdu_t* request,
+            const coap_string_t*, coap_pdu_t*) {
+  std::size_t size = 0;
+  const std::uint8_t* data = nullptr;
+  coap_get_data(request, &size, &data);
+  int id = 0;
+  require(mosquitto_publish_v5(broker, &id, "bench/value", static_cast<int>(size), data, 1, false,
+                               properties) == MOSQ_ERR_SUCCESS,
+          "publish");
+  const coap_bin_const_t token = coap_pdu_get_token(request);
+  require(token.length <= sizeof Request::token, "token");
+  Request& entry = held[id];
+  entry.session = coap_session_reference(session);
+  entry.token_size = token.length;
+  std::memcpy(entry.token, token.s, token.length);
+}
+
+void on_published(mosquitto*, void*, int id, int, const mosquitto_property*) {
+  const auto found = held.find(id);
+  require(found != held.end(), "PUBACK of nothing");
+  const Request& entry = found->second;
+  coap_pdu_t* const answer =
+      coap_new_pdu(COAP_MESSAGE_CON, COAP_RESPONSE_CODE_CHANGED, entry.session);
+  require(answer != nullptr, "no memory");
+  coap_add_token(answer, entry.token_size, entry.token);
+  coap_send(entry.session, answer);
+  coap_session_release(entry.session);
+  held.erase(found);
+}
+
+coap_context_t* listen_on(std::uint16_t port) {
+  coap_startup();
+  coap_set_log_level(LOG_EMERG);
+  coap_context_t* const context = coap_new_context(nullptr);
+  coap_address_t address;
+  coap_address_init(&address);
+  address.size = sizeof address.addr.sin;
+  address.addr.sin.sin_family = AF_INET;
+  address.addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.addr.sin.sin_port = htons(port);
+  require(context != nullptr && coap_new_endpoint(context, &address, COAP_PROTO_UDP) != nullptr,
+          "the CoAP port cannot be bound");
+  coap_resource_t* const resource = coap_resource_init(coap_make_str_const("value"), 0);
+  coap_register_request_handler(resource, COAP_REQUEST_PUT, on_put);
+  coap_add_resource(context, resource);
+  return context;
+}
+
+void connect_to(std::uint16_t port) {
+  mosquitto_lib_init();
+  broker = mosquitto_new(nullptr, true, nullptr);
+  mosquitto_int_option(broker, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+  mosquitto_int_option(broker, MOSQ_OPT_TCP_NODELAY, 1);
+  mosquitto_int_option(broker, MOSQ_OPT_SEND_MAXIMUM, 256);
+  mosquitto_publish_v5_callback_set(broker, on_published);
+  require(mosquitto_connect(broker, "127.0.0.1", port, 600) == MOSQ_ERR_SUCCESS, "no broker");
+  mosquitto_property_add_string(&properties, MQTT_PROP_CONTENT_TYPE, "application/json");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  require(argc == 3, "usage: forwarder COAP_PORT MQTT_PORT");
+  connect_to(static_cast<std::uint16_t>(std::atoi(argv[2])));
+  coap_context_t* const context = listen_on(static_cast<std::uint16_t>(std::atoi(argv[1])));
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) {
+    pollfd sockets[2] = {{mosquitto_socket(broker), POLLIN, 0},
+                         {coap_context_get_coap_fd(context), POLLIN, 0}};
+    if (mosquitto_want_write(broker)) sockets[0].events |= POLLOUT;
+    poll(sockets, 2, 1000);
+    require(mosquitto_loop_misc(broker) == MOSQ_ERR_SUCCESS, "the broker has gone");
+    if ((sockets[0].revents & POLLIN) != 0)
+      require(mosquitto_loop_read(broker, 1) == MOSQ_ERR_SUCCESS, "the broker has gone");
+    if ((sockets[1].revents & POLLIN) != 0) coap_io_process(context, COAP_IO_NO_WAIT);
+    if (mosquitto_want_write(broker)) mosquitto_loop_write(broker, 1);
+  }
+}
