@@ -152,6 +152,7 @@ int main(int argc, char** argv) {
     }
     for (const auto& part : {
              dispatch_experiments,
+             coap_experiments,
              mqtt_experiments,
              route_experiments,
          }) {
