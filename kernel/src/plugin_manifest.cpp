@@ -36,7 +36,7 @@ fs::path locate_library(const std::string& library, const fs::path& manifest_fol
   std::vector<fs::path> folders = plugin_folders;
   folders.push_back(manifest_folder);
   if (library.find('/') != std::string::npos || library == "." || library == "..") {
-    const fs::path path = manifest_folder / library;
+    fs::path path = manifest_folder / library;
     if (std::any_of(folders.begin(), folders.end(),
                     [&](const fs::path& folder) { return is_inside(path, folder); })) {
       return path;

@@ -325,7 +325,7 @@ class Expansion {
   }
 
   json definition(const std::string& reference, const std::string& pointer) {
-    const json none = json::object();
+    json none = json::object();
     const json& definitions = root_.contains("definitions") ? root_["definitions"] : none;
     const bool local = reference.compare(0, kDefinitions.size(), kDefinitions) == 0;
     const std::string name = local ? reference.substr(kDefinitions.size()) : "";

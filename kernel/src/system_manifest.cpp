@@ -110,7 +110,7 @@ class SystemReader {
   }
 
   std::string name_of(const Draft& draft) const {
-    const std::string last = draft.pointer.substr(draft.pointer.rfind('/') + 1);
+    std::string last = draft.pointer.substr(draft.pointer.rfind('/') + 1);
     if (!draft.is_route)
       return last;  // a name with a character that a pointer escapes is an error already
     const auto name = draft.table->find("name");
@@ -136,7 +136,7 @@ class SystemReader {
       if (key != "plugin" || !draft.is_route) own.erase(key);
     }
     if (draft.is_route) own.erase("name");
-    const auto complete = plugin->config.complete(own, source, free_keys(draft), diagnostics_);
+    auto complete = plugin->config.complete(own, source, free_keys(draft), diagnostics_);
     if (!complete) return;
     for (const AddressUse& use : complete->addresses) open(index, use);
     needs_of_plugin(index, *plugin);
