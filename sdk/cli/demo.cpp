@@ -74,7 +74,7 @@ class ScratchFolder {
 /// The folder of plant.toml and mosquitto.conf: of the build tree, or of the installation.
 std::filesystem::path plant_folder() {
   const auto bin = std::filesystem::canonical("/proc/self/exe").parent_path();
-  const auto folder = bin.parent_path() / "share" / "backplane" / "plant";
+  auto folder = bin.parent_path() / "share" / "backplane" / "plant";
   if (!std::filesystem::exists(folder / "plant.toml")) {
     throw Failure{(folder / "plant.toml").string() + " is missing; build or install it again"};
   }

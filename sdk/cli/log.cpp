@@ -53,7 +53,7 @@ std::string plain(ValueView value) {
 
 /// The same as one word of a line: quoted when it would not be one.
 std::string word(ValueView value) {
-  const std::string text = printable(plain(value));
+  std::string text = printable(plain(value));
   if (!text.empty() && text.find_first_of(" =\"") == std::string::npos) {
     return text;
   }

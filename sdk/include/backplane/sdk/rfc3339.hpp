@@ -127,8 +127,9 @@ inline Result<ValueView> from_rfc3339(std::string_view text) {
   for (size_t i = digits; i < static_cast<size_t>(unit.digits); ++i) {
     fraction *= 10;
   }
-  const int64_t seconds = (chrono::sys_days(date).time_since_epoch() / chrono::seconds(1)) +
-                          hour * 3600 + minute * 60 + second - *offset;
+  const chrono::sys_seconds at = chrono::sys_days(date) + chrono::hours(hour) +
+                                 chrono::minutes(minute) + chrono::seconds(second - *offset);
+  const int64_t seconds = at.time_since_epoch().count();
   if (__builtin_mul_overflow(seconds, unit.per_second, &out.as.i) ||
       __builtin_add_overflow(out.as.i, fraction, &out.as.i)) {
     return Status(BP_OUT_OF_RANGE, "'", text, "' is too far from 1970 for its ", digits,

@@ -38,7 +38,7 @@ class ValueView : public bp_value {
   requires(!std::same_as<I, bool> && !std::same_as<I, char>) ValueView(I value)
   noexcept : ValueView(std::is_signed_v<I> ? BP_T_INT : BP_T_UINT, sizeof(I) * 8) {
     if constexpr (std::is_signed_v<I>) {
-      as.i = value;
+      as.i = value;  // NOLINT(bugprone-signed-char-misuse): an int8_t is a number here
     } else {
       as.u = value;
     }
