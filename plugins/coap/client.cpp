@@ -8,7 +8,7 @@ namespace backplane::coap {
 namespace {
 
 constexpr auto kTick = std::chrono::seconds(1);
-constexpr unsigned kPingPatience_s = 10;
+constexpr unsigned kPingPatienceSeconds = 10;
 
 uint64_t token_of(coap_bin_const_t token) noexcept {
   uint64_t out = 0;
@@ -272,8 +272,8 @@ void Client::tick() {
     return;
   }
   if (ping_due_) {
-    if (++ping_waited_s_ >= kPingPatience_s) {
-      failed(concat("no answer to a ping within ", kPingPatience_s, " s"));
+    if (++ping_waited_s_ >= kPingPatienceSeconds) {
+      failed(concat("no answer to a ping within ", kPingPatienceSeconds, " s"));
     }
   } else if (++quiet_s_ >= whole_seconds(options_.keepalive) && ping_ == COAP_INVALID_MID) {
     quiet_s_ = 0;

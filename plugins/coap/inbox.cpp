@@ -49,7 +49,7 @@ void Inbox::forget(const coap_session_t* session) {
 }
 
 std::string body_key(const coap_session_t* session, const coap_pdu_t* request) {
-  std::string key(reinterpret_cast<const char*>(&session), sizeof session);
+  std::string key(reinterpret_cast<const char*>(&session), sizeof(void*));
   key += static_cast<char>(coap_pdu_get_code(request));
   const Bytes tag = option_bytes(request, COAP_OPTION_RTAG).value_or(Bytes());
   key += static_cast<char>(tag.size());
@@ -64,7 +64,7 @@ std::string body_key(const coap_session_t* session, const coap_pdu_t* request) {
 }
 
 bool belongs_to(const std::string& body_key, const coap_session_t* session) noexcept {
-  return std::memcmp(body_key.data(), &session, sizeof session) == 0;
+  return std::memcmp(body_key.data(), &session, sizeof(void*)) == 0;
 }
 
 }  // namespace backplane::coap
