@@ -186,7 +186,7 @@ Status Client::listen(const std::string& filter, uint8_t qos, std::shared_ptr<Li
   if (condition().is_error()) {
     return condition();
   }
-  const Status status = subscriptions_.add(access.session(), filter, qos, std::move(listener));
+  Status status = subscriptions_.add(access.session(), filter, qos, std::move(listener));
   access.flush();
   return status;
 }

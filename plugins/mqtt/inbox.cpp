@@ -43,8 +43,8 @@ Status Inbox::listen(const std::string& filter, uint8_t qos, std::shared_ptr<Lis
       return closed_.is_error() ? closed_ : refused_;
     }
     // QoS 2 shows a message only when the broker has been released already.
-    const Status status = subscriptions_.add(access.session(), filter, std::min<uint8_t>(qos, 1),
-                                             std::move(listener));
+    Status status = subscriptions_.add(access.session(), filter, std::min<uint8_t>(qos, 1),
+                                       std::move(listener));
     if (status.is_error()) {
       return status;
     }

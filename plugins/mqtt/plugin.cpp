@@ -45,19 +45,14 @@ class MqttPlugin final : public Plugin {
       : Plugin(raw),
         settings_(config, host().system(), host().instance()),
         condition_(host()),
-        instance_{host(),
-                  settings_,
-                  {host(), settings_,
-                   [this](uint32_t state, const std::string& detail) {
-                     condition_.publishing(state, detail);
-                   }},
-                  {host(), settings_, instance_.client.topics(),
-                   [this](uint32_t state, const std::string& detail) {
-                     condition_.watching(state, detail);
-                   }},
-                  {host(), settings_, instance_.client},
-                  {host(), settings_, instance_.client},
-                  {host(), settings_, instance_.client}} {}
+        instance_(
+            host(), settings_,
+            [this](uint32_t state, const std::string& detail) {
+              condition_.publishing(state, detail);
+            },
+            [this](uint32_t state, const std::string& detail) {
+              condition_.watching(state, detail);
+            }) {}
 
   Status start(Op) override {
     return post(host(), [this] { instance_.client.start(); });

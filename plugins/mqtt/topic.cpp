@@ -44,7 +44,7 @@ std::string_view match_part(std::string_view filter) noexcept {
 }
 
 Status check_topic_name(std::string_view topic) {
-  if (const Status status = check_text(topic, "topic"); !status.is_ok()) {
+  if (Status status = check_text(topic, "topic"); !status.is_ok()) {
     return status;
   }
   const size_t at = topic.find_first_of("+#");
@@ -59,7 +59,7 @@ Status check_topic_name(std::string_view topic) {
 }
 
 Status check_topic_filter(std::string_view filter) {
-  if (const Status status = check_text(filter, "topic filter"); !status.is_ok()) {
+  if (Status status = check_text(filter, "topic filter"); !status.is_ok()) {
     return status;
   }
   const std::string_view shown = filter.substr(0, kMaxShown);

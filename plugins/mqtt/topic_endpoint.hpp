@@ -13,6 +13,16 @@ namespace backplane::mqtt {
 
 /// What endpoints of one instance work with; outlives them.
 struct Instance {
+  Instance(const Host& its_host, const Settings& its_settings, Client::StateSink publishing,
+           Inbox::StateSink watching)
+      : host(its_host),
+        settings(its_settings),
+        client(host, settings, std::move(publishing)),
+        inbox(host, settings, client.topics(), std::move(watching)),
+        reader(host, settings, client),
+        browser(host, settings, client),
+        responders(host, settings, client) {}
+
   const Host& host;
   const Settings& settings;
   Client client;
