@@ -110,13 +110,13 @@ class Reader {
       : bytes_(bytes), limits_(limits), tree_(arena_, limits) {}
 
   OwnedMessage read() {
-    static const cbor_callbacks kCallbacks = make_callbacks();
+    static const cbor_callbacks callbacks = make_callbacks();
     const auto* data = reinterpret_cast<const unsigned char*>(bytes_.data());
     do {
       const size_t left = bytes_.size() - offset_;
       Token token{};
       const cbor_decoder_result result =
-          cbor_stream_decode(data + offset_, left, &kCallbacks, &token);
+          cbor_stream_decode(data + offset_, left, &callbacks, &token);
       if (left == 0 || result.status == CBOR_DECODER_NEDATA) {
         throw Error(BP_INVALID_ARGUMENT, "the input ends inside an item");
       }
