@@ -66,6 +66,7 @@ pid_t spawn_guard(const Options& options, const std::array<int, kGuardSocket + 1
   arguments.insert(arguments.end(), options.command.begin(), options.command.end());
   const auto pointers = [](const std::vector<std::string>& texts) {
     std::vector<char*> out;
+    out.reserve(texts.size() + 1);
     for (const std::string& text : texts) {
       out.push_back(const_cast<char*>(text.c_str()));  // the interface is older than const
     }
@@ -127,7 +128,7 @@ std::string guard_path() {
   const std::string folder = library.substr(0, library.rfind('/'));
   const std::string parent = folder.substr(0, folder.rfind('/'));
   for (const std::string_view place : {"/backplane-guard", "/bin/backplane-guard"}) {
-    const std::string path = concat(parent, place);
+    std::string path = concat(parent, place);
     if (access(path.c_str(), X_OK) == 0) {
       return path;
     }

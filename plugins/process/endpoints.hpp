@@ -62,7 +62,7 @@ class Command final {
   Command(Supervisor& supervisor, PendingList& calls, Action action)
       : supervisor_(supervisor), calls_(calls), action_(action) {}
   Status call(Op op) {
-    const Status added = calls_.add(op);
+    Status added = calls_.add(op);
     if (added.is_pending()) {
       PendingList& calls = calls_;
       action_(supervisor_, op, [&calls, op](const Status& status) { calls.complete(op, status); });

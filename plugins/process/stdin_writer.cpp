@@ -80,7 +80,7 @@ Status StdinWriter::write(Op op) {
     state->last = last;
     state->waiting.push_back(op);
   }
-  if (const Status status = pump_.post(); status.is_error()) {
+  if (Status status = pump_.post(); status.is_error()) {
     auto state = state_.lock();
     const auto at = std::find(state->waiting.begin(), state->waiting.end(), op);
     if (at == state->waiting.end()) {
