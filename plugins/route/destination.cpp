@@ -139,10 +139,6 @@ void Destination::prepare(Delivery& delivery) {
   } else if (tag == BP_T_REF || tag == BP_T_FD) {
     fail(delivery, Reason::kInvalid,
          Status(BP_INVALID_ARGUMENT, "a ", message.body().type_name(), " cannot be kept"));
-  } else if (options_.steps.are_none()) {
-    delivery.value = message.body();
-    delivery.keeps_body = true;
-    ready(delivery);
   } else if (const auto beginning = begin(options_.steps, message); !beginning) {
     fail(delivery, Reason::kInvalid, beginning.status());
   } else if (beginning->verbatim) {

@@ -46,7 +46,7 @@ class ItemPool {
     Item& item = made ? *made : free_.front();
     item.message = OwnedMessage(message);  // may throw: then the item is still where it was
     if (made) {
-      made.release();
+      static_cast<void>(made.release());  // it is in a list from here on
     } else {
       free_.pop_front();
     }
