@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Observers observers(kMaxObservers);
   Peer peer;
   while (size > 2) {
-    const std::size_t length = std::min<std::size_t>(data[0] | data[1] << 8, size - 2);
+    const std::size_t length = std::min(std::size_t{data[0]} | std::size_t{data[1]} << 8, size - 2);
     const Pdu pdu(coap_pdu_init(COAP_MESSAGE_CON, COAP_EMPTY_CODE, 0, 1152));
     require(pdu != nullptr);
     if (length <= 1152 && coap_pdu_parse(COAP_PROTO_UDP, data + 2, length, pdu.get()) != 0 &&

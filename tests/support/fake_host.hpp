@@ -75,7 +75,7 @@ class FakeLoop {
   // ---- bp.executor/1 ----
   bp_status post(void (*task)(void*), void* user) {
     const std::lock_guard lock(mutex_);
-    posted_.push_back([=] { task(user); });
+    posted_.emplace_back([=] { task(user); });
     changed_.notify_all();
     return BP_OK;
   }

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+// NOLINTBEGIN(modernize-use-nullptr): C has none
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -164,3 +166,4 @@ static inline int value_is_text(const bp_value* value, const char* text) {
 #ifdef __cplusplus
 }
 #endif
+// NOLINTEND(modernize-use-nullptr)

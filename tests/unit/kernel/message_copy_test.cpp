@@ -22,6 +22,7 @@ void expect_copied(std::array<T, 3> numbers, std::uint16_t type) {
   const bp_message* const copy = keep_messages(&message, 1);
   ASSERT_NE(copy, nullptr);
   EXPECT_NE(copy->body.as.p, message.body.as.p);
+  // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): a copy is bit by bit
   EXPECT_EQ(std::memcmp(copy->body.as.p, numbers.data(), sizeof numbers), 0);
   free_messages(copy, 1);
 }
