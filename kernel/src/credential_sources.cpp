@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "credential_sources.hpp"
 
+#include "credentials.hpp"
 #include "json_pointer.hpp"
 
 #include <nlohmann/json.hpp>
@@ -18,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFile = "@file:";
-constexpr std::string_view kEnvironment = "@env:";
 constexpr std::array kSecretFields{"key", "psk", "password"};
 
 bool is_secret(const std::string& field) {
@@ -54,12 +53,12 @@ std::map<std::string, CredentialSources> credential_sources(const nlohmann::json
       const std::string pointer = member(member("", name), field);
       const SourcePosition at = where.value_at(pointer);
       std::string source = value.get<std::string>();
-      if (source.starts_with(kFile)) {
-        const fs::path path = folder / source.substr(kFile.size());
+      if (source.starts_with(kFromFile)) {
+        const fs::path path = folder / source.substr(kFromFile.size());
         check_file(path, is_secret(field), at, diagnostics);
-        source = std::string(kFile) + path.string();
-      } else if (source.starts_with(kEnvironment)) {
-        const std::string variable = source.substr(kEnvironment.size());
+        source = std::string(kFromFile) + path.string();
+      } else if (source.starts_with(kFromEnvironment)) {
+        const std::string variable = source.substr(kFromEnvironment.size());
         if (!environment || !environment(variable)) {
           diagnostics.warning(at, "environment variable '" + variable + "' is not set now");
         }

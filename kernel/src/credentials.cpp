@@ -15,8 +15,6 @@
 namespace backplane::kernel {
 namespace {
 
-constexpr std::string_view kFile = "@file:";
-constexpr std::string_view kEnvironment = "@env:";
 constexpr std::size_t kMostBytes = 1u << 20;  // a bundle of certificate authorities is about 200 kB
 
 // A buffer whose content is wiped by its last release, and the descriptor behind a path that it may
@@ -121,8 +119,8 @@ bp_status Credentials::get(std::string_view name, std::string_view field, bool a
 
   const std::string_view source = found->second;
   Wiped content;
-  if (source.starts_with(kFile)) {
-    const std::string path(source.substr(kFile.size()));
+  if (source.starts_with(kFromFile)) {
+    const std::string path(source.substr(kFromFile.size()));
     const int failure = read_file(path, content.text);
     if (failure != 0) {
       return set_error(
@@ -135,8 +133,8 @@ bp_status Credentials::get(std::string_view name, std::string_view field, bool a
       return BP_OK;
     }
     if (is_text_line(field) && content.text.ends_with('\n')) content.text.pop_back();
-  } else if (source.starts_with(kEnvironment)) {
-    const std::string variable(source.substr(kEnvironment.size()));
+  } else if (source.starts_with(kFromEnvironment)) {
+    const std::string variable(source.substr(kFromEnvironment.size()));
     const char* const value = std::getenv(variable.c_str());
     if (value == nullptr) {
       return set_error(

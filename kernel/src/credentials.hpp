@@ -11,6 +11,10 @@
 
 namespace backplane::kernel {
 
+/// What the source of a secret begins with when it is not the secret itself.
+inline constexpr std::string_view kFromFile = "@file:";
+inline constexpr std::string_view kFromEnvironment = "@env:";
+
 class Credentials {
  public:
   // `source` is the value itself, `@file:PATH` or `@env:NAME`. Before the kernel starts.

@@ -7,6 +7,10 @@
 
 namespace backplane::kernel {
 
+std::string to_string(const SourcePosition& at) {
+  return at.file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
+}
+
 std::string to_string(const Diagnostic& diagnostic) {
   std::string line = diagnostic.file;
   if (diagnostic.line > 0) {

@@ -18,6 +18,9 @@ struct SourcePosition {
   int column = 0;
 };
 
+/// `FILE:LINE:COL`.
+std::string to_string(const SourcePosition& at);
+
 struct Diagnostic {
   std::string file;
   int line = 0;

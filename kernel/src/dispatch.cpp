@@ -148,7 +148,7 @@ bp_status retain(const bp_host* host, bp_ref ref) {
   return Host::of(host).table().retain(ref) ? BP_OK : BP_FAILED_PRECONDITION;
 }
 
-void close(const bp_host* host, bp_ref ref) {
+void close_reference(const bp_host* host, bp_ref ref) {
   if (ref == 0) return;
   const Host& owner = Host::of(host);
   if (!owner.table().release(ref) && owner.kernel.checked()) {
@@ -281,7 +281,7 @@ const bp_endpoint_service kEndpointService = {BP_SIZE_TO(bp_endpoint_service, ve
                                               open,
                                               adopt,
                                               retain,
-                                              close,
+                                              close_reference,
                                               submit,
                                               submit_n,
                                               cancel,

@@ -12,7 +12,7 @@
 // The header of the library or program that this code is in, made by the linker: what it says of
 // the machine is what a plugin must say, and no table of machines has to be kept.
 extern "C" {
-// NOLINTNEXTLINE(bugprone-reserved-identifier): the linker's name
+// NOLINTNEXTLINE(readability-identifier-naming): the linker's name
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 }
 

@@ -12,10 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string place(const SourcePosition& at) {
-  return at.file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
-}
-
 }  // namespace
 
 bool PluginCatalogue::scan(const std::vector<fs::path>& manifest_folders,
@@ -55,7 +51,7 @@ const PluginManifest* PluginCatalogue::add(std::optional<PluginManifest> manifes
   if (const PluginManifest* other = find(manifest->id)) {
     diagnostics.error(
         manifest->position,
-        "plugin '" + manifest->id + "' is described twice, also at " + place(other->position));
+        "plugin '" + manifest->id + "' is described twice, also at " + to_string(other->position));
     return nullptr;
   }
   for (const Scheme& scheme : manifest->schemes) {
@@ -64,7 +60,7 @@ const PluginManifest* PluginCatalogue::add(std::optional<PluginManifest> manifes
     diagnostics.error(manifest->position, "scheme '" + scheme.name + "' is served by plugin '" +
                                               taken->second.plugin->id +
                                               "' already, described at " +
-                                              place(taken->second.plugin->position));
+                                              to_string(taken->second.plugin->position));
     return nullptr;
   }
   std::string id = manifest->id;

@@ -243,6 +243,7 @@ class Check {
         continue;
       }
       std::vector<std::string> names;
+      names.reserve(kVerbs.size());
       for (const Verb verb : kVerbs) names.emplace_back(to_string(verb));
       diagnostics_.error(source_.value_at(item(pointer, i)), unknown_word("verb", name, names));
     }
@@ -262,6 +263,7 @@ class Check {
 
   static std::vector<std::string> keyword_names() {
     std::vector<std::string> names;
+    names.reserve(kKeywords.size());
     for (const Keyword& each : kKeywords) names.emplace_back(each.name);
     return names;
   }

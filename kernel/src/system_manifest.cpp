@@ -20,10 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::string place(const SourcePosition& at) {
-  return at.file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
-}
-
 std::chrono::milliseconds milliseconds(const json& seconds) {
   return std::chrono::ceil<std::chrono::milliseconds>(
       std::chrono::duration<double>(seconds.get<double>()));
@@ -98,7 +94,7 @@ class SystemReader {
       if (!is_new) {
         diagnostics_.error(document_.value_at(member(draft.pointer, "name")),
                            "name '" + instance.name + "' is taken, at " +
-                               place(manifest_.instances[taken->second].position));
+                               to_string(manifest_.instances[taken->second].position));
       }
       manifest_.instances.push_back(std::move(instance));
     }
@@ -196,7 +192,7 @@ class SystemReader {
     if (!is_new && !plugin->multi_instance) {
       diagnostics_.error(at, "plugin '" + id + "' allows one instance, which is '" +
                                  manifest_.instances[first->second].name + "', at " +
-                                 place(manifest_.instances[first->second].position));
+                                 to_string(manifest_.instances[first->second].position));
     }
     return plugin;
   }
