@@ -39,10 +39,12 @@ struct Tally {
   bool is_balanced() const noexcept { return in == out + stored + dropped_in_all() + in_flight; }
 };
 
-/// Shows a Tally as metrics, what changed at a time.
+/// Shows a Tally as metrics: arrivals before they are sent, the rest what changed at a time.
 class TallyMetrics {
  public:
   TallyMetrics(const Host& host, std::string_view destination);
+  /// At once: who has seen a message at the destination finds it counted.
+  void arrive() noexcept { in_.add(), ++shown_.in; }
   void show(const Tally& tally) noexcept;
 
  private:

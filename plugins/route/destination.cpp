@@ -22,6 +22,7 @@ Destination::Destination(Core& core, const RouteOptions& route, const Destinatio
 
 void Destination::offer(Item& item) {
   tally_.arrive();
+  metrics_.arrive();
   queue_.push(item, [this](Item& other, Reason reason) { drop(other, reason); });
   advance();
 }

@@ -31,7 +31,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kReadyWithin = seconds(20);
-constexpr auto kIdleWithin = seconds(5);      // of it, for a moment without anything in flight
 constexpr auto kCatchUpWithin = seconds(15);  // a broker may be on its way back
 constexpr size_t kShownRecords = 4;
 
@@ -152,7 +151,7 @@ class Demo {
   /// False: somebody wants it to end before.
   bool wait_until_ready(Kernel& plant, Witness& witness) {
     const Clock::time_point begin = Clock::now();
-    while (!witness.take_baselines(Clock::now() < begin + kIdleWithin)) {
+    while (!witness.take_baselines()) {
       if (Clock::now() > begin + kReadyWithin) {
         const auto missing = failed_instance(plant);
         throw Failure{missing
@@ -167,7 +166,7 @@ class Demo {
     return true;
   }
 
-  void show_until_stopped(Kernel& plant, const Witness& witness) {
+  void show_until_stopped(Kernel& plant, Witness& witness) {
     const Clock::time_point begin = Clock::now();
     const auto limit = std::chrono::duration<double>(options_.seconds);
     for (Clock::time_point next = begin;; next += table_.period()) {
@@ -176,6 +175,7 @@ class Demo {
       if (options_.seconds > 0 && left <= left.zero()) {
         return;
       }
+      witness.take_baselines();
       show(plant, witness, Clock::now() - begin);
       auto pause = std::chrono::nanoseconds(next + table_.period() - Clock::now());
       pause = options_.seconds > 0 ? std::min(pause, left) : pause;
@@ -210,6 +210,7 @@ class Demo {
     table_.finish();
     signals_.end_at_next();
     std::optional<std::string> why = failed_instance(plant);
+    witness.take_baselines();
     witness.leave_sources();
     catch_up(plant, witness);
     const Status drained = plant.drain();

@@ -43,10 +43,9 @@ class Ledger {
     }
   }
 
-  /// Forgets what was sent and received so far.
-  void restart() {
+  /// What was sent so far need not be received. What was received may be told as sent later.
+  void forget_sent() {
     outstanding_.clear();
-    early_.clear();
     given_up_ = 0;
   }
 

@@ -26,6 +26,9 @@ std::optional<std::string> signal_of(const Account& account) {
   return std::string(address.substr(kCloud.size()));
 }
 
+/// What never goes to the destination.
+int64_t elsewhere(const Account& account) { return account.stored + account.dropped; }
+
 /// The payload with which MQTT carries the value.
 std::string payload_text(ValueView value) {
   if (const auto bytes = value.payload()) {
@@ -63,9 +66,9 @@ void Witness::watch_source(const std::string& name) {
   sources_.push_back({*std::move(endpoint), std::move(subscription).value()});
 }
 
-bool Witness::take_baselines(bool only_idle) {
-  bool is_live = false;
+bool Witness::take_baselines() {
   std::map<std::string, int64_t> received;
+  bool is_live = false;
   {
     const auto signals = signals_.lock();
     for (const auto& [name, signal] : *signals) {
@@ -76,25 +79,20 @@ bool Witness::take_baselines(bool only_idle) {
   if (!is_live) {
     return false;
   }
-  const std::vector<Account> before = read_accounts(plant_);
-  const std::vector<Account> after = read_accounts(plant_);
-  bool complete = true;
-  for (const Account& account : after) {
+  for (const Account& account : read_accounts(plant_)) {
     const auto name = signal_of(account);
-    if (!name || baselines_.count(account.destination) != 0) {
+    if (!name) {
       continue;
     }
-    const bool is_stable = std::find(before.begin(), before.end(), account) != before.end();
-    if (!is_stable || (account.in_flight > 0 && only_idle)) {
-      complete = false;
-      continue;
+    const int64_t unheard = account.in - elsewhere(account) - received[*name];
+    const auto [at, is_first] = baselines_.try_emplace(account.destination, Baseline{});
+    if (is_first) {
+      at->second = {unheard, elsewhere(account)};
+      signals_.lock()->at(*name).ledger.forget_sent();
     }
-    Baseline& baseline = baselines_[account.destination];
-    baseline = {received[*name], account};
-    baseline.account.out += account.in_flight;  // of these, it may have missed some
-    signals_.lock()->at(*name).ledger.restart();
+    at->second.unheard = std::min(at->second.unheard, unheard);
   }
-  return complete;
+  return true;
 }
 
 std::optional<std::string> Witness::missing(const std::vector<Account>& now) const {
@@ -107,15 +105,12 @@ std::optional<std::string> Witness::missing(const std::vector<Account>& now) con
     }
     const Baseline& from = found->second;
     const Signal& signal = signals->at(*name);
-    const int64_t out = account.out - from.account.out;
-    const int64_t received = signal.received - from.received;
-    if (received < out) {
-      return concat("the subscriber received ", received, " of ", out,
+    if (const int64_t due = account.out - from.unheard; signal.received < due) {
+      return concat("the subscriber received ", signal.received, " of ", due,
                     " messages that were acknowledged to ", account.destination);
     }
-    const int64_t elsewhere = account.stored - from.account.stored + account.dropped -
-                              from.account.dropped + account.in_flight;
-    if (std::cmp_greater(signal.ledger.missing(), elsewhere)) {
+    if (std::cmp_greater(signal.ledger.missing(),
+                         elsewhere(account) - from.elsewhere + account.in_flight)) {
       return concat(signal.ledger.missing(), " values did not reach the subscriber of ",
                     account.destination, ", the first of them ", signal.ledger.first_missing());
     }

@@ -31,18 +31,19 @@ struct SignalView {
 /// and hears the last message. It acknowledges what it receives, which makes its session at the
 /// broker a lasting one: what is published while it is away waits for it.
 ///
-/// Before it is subscribed it misses messages, and nobody tells when it is. So each destination has
-/// a baseline: its account, taken at a moment when the subscriber had received something and the
-/// route had nothing in flight. What comes after it must be received.
+/// Before it is subscribed it misses messages, and nobody tells when it is. How many it missed can
+/// be told once it has received any: a message is in its route's account before it is sent, so at
+/// any moment at least as many are counted there and not received; the least difference ever seen
+/// is the number, exact as soon as nothing was on its way once. All others must be received.
 class Witness {
  public:
   /// Watches `plant/#` at the broker of `mqtt_url`, and the source of each destination of `plant`
   /// that has one. `plant` has started, and outlives this. Throws Error.
   Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url);
 
-  /// Takes the baselines that can be taken now, if `only_idle` then of idle destinations alone.
-  /// True once all have been.
-  bool take_baselines(bool only_idle);
+  /// Looks how many messages the subscriber missed; again and again, as long as the sources are
+  /// listened to. False: it has not received any yet.
+  bool take_baselines();
 
   /// Listens to the sources no more: what they get while the routes drain goes nowhere.
   void leave_sources() { sources_.clear(); }
@@ -65,8 +66,9 @@ class Witness {
     Ledger ledger;
   };
   struct Baseline {
-    int64_t received = 0;
-    Account account;
+    int64_t unheard = 0;  // messages that the subscriber never gets, at most
+    int64_t elsewhere =
+        0;  // messages that had not gone to the destination when that was first told
   };
 
   void watch_source(const std::string& name);

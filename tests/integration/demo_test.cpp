@@ -44,7 +44,7 @@ std::optional<Totals> totals_of(const std::string& last_line) {
 }
 
 void expect_ok(ChildProcess& demo) {
-  EXPECT_EQ(demo.wait(seconds(40)), 0) << demo.out() << demo.err();
+  EXPECT_EQ(demo.wait(seconds(120)), 0) << demo.out() << demo.err();
   const auto totals = totals_of(demo.last_line());
   ASSERT_TRUE(totals) << demo.last_line() << '\n' << demo.err();
   EXPECT_EQ(totals->in, totals->out + totals->stored + totals->dropped + totals->in_flight);
@@ -57,7 +57,8 @@ void expect_ok(ChildProcess& demo) {
 class ADemo : public testing::Test {
  protected:
   ADemo() {
-    EXPECT_TRUE(demo_.wait_for_output("demo: ready", seconds(30))) << demo_.out() << demo_.err();
+    // Most of it is a sanitized program being loaded, which takes a loaded machine long.
+    EXPECT_TRUE(demo_.wait_for_output("demo: ready", seconds(120))) << demo_.out() << demo_.err();
   }
 
   std::vector<std::string> subscriber(std::vector<std::string> more) const {

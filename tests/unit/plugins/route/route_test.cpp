@@ -706,6 +706,18 @@ TEST_F(ARoute, IsAsSlowAsTheSlowestOfThoseThatBlock) {
   EXPECT_EQ(b.count(), static_cast<size_t>(i));
 }
 
+TEST_F(ARoute, CountsAMessageBeforeTheDestinationSeesIt) {
+  int64_t seen = 0;
+  a.answer = [&](Op) {
+    seen = fake.metric("route_in_total{destination=a}");
+    return Status::ok();
+  };
+  start({to("a")});
+  source.publish(1, 1);
+  EXPECT_EQ(seen, 1);
+  EXPECT_EQ(fake.metric("route_in_total{destination=a}"), 1) << "once";
+}
+
 // ---- the end ----
 
 TEST_F(ARoute, FinishesWhatIsUnderWayWhenItDrainsAndTakesNothingMore) {
