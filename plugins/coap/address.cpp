@@ -10,8 +10,6 @@
 namespace backplane::coap {
 namespace {
 
-using AddressList = UniqueHandle<addrinfo, freeaddrinfo>;
-
 int hex_digit(char c) noexcept {
   return c >= '0' && c <= '9'   ? c - '0'
          : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -69,16 +67,6 @@ std::string canonical(const std::vector<std::string>& segments, std::string_view
     }
   }
   return path_of(pdu.get()).substr(1);
-}
-
-AddressList look_up(const std::string& host, const char* port, int flags, int* error) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_DGRAM;
-  hints.ai_flags = AI_NUMERICSERV | flags;
-  addrinfo* list = nullptr;
-  *error = getaddrinfo(host.c_str(), port, &hints, &list);
-  return AddressList(list);
 }
 
 }  // namespace
@@ -139,31 +127,20 @@ Authority parse_authority(std::string_view url, std::string_view key) {
   return authority;
 }
 
-bool is_numeric(const std::string& host) {
-  int error = 0;
-  look_up(host, nullptr, AI_NUMERICHOST, &error);
-  return error == 0;
-}
-
-std::vector<coap_address_t> resolve(const Authority& authority) {
-  int error = 0;
-  const AddressList list =
-      look_up(authority.host, std::to_string(authority.port).c_str(), 0, &error);
-  std::vector<coap_address_t> addresses;
-  for (const addrinfo* item = list.get(); item != nullptr; item = item->ai_next) {
-    coap_address_t address;
-    coap_address_init(&address);
-    if (item->ai_addrlen <= sizeof address.addr) {
-      std::memcpy(&address.addr, item->ai_addr, item->ai_addrlen);
-      address.size = item->ai_addrlen;
-      addresses.push_back(address);
-    }
+std::optional<coap_address_t> address_of(const std::string& host, uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) {
+    return std::nullopt;
   }
-  if (addresses.empty()) {
-    throw Error(BP_UNAVAILABLE, "host '", authority.host,
-                "' has no address: ", std::string_view(gai_strerror(error)));
-  }
-  return addresses;
+  const UniqueHandle<addrinfo, freeaddrinfo> owner(found);
+  coap_address_t address;
+  coap_address_init(&address);
+  std::memcpy(&address.addr, found->ai_addr, found->ai_addrlen);
+  address.size = found->ai_addrlen;
+  return address;
 }
 
 std::string to_text(const coap_address_t& address) {

@@ -8,6 +8,7 @@
 #include <coap3/coap.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,10 +44,8 @@ struct Authority {
 /// no `coap://HOST[:PORT]`, UNIMPLEMENTED for `coaps:`.
 Authority parse_authority(std::string_view url, std::string_view key);
 
-/// The socket addresses of a host and port. Numeric ones never block; a name may ask the network,
-/// so only where that is allowed. Throws Error: UNAVAILABLE when the name has no address now.
-bool is_numeric(const std::string& host);
-std::vector<coap_address_t> resolve(const Authority& authority);
+/// The socket address of a numeric host; nothing for a name.
+std::optional<coap_address_t> address_of(const std::string& host, uint16_t port);
 
 /// "127.0.0.1:5683", "[::1]:5683".
 std::string to_text(const coap_address_t& address);

@@ -26,7 +26,7 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
     : stack_(stack),
       options_(options),
       authority_(parse_authority(config.string("url"), "url")),
-      is_numeric_(is_numeric(authority_.host)),
+      is_numeric_(address_of(authority_.host, authority_.port)),
       resolver_(stack.host()),
       reconnect_(stack.host(), [this] { attempt(); }),
       ticker_(stack.host(), [this] { tick(); }),
@@ -39,7 +39,7 @@ Client::~Client() = default;
 
 void Client::start() {
   if (is_numeric_) {
-    addresses_ = resolve(authority_);
+    addresses_ = {*address_of(authority_.host, authority_.port)};
     try {
       use_address();
     } catch (const Error&) {
@@ -57,7 +57,7 @@ void Client::attempt() {
   if (session_ && !ask_again_) {
     probe();
   } else if (!resolver_.is_busy()) {
-    resolver_.ask(authority_, [this](const Result<std::vector<coap_address_t>>& found) {
+    resolver_.resolve(authority_.host, [this](const Resolver::Answer& found) {
       if (stopping_) {
         check_stopped();
       } else if (found.is_ok()) {
@@ -72,7 +72,13 @@ void Client::attempt() {
   }
 }
 
-void Client::connect(const std::vector<coap_address_t>& addresses) {
+void Client::connect(const std::vector<std::string>& hosts) {
+  std::vector<coap_address_t> addresses;
+  for (const std::string& host : hosts) {
+    if (const auto address = address_of(host, authority_.port)) {
+      addresses.push_back(*address);
+    }
+  }
   const bool is_same =
       session_ &&
       std::any_of(addresses.begin(), addresses.end(), [this](const coap_address_t& one) {

@@ -21,9 +21,9 @@
 #include "exchange.hpp"
 #include "observation.hpp"
 #include "options.hpp"
-#include "resolver.hpp"
 #include "stack.hpp"
 #include <backplane/sdk/reconnect.hpp>
+#include <backplane/sdk/resolver.hpp>
 
 #include <unordered_map>
 
@@ -78,7 +78,7 @@ class Client {
 
  private:
   void attempt();
-  void connect(const std::vector<coap_address_t>& addresses);
+  void connect(const std::vector<std::string>& hosts);
   void use_address();
   bool try_next_address();
   void probe();

@@ -97,42 +97,32 @@ std::optional<Answer> Served::start(uint64_t id, std::string_view path, const co
                                     Bytes body, std::string_view peer,
                                     std::chrono::nanoseconds timeout) {
   Handler* const handler = find(path);
-  const auto& endpoint = host_.services().endpoint;
-  bp_op* const op = endpoint.op_new(host_.raw());
-  if (handler == nullptr || op == nullptr) {
-    endpoint.op_free(host_.raw(), op);
-    return answer_of(coap_pdu_get_code(request), BP_RESOURCE_EXHAUSTED, MessageView(), "");
+  if (handler == nullptr) {
+    return answer_of(coap_pdu_get_code(request), BP_UNAVAILABLE, MessageView(), "");
   }
-  auto made = std::make_unique<Inbound>();
-  Inbound* const inbound = made.get();
-  inbound->served = this;
-  inbound->id = id;
-  inbound->handler = handler;
-  inbound->method = coap_pdu_get_code(request);
-  inbound->op = op;
+  auto made = std::make_unique<Inbound>(*this, id, *handler);
+  Inbound& inbound = *made;
+  inbound.method = coap_pdu_get_code(request);
   const uint16_t format = format_option(request);
   MessageBuilder message(body.empty() && format == kNoFormat ? ValueView()
                                                              : value_of(body, format));
   message.header(BP_H_PATH, path)
-      .header(BP_H_METHOD, method_name(inbound->method))
+      .header(BP_H_METHOD, method_name(inbound.method))
       .header(BP_H_PEER_ADDRESS, peer)
       .header(BP_H_QOS, coap_pdu_get_type(request) == COAP_MESSAGE_CON ? 1u : 0u);
   add_option_headers(message, request, format);
   message.time_now();
-  inbound->in = OwnedMessage(message.view());
-  inbound->raw = inbound->in.view().raw();
-  op->verb = verb_of(inbound->method);
-  op->target = handler->ref;
-  op->in = &inbound->raw;
-  op->scratch = inbound->scratch;
-  op->scratch_len = sizeof inbound->scratch;
-  op->error = &inbound->error;
-  op->deadline_ns = monotonic_ns() + timeout.count();
-  op->done = &Served::done;
-  op->user = inbound;
+  inbound.in = OwnedMessage(message.view());
+  inbound.raw = inbound.in.view().raw();
+  inbound.op->verb = verb_of(inbound.method);
+  inbound.op->target = handler->ref;
+  inbound.op->in = &inbound.raw;
+  inbound.op->scratch = inbound.scratch;
+  inbound.op->scratch_len = sizeof inbound.scratch;
+  inbound.op->deadline_ns = monotonic_ns() + timeout.count();
   ++handler->requests;
   inbound_.emplace(id, std::move(made));
-  const bp_status status = endpoint.submit(host_.raw(), op);
+  const bp_status status = inbound.op.submit();
   if (status == BP_PENDING) {
     return std::nullopt;
   }
@@ -141,37 +131,34 @@ std::optional<Answer> Served::start(uint64_t id, std::string_view path, const co
 
 void Served::abandon(uint64_t id) {
   if (const auto found = inbound_.find(id); found != inbound_.end()) {
-    host_.services().endpoint.cancel(host_.raw(), found->second->op);
+    found->second->op.cancel();
   }
 }
 
 void Served::done(bp_op* op) {
-  auto* const inbound = static_cast<Inbound*>(op->user);
+  Inbound& inbound = *static_cast<Inbound*>(op->user);
   // Never at once: the operation may have completed inside start(), whose caller does not yet know
   // the id as pending.
-  const Status posted = post(inbound->served->host_, [inbound] {
-    Served& self = *inbound->served;
-    const uint64_t id = inbound->id;
-    self.answered_(id, self.finish(inbound, inbound->op->status));
+  const Status posted = post(inbound.served.host_, [&inbound] {
+    Served& self = inbound.served;
+    const uint64_t id = inbound.id;
+    self.answered_(id, self.finish(inbound, inbound.op->status));
   });
   static_cast<void>(posted);  // without memory for a task the peer's request times out
 }
 
-Answer Served::finish(Inbound* inbound, bp_status status) {
+Answer Served::finish(Inbound& inbound, bp_status status) {
   Answer answer;
-  const MessageView out(inbound->op->out);
+  const MessageView out(inbound.op->out);
   try {
-    const std::string text(Status::from(status, inbound->error).message());
-    answer = answer_of(inbound->method, status, out, text);
+    const std::string text(inbound.op.status(status).message());
+    answer = answer_of(inbound.method, status, out, text);
   } catch (const Error& error) {
-    answer = answer_of(inbound->method, BP_INTERNAL, MessageView(), error.status().message());
+    answer = answer_of(inbound.method, BP_INTERNAL, MessageView(), error.status().message());
   }
-  if (inbound->op->out.owner != nullptr) {
-    static_cast<void>(Buffer::adopt(inbound->op->out.owner));
-  }
-  host_.services().endpoint.op_free(host_.raw(), inbound->op);
-  Handler& handler = *inbound->handler;
-  inbound_.erase(inbound->id);
+  static_cast<void>(inbound.op.take_owner());
+  Handler& handler = inbound.handler;
+  inbound_.erase(inbound.id);
   --handler.requests;
   leave(handler);
   return answer;

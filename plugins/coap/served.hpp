@@ -7,6 +7,7 @@
 #include "answer.hpp"
 #include "link_format.hpp"
 #include <backplane/sdk/loop.hpp>
+#include <backplane/sdk/unique_op.hpp>
 
 #include <memory>
 #include <unordered_map>
@@ -51,14 +52,18 @@ class Served {
     bool cancelled = false;
   };
   struct Inbound {
-    Served* served;
-    uint64_t id;
-    Handler* handler;
-    coap_pdu_code_t method;
+    Inbound(Served& its_served, uint64_t its_id, Handler& its_handler)
+        : served(its_served),
+          id(its_id),
+          handler(its_handler),
+          op(its_served.host_, this, &Served::done) {}
+    Served& served;
+    const uint64_t id;
+    Handler& handler;
+    coap_pdu_code_t method{};
     OwnedMessage in;
-    bp_message raw;
-    bp_op* op;
-    bp_error error{};
+    bp_message raw{};
+    UniqueOp op;
     alignas(16) std::byte scratch[512];
   };
 
@@ -67,7 +72,7 @@ class Served {
     return const_cast<Handler*>(std::as_const(*this).find(path));
   }
   static void done(bp_op* op);
-  Answer finish(Inbound* inbound, bp_status status);
+  Answer finish(Inbound& inbound, bp_status status);
   void leave(Handler& handler);
 
   const Host& host_;

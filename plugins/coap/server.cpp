@@ -104,7 +104,7 @@ Server::Server(Stack& stack, const Options& options, const Config& config)
       evicted_(host_.counter("coap_bodies_evicted_total")),
       peers_gauge_(host_.gauge("coap_peers")),
       observers_gauge_(host_.gauge("coap_observers")) {
-  if (!is_numeric(authority_.host)) {
+  if (!address_of(authority_.host, authority_.port)) {
     throw Error(BP_INVALID_ARGUMENT, "configuration: 'listen' is '", authority_.text,
                 "'; expected an IP address of this machine, such as coap://127.0.0.1:5683 or "
                 "coap://[::]:5683");
@@ -131,7 +131,7 @@ std::shared_ptr<Resource> Server::add(ResourceOptions options) {
 
 void Server::start() {
   coap_context_t* const context = stack_.context();
-  coap_address_t address = resolve(authority_).front();
+  coap_address_t address = *address_of(authority_.host, authority_.port);
   require_free_port(address, authority_.text);
   const Stack::Entry entry(stack_);
   if (coap_new_endpoint(context, &address, COAP_PROTO_UDP) == nullptr) {

@@ -79,12 +79,11 @@ void Connection::update_interest() noexcept {
 void Connection::start() { reconnect_.start(); }
 
 void Connection::begin() {
-  resolver_.resolve(settings_.url.host, [this](Result<std::vector<std::string>> addresses) {
-    on_addresses(std::move(addresses));
-  });
+  resolver_.resolve(settings_.url.host,
+                    [this](const Resolver::Answer& addresses) { on_addresses(addresses); });
 }
 
-void Connection::on_addresses(Result<std::vector<std::string>> addresses) {
+void Connection::on_addresses(const Resolver::Answer& addresses) {
   if (stopping_) {
     if (stopped_) {
       std::exchange(stopped_, {})();
@@ -95,7 +94,7 @@ void Connection::on_addresses(Result<std::vector<std::string>> addresses) {
     fail(addresses.status());
     return;
   }
-  addresses_ = *std::move(addresses);
+  addresses_ = *addresses;
   next_address_ = 0;
   attempt();
 }

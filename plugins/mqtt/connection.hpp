@@ -9,10 +9,10 @@
 // library may close its own on any thread.
 #pragma once
 
-#include "resolver.hpp"
 #include "session.hpp"
 #include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/reconnect.hpp>
+#include <backplane/sdk/resolver.hpp>
 
 #include <memory>
 #include <mutex>
@@ -88,7 +88,7 @@ class Connection {
   Reconnect::Options reconnect_options();
   void begin();
   void attempt();
-  void on_addresses(Result<std::vector<std::string>> addresses);
+  void on_addresses(const Resolver::Answer& addresses);
   void take_socket();
   void on_socket();
   void on_connack(Access& access);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "responder.hpp"
 
+#include <backplane/sdk/unique_op.hpp>
+
 namespace backplane::mqtt {
 
 class Responders::Responder final : public Listener,
@@ -17,7 +19,7 @@ class Responders::Responder final : public Listener,
       }
       ++state->active;
     }
-    Request::start(shared_from_this(), message);
+    Request::start(Active(shared_from_this()), message);
   }
   void on_refused(const Status& status) override { end(status); }
 
@@ -43,20 +45,38 @@ class Responders::Responder final : public Listener,
   }
 
  private:
+  /// One of `active`.
+  class Active {
+   public:
+    explicit Active(std::shared_ptr<Responder> responder) : responder_(std::move(responder)) {}
+    Active(Active&&) noexcept = default;
+    Active& operator=(Active&&) = delete;
+    ~Active() {
+      if (responder_) {
+        responder_->leave();
+      }
+    }
+    Responders& owner() const noexcept { return responder_->owner_; }
+    bp_ref handler() const noexcept { return responder_->handler_; }
+
+   private:
+    std::shared_ptr<Responder> responder_;
+  };
+
   /// One inbound operation on the handler.
   struct Request {
-    std::shared_ptr<Responder> responder;
+    explicit Request(Active its_active)
+        : active(std::move(its_active)), op(active.owner().host_, this, &Request::done) {}
+    const Active active;  // the first member: ends when the operation is given back
     OwnedMessage in;
     bp_message borrowed{};
-    bp_error error{};
+    UniqueOp op;
     std::string response_topic;
     std::string correlation;
     uint8_t qos = 0;
 
-    static void start(std::shared_ptr<Responder> responder, const Inbound& message) {
-      const bp_endpoint_service& service = responder->owner_.host_.services().endpoint;
-      const bp_host* const host = responder->owner_.host_.raw();
-      auto made = std::make_unique<Request>();
+    static void start(Active active, const Inbound& message) {
+      auto made = std::make_unique<Request>(std::move(active));
       const MessageView view = message.message;
       made->in = message.message;
       made->borrowed = view.raw();
@@ -66,35 +86,24 @@ class Responders::Responder final : public Listener,
         made->correlation.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
       }
       made->qos = message.qos;
-      made->responder = std::move(responder);
-      bp_op* const op = service.op_new(host);
-      if (op == nullptr) {
-        made->finish(Status(BP_RESOURCE_EXHAUSTED), bp_message{});
-        return;
-      }
+      made->op->verb = made->response_topic.empty() ? BP_V_WRITE : BP_V_CALL;
+      made->op->target = made->active.handler();
+      made->op->in = &made->borrowed;
       Request* const request = made.release();
-      op->verb = request->response_topic.empty() ? BP_V_WRITE : BP_V_CALL;
-      op->target = request->responder->handler_;
-      op->in = &request->borrowed;
-      op->error = &request->error;
-      op->user = request;
-      op->done = &Request::done;
-      if (service.submit(host, op) != BP_PENDING) {
-        done(op);
+      if (const bp_status status = request->op.submit(); status != BP_PENDING) {
+        request->answered(status);
       }
     }
-    static void done(bp_op* op) {
-      const std::unique_ptr<Request> self(static_cast<Request*>(op->user));
-      const auto responder = self->responder;
-      const Host& host = responder->owner_.host_;
-      self->finish(Status::from(op->status, self->error), op->out);
-      host.services().endpoint.op_free(host.raw(), op);
-      responder->leave();
+    static void done(bp_op* op) { static_cast<Request*>(op->user)->answered(op->status); }
+    void answered(bp_status status) noexcept {
+      const std::unique_ptr<Request> self(this);
+      boundary([&] { finish(op.status(status), op->out); },
+               [this](const Status&) noexcept { active.owner().failed_.add(); });
     }
     void finish(const Status& status, const bp_message& out) {
       const OwnedMessage answer = OwnedMessage::take(out);
       if (status.is_error()) {
-        responder->owner_.failed_.add();
+        active.owner().failed_.add();
       }
       if (response_topic.empty()) {
         return;
@@ -110,7 +119,7 @@ class Responders::Responder final : public Listener,
       } else {
         publication->message = answer;
       }
-      responder->owner_.client_.publish(std::move(publication));
+      active.owner().client_.publish(std::move(publication));
     }
   };
 

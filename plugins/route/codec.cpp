@@ -7,7 +7,7 @@
 namespace backplane::route {
 
 Codec::Codec(Core& core, std::chrono::nanoseconds retry_max)
-    : core_(core), retry_max_(retry_max), op_(core.host, this, error_, [](bp_op* op) {
+    : core_(core), retry_max_(retry_max), op_(core.host, this, [](bp_op* op) {
         Codec& self = *static_cast<Codec*>(op->user);
         self.core_.inside([&self, op] { self.completed(op->status); });
       }) {
@@ -40,9 +40,8 @@ void Codec::submit() {
     return;
   }
   op_->target = current_->ref();
-  error_.code = BP_OK;
   pends_ = true;
-  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op_);
+  const bp_status status = op_.submit();
   if (status != BP_PENDING) {
     completed(status);
   }
@@ -52,14 +51,14 @@ void Codec::completed(bp_status status) {
   pends_ = false;
   OwnedMessage out = OwnedMessage::take(op_->out);
   op_->out.owner = nullptr;
-  const Status outcome = Status::from(status, error_);
+  const Status outcome = op_.status(status);
   if (is_stopping_) {
     answer(Status(BP_CANCELLED));
     return;
   }
   // A codec works on the value alone: what it refuses it will always refuse, RESOURCE_EXHAUSTED
   // included.
-  const Verdict verdict = judge(status, error_);
+  const Verdict verdict = judge(status, op_.error());
   const bool is_gone = (verdict == Verdict::kStale && !current_->is_unproven()) ||
                        status == BP_UNAVAILABLE || status == BP_CANCELLED;
   if (is_gone) {
@@ -79,7 +78,7 @@ void Codec::answer(Result<OwnedMessage> result) {
 void Codec::stop() {
   is_stopping_ = true;
   if (pends_) {
-    core_.host.services().endpoint.cancel(core_.host.raw(), op_);
+    op_.cancel();
   } else if (current_ != nullptr) {
     answer(Status(BP_CANCELLED));
   }

@@ -43,7 +43,6 @@ class Codec {
   bool is_stopping_ = false;
   bool pends_ = false;
   bp_message message_{};
-  bp_error error_{};
   UniqueOp op_;
 };
 

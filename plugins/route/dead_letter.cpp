@@ -94,19 +94,18 @@ void DeadLetter::send(Delivery& delivery) {
   op->target = link_.ref();
   op->in = &delivery.message;
   op->deadline_ns = 0;
-  delivery.error.code = BP_OK;
   sent_.push_back(&delivery);
-  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op);
+  const bp_status status = op.submit();
   if (status != BP_PENDING) {
     completed(delivery, status);
   }
 }
 
 void DeadLetter::completed(Delivery& delivery, bp_status status) {
-  Buffer::adopt(std::exchange(delivery.op->out.owner, nullptr));
+  static_cast<void>(delivery.op.take_owner());
   sent_.erase(std::find(sent_.begin(), sent_.end(), &delivery));
-  const Status outcome = Status::from(status, delivery.error);
-  Verdict verdict = judge(status, delivery.error);
+  const Status outcome = delivery.op.status(status);
+  Verdict verdict = judge(status, delivery.op.error());
   if (verdict == Verdict::kStale && link_.is_unproven()) {
     verdict = Verdict::kRefused;
   }
@@ -130,7 +129,7 @@ void DeadLetter::stop() {
     finished_(*delivery, Status(BP_CANCELLED));
   }
   for (Delivery* const delivery : std::vector<Delivery*>(sent_)) {
-    core_.host.services().endpoint.cancel(core_.host.raw(), delivery->op);
+    delivery->op.cancel();
   }
 }
 

@@ -4,10 +4,9 @@
 #pragma once
 
 #include "accounting.hpp"
-#include "handles.hpp"
 #include "item.hpp"
 #include "transform.hpp"
-#include <backplane/operation.h>
+#include <backplane/sdk/unique_op.hpp>
 
 namespace backplane::route {
 
@@ -26,13 +25,12 @@ struct Delivery {
   };
 
   Delivery(const Host& host, Destination& its_destination, void (*done)(bp_op*))
-      : destination(its_destination), op(host, this, error, done) {}
+      : destination(its_destination), op(host, this, done) {}
 
   Destination& destination;
   Item* item = nullptr;
   State state = State::kSettled;
 
-  bp_error error{};      // of op
   UniqueOp op;           // the write or call, later the dead letter's write
   bp_message message{};  // what op sends
   std::vector<bp_pair> headers;

@@ -248,10 +248,9 @@ void Destination::send(Delivery& delivery) {
   op->target = link_.ref();
   op->in = &delivery.message;
   op->deadline_ns = expires_ns(*delivery.item);
-  delivery.error.code = BP_OK;
   delivery.state = State::kSent;
   ++pending_;
-  const bp_status status = core_.host.services().endpoint.submit(core_.host.raw(), op);
+  const bp_status status = op.submit();
   if (status != BP_PENDING) {
     completed(delivery, status);
   }
@@ -259,8 +258,8 @@ void Destination::send(Delivery& delivery) {
 
 void Destination::completed(Delivery& delivery, bp_status status) {
   --pending_;
-  Buffer::adopt(std::exchange(delivery.op->out.owner, nullptr));
-  Verdict verdict = judge(status, delivery.error);
+  static_cast<void>(delivery.op.take_owner());
+  Verdict verdict = judge(status, delivery.op.error());
   if (verdict == Verdict::kDone) {
     link_.succeeded();
     delivery.state = State::kDone;
@@ -270,7 +269,7 @@ void Destination::completed(Delivery& delivery, bp_status status) {
     settle(delivery, Reason::kStopped, false);
     return;
   }
-  const Status why = Status::from(status, delivery.error);
+  const Status why = delivery.op.status(status);
   if (verdict == Verdict::kStale && link_.is_unproven()) {
     verdict = Verdict::kRefused;
   }
@@ -362,7 +361,7 @@ void Destination::stop() {
     if (delivery->state == State::kReady || delivery->state == State::kRetry) {
       settle(*delivery, Reason::kStopped, false);
     } else if (delivery->state == State::kSent) {
-      core_.host.services().endpoint.cancel(core_.host.raw(), delivery->op);
+      delivery->op.cancel();
     }
   }
   codec_.stop();

@@ -8,7 +8,7 @@ Link::Link(Core& core, std::string address, std::chrono::nanoseconds retry_max,
     : core_(core),
       address_(std::move(address)),
       on_ready_(std::move(on_ready)),
-      op_(core.host, this, error_,
+      op_(core.host, this,
           [](bp_op* op) {
             Link& self = *static_cast<Link*>(op->user);
             self.core_.inside([&self, op] { self.opened(op->status); });
@@ -38,9 +38,7 @@ void Link::attempt() {
     return;
   }
   state_ = State::kOpening;
-  const bp_endpoint_service& service = core_.host.services().endpoint;
-  const bp_status status = service.open(core_.host.raw(), to_str(address_), nullptr, op_);
-  if (status != BP_PENDING) {
+  if (const bp_status status = op_.open(address_); status != BP_PENDING) {
     opened(status);
   }
 }
@@ -56,7 +54,7 @@ void Link::opened(bp_status status) {
     return;
   }
   if (status != BP_OK) {
-    failed(Status::from(status, error_), true);
+    failed(op_.status(status), true);
     return;
   }
   is_unproven_ = true;
@@ -90,7 +88,7 @@ void Link::close() {
   is_closing_ = true;
   reconnect_.stop();
   if (state_ == State::kOpening) {
-    core_.host.services().endpoint.cancel(core_.host.raw(), op_);
+    op_.cancel();
     return;  // opened() sees to the rest
   }
   state_ = State::kClosed;

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "core.hpp"
-#include "handles.hpp"
 #include <backplane/sdk/operation.hpp>
 #include <backplane/sdk/reconnect.hpp>
+#include <backplane/sdk/unique_op.hpp>
 
 namespace backplane::route {
 
@@ -65,7 +65,6 @@ class Link {
   bp_ref ref_ = 0;
   bp_status trouble_code_ = BP_OK;
   std::string trouble_;
-  bp_error error_{};
   UniqueOp op_;
   Reconnect reconnect_;
 };

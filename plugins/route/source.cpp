@@ -9,7 +9,7 @@ Source::Source(Core& core, std::string address, std::chrono::nanoseconds retry_m
                std::function<void(MessageView, uint64_t)> taken)
     : core_(core),
       taken_(std::move(taken)),
-      op_(core.host, this, error_,
+      op_(core.host, this,
           [](bp_op* op) {
             Source& self = *static_cast<Source*>(op->user);
             self.core_.inside([&self, op] { self.ended(op->status); });
@@ -25,16 +25,15 @@ void Source::watch() {
   }
   ++watch_;
   credit_ = room_.value_or(0);
-  const bp_endpoint_service& service = core_.host.services().endpoint;
   op_->target = link_.ref();
-  acknowledges_ = (service.verbs(core_.host.raw(), link_.ref()) & BP_CAN_ACK) != 0;
+  const uint32_t can = core_.host.services().endpoint.verbs(core_.host.raw(), link_.ref());
+  acknowledges_ = (can & BP_CAN_ACK) != 0;
   op_->flags = acknowledges_ ? BP_OP_ACK : 0;
   op_->credit =
       room_ ? static_cast<uint32_t>(std::min<uint64_t>(credit_, UINT32_MAX - 1)) : UINT32_MAX;
-  error_.code = BP_OK;
   is_watching_ = true;
   core_.state_changed = true;
-  const bp_status status = service.submit(core_.host.raw(), op_);
+  const bp_status status = op_.submit();
   if (status == BP_PENDING) {
     link_.succeeded();
   } else {
@@ -45,11 +44,11 @@ void Source::watch() {
 void Source::ended(bp_status status) {
   is_watching_ = false;
   core_.state_changed = true;
-  Buffer::adopt(std::exchange(op_->out.owner, nullptr));
+  static_cast<void>(op_.take_owner());
   if (is_stopping_) {
     return;
   }
-  Status why = Status::from(status, error_);
+  Status why = op_.status(status);
   if (why.is_ok()) {
     why = Status(BP_UNAVAILABLE, "the stream ended");
   }
@@ -83,7 +82,7 @@ void Source::take(std::span<const bp_message> messages) {
 
 void Source::settle(uint64_t watch, uint64_t seq) {
   if (is_watching_ && acknowledges_ && watch == watch_) {
-    core_.host.services().endpoint.ack(core_.host.raw(), op_, seq, BP_OK);
+    op_.ack(seq, BP_OK);
   }
 }
 
@@ -93,13 +92,13 @@ void Source::set_room(std::optional<uint64_t> room) {
   if (is_watching_ && room_ && credit_ <= *room_ / 2 && credit_ < *room_) {
     const auto more = static_cast<uint32_t>(std::min<uint64_t>(*room_ - credit_, UINT32_MAX - 1));
     credit_ += more;
-    core_.host.services().endpoint.credit(core_.host.raw(), op_, more);
+    op_.credit(more);
   }
 }
 
 void Source::stop() {
   if (!std::exchange(is_stopping_, true) && is_watching_) {
-    core_.host.services().endpoint.cancel(core_.host.raw(), op_);
+    op_.cancel();
   }
 }
 

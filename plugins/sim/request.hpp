@@ -3,7 +3,7 @@
 // way.
 #pragma once
 
-#include <backplane/sdk/host.hpp>
+#include <backplane/sdk/unique_op.hpp>
 
 #include <functional>
 
@@ -71,23 +71,14 @@ class Request {
         in_flight_(in_flight),
         done_(std::move(done)),
         next_(std::move(next)),
-        op_(service().op_new(host.raw())) {
-    if (op_ == nullptr) {
-      throw std::bad_alloc();
-    }
-    op_->error = &error_;
+        op_(host, this, [](bp_op* op) { of(op).finish(op->status); }) {
     op_->sink = &kSink;
-    op_->done = [](bp_op* op) { of(op).finish(op->status); };
-    op_->user = this;
   }
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
-  ~Request() { service().op_free(host_.raw(), op_); }
 
   /// False: it is under way already, or the instance is stopping.
-  bool open(std::string_view address) {
-    return begin() && run(service().open(host_.raw(), to_str(address), nullptr, op_));
-  }
+  bool open(std::string_view address) { return begin() && run(op_.open(address)); }
   /// `in` stays valid until `done`.
   bool start(uint16_t verb, bp_ref target, const bp_message* in, int64_t deadline_ns = 0) {
     if (!begin()) {
@@ -98,12 +89,12 @@ class Request {
     op_->in = in;
     op_->deadline_ns = deadline_ns;
     op_->credit = UINT32_MAX;
-    return run(service().submit(host_.raw(), op_));
+    return run(op_.submit());
   }
   bool busy() const noexcept { return busy_; }
   void cancel() noexcept {
     if (busy_) {
-      service().cancel(host_.raw(), op_);
+      op_.cancel();
     }
   }
 
@@ -135,9 +126,9 @@ class Request {
     InFlight& in_flight = in_flight_;
     boundary(
         [&] {
-          const Status status = Status::from(code, error_);
+          const Status status = op_.status(code);
           const bp_message out = op_->out;
-          const Buffer owner = Buffer::adopt(out.owner);
+          const Buffer owner = op_.take_owner();
           busy_ = false;
           done_(status, out);
         },
@@ -146,14 +137,12 @@ class Request {
         });
     in_flight.end();
   }
-  const bp_endpoint_service& service() const noexcept { return host_.services().endpoint; }
 
   const Host& host_;
   InFlight& in_flight_;
   const Done done_;
   const Next next_;
-  bp_op* op_;
-  bp_error error_{};
+  UniqueOp op_;
   std::atomic<bool> busy_{false};
 };
 

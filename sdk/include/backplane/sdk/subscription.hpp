@@ -4,6 +4,7 @@
 #pragma once
 
 #include "loop.hpp"
+#include "unique_op.hpp"
 
 #include <condition_variable>
 
@@ -21,18 +22,12 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   using OnEnd = std::function<void(const Status&)>;
 
   LongOp(const Host& host, OwnedMessage in, OnMessage on_message, OnEnd on_end)
-      : host_(host),
-        in_(std::move(in)),
+      : in_(std::move(in)),
         on_message_(std::move(on_message)),
         on_end_(std::move(on_end)),
-        op_(services().op_new(host.raw())) {
-    if (op_ == nullptr) {
-      throw std::bad_alloc();
-    }
-  }
+        op_(host, this, [](bp_op* op) { of(op).end(op->status); }) {}
   LongOp(const LongOp&) = delete;
   LongOp& operator=(const LongOp&) = delete;
-  ~LongOp() { services().op_free(host_.raw(), op_); }
 
   /// OK: it runs, or has ended well at once.
   Status start(uint16_t verb, uint16_t flags, bp_ref target, uint32_t credit) {
@@ -44,24 +39,19 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     op_->in = &in_.view().raw();
     op_->scratch = nullptr;
     op_->scratch_len = 0;
-    op_->error = &error_;
     op_->sink = &kSink;
-    op_->user = this;
-    op_->done = [](bp_op* op) { of(op).end(op->status); };
     self_ = shared_from_this();
-    const bp_status status = services().submit(host_.raw(), op_);
+    const bp_status status = op_.submit();
     if (status == BP_PENDING) {
       return Status::ok();
     }
     end(status);
-    return Status::from(status, error_);
+    return op_.status(status);
   }
 
-  void cancel() noexcept { services().cancel(host_.raw(), op_); }
-  void credit(uint32_t n) noexcept { services().credit(host_.raw(), op_, n); }
-  void ack(uint64_t seq, bp_status status) noexcept {
-    services().ack(host_.raw(), op_, seq, status);
-  }
+  void cancel() noexcept { op_.cancel(); }
+  void credit(uint32_t n) noexcept { op_.credit(n); }
+  void ack(uint64_t seq, bp_status status) noexcept { op_.ack(seq, status); }
 
   /// From now on no callback begins, and none runs but one that this is called from. Completes by
   /// itself.
@@ -93,7 +83,6 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
 
  private:
   static LongOp& of(bp_op* op) noexcept { return *static_cast<LongOp*>(op->user); }
-  const bp_endpoint_service& services() const noexcept { return host_.services().endpoint; }
 
   static bp_status next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
     return of(op).receive({messages, n});
@@ -119,7 +108,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   void end(bp_status status) noexcept {
     const auto self = std::move(self_);
     Status outcome(status);
-    boundary(nullptr, [&] { outcome = Status::from(status, error_); });
+    boundary(nullptr, [&] { outcome = op_.status(status); });
     if (on_end_ && begin_callback()) {
       boundary(nullptr, [&] { on_end_(outcome); });
       end_callback();
@@ -143,12 +132,10 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 
-  const Host& host_;
   const OwnedMessage in_;
   const OnMessage on_message_;
   const OnEnd on_end_;
-  bp_op* op_;
-  bp_error error_{};
+  UniqueOp op_;
   std::shared_ptr<LongOp> self_;  // while it is under way
   std::mutex mutex_;
   std::condition_variable changed_;

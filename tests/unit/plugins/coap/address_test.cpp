@@ -62,10 +62,9 @@ TEST(CoapAuthority, TakesAddressesAndNames) {
   const Authority six = parse_authority("coap://[::1]:7000", "url");
   EXPECT_EQ(six.host, "::1");
   EXPECT_EQ(six.text, "coap://[::1]:7000");
-  EXPECT_TRUE(is_numeric(six.host));
-  EXPECT_FALSE(is_numeric(parse_authority("coap://sensor.example", "url").host));
-  EXPECT_EQ(to_text(resolve(plain).front()), "127.0.0.1:5683");
-  EXPECT_EQ(to_text(resolve(six).front()), "[::1]:7000");
+  EXPECT_FALSE(address_of(parse_authority("coap://sensor.example", "url").host, 5683));
+  EXPECT_EQ(to_text(address_of(plain.host, plain.port).value()), "127.0.0.1:5683");
+  EXPECT_EQ(to_text(address_of(six.host, six.port).value()), "[::1]:7000");
 }
 
 TEST(CoapAuthority, SaysWhatIsWrong) {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backplane/sdk/resolver.hpp"
+
+#include "support/fake_host.hpp"
+
+#include <gtest/gtest.h>
+
+namespace backplane {
+namespace {
+
+class AResolver : public ::testing::Test {
+ protected:
+  void ask(const std::string& name) {
+    sut_.resolve(name, [this](const Resolver::Answer& answer) {
+      answer_ = answer;
+      was_busy_ = sut_.is_busy();
+      thread_ = std::this_thread::get_id();
+    });
+  }
+  void run_the_loop_until_it_is_answered() {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!answer_ && std::chrono::steady_clock::now() < end) {
+      fake_.loop.run();
+      std::this_thread::yield();
+    }
+  }
+
+  test::FakeHost fake_;
+  Host host_{fake_.raw()};
+  std::optional<Resolver::Answer> answer_;
+  bool was_busy_ = true;
+  std::thread::id thread_;
+  Resolver sut_{host_};
+};
+
+TEST_F(AResolver, GivesANumericAddressBackAtOnce) {
+  for (const std::string address : {"127.0.0.1", "::1"}) {
+    ask(address);
+    EXPECT_EQ(answer_.value().value(), (std::vector<std::string>{address}));
+    EXPECT_FALSE(sut_.is_busy());
+  }
+}
+
+TEST_F(AResolver, KnowsLocalhostItself) {
+  ask("localhost");
+  EXPECT_EQ(answer_.value().value(), (std::vector<std::string>{"127.0.0.1", "::1"}));
+}
+
+// No name can be relied on here but one that nobody has: too long to be asked for anywhere.
+TEST_F(AResolver, AsksForANameOnAThreadOfItsOwnAndAnswersOnTheLoop) {
+  ask(std::string(300, 'a'));
+  EXPECT_FALSE(answer_) << "the loop has not run";
+  EXPECT_TRUE(sut_.is_busy());
+  run_the_loop_until_it_is_answered();
+  EXPECT_FALSE(was_busy_) << "it takes the next question inside the answer";
+  EXPECT_EQ(thread_, std::this_thread::get_id());
+  EXPECT_EQ(answer_.value().status().code(), BP_UNAVAILABLE);
+  EXPECT_EQ(answer_->status().message().rfind("no address for 'aaa", 0), 0U);
+}
+
+}  // namespace
+}  // namespace backplane
