@@ -44,6 +44,7 @@ std::vector<Account> read_accounts(const Kernel& kernel) {
     account.*member += metric.value;
   }
   std::vector<Account> out;
+  out.reserve(found.size());
   for (auto& [key, account] : found) {
     out.push_back(std::move(account));
   }
