@@ -76,10 +76,6 @@ bool is_utf8(Bytes bytes) noexcept {
   return true;
 }
 
-std::string_view as_text(Bytes bytes) noexcept {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 std::string_view trimmed(Bytes bytes) noexcept {
   constexpr std::string_view kBlanks = " \t\r\n";
   std::string_view text = as_text(bytes);

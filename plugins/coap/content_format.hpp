@@ -15,6 +15,9 @@
 namespace backplane::coap {
 
 using Bytes = std::span<const uint8_t>;
+inline std::string_view as_text(Bytes bytes) noexcept {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 /// No Content-Format option.
 inline constexpr uint16_t kNoFormat = 0xffff;

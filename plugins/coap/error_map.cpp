@@ -6,13 +6,13 @@
 namespace backplane::coap {
 namespace {
 
-struct Row {
+struct Mapping {
   coap_pdu_code_t code;
   bp_status status;
 };
 
 // The first row with a status is the code that it becomes on the way out.
-constexpr Row kRows[] = {
+constexpr Mapping kMappings[] = {
     {COAP_RESPONSE_CODE_BAD_REQUEST, BP_INVALID_ARGUMENT},
     {COAP_RESPONSE_CODE_UNAUTHORIZED, BP_UNAUTHENTICATED},
     {COAP_RESPONSE_CODE_BAD_OPTION, BP_INVALID_ARGUMENT},
@@ -57,7 +57,7 @@ bp_status status_of_code(coap_pdu_code_t code) noexcept {
   if (response_class == 2) {
     return BP_OK;
   }
-  for (const Row& row : kRows) {
+  for (const Mapping& row : kMappings) {
     if (row.code == code) {
       return row.status;
     }
@@ -67,7 +67,7 @@ bp_status status_of_code(coap_pdu_code_t code) noexcept {
 }
 
 coap_pdu_code_t code_of_status(bp_status status) noexcept {
-  for (const Row& row : kRows) {
+  for (const Mapping& row : kMappings) {
     if (row.status == status) {
       return row.code;
     }

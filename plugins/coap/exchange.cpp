@@ -7,8 +7,7 @@ namespace backplane::coap {
 namespace {
 
 std::string etag_of(const coap_pdu_t* pdu) {
-  const Bytes etag = option_bytes(pdu, COAP_OPTION_ETAG).value_or(Bytes());
-  return {reinterpret_cast<const char*>(etag.data()), etag.size()};
+  return std::string(as_text(option_bytes(pdu, COAP_OPTION_ETAG).value_or(Bytes())));
 }
 
 }  // namespace

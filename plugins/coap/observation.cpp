@@ -10,10 +10,6 @@ namespace {
 constexpr auto kFirstWait = std::chrono::milliseconds(200);
 constexpr auto kLongestWait = std::chrono::seconds(5);
 
-std::string_view as_text(Bytes bytes) noexcept {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// Waits for the answer to a deregistration, and forgets it.
 class Farewell final : public Receiver {
  public:

@@ -7,10 +7,6 @@
 namespace backplane::coap {
 namespace {
 
-std::string_view as_text(Bytes bytes) noexcept {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// A request that is an operation.
 class Request final : public Exchange {
  public:
