@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 
 // The most messages that wait for being printed. The source's thread never waits for a slow pipe.
 constexpr uint32_t kWindow = 256;
-constexpr auto kLook = std::chrono::milliseconds(50);  // how often it looks for a signal
+constexpr auto kSignalLook = std::chrono::milliseconds(50);  // how often it looks for a signal
 
 /// From the source's thread to the one that prints.
 class Inbox {
@@ -79,7 +79,7 @@ int watch(const PeekOptions& options, const Commands& commands) {
         signal && *signal != SIGHUP) {
       return kDone;
     }
-    if (const auto message = inbox.take(kLook)) {
+    if (const auto message = inbox.take(kSignalLook)) {
       if (!print_line(options.full ? message_text(*message) : body_text(message->body())) ||
           ++printed == options.count) {
         return kDone;
