@@ -65,8 +65,8 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
                "[instances.cloud]\nplugin = \"mqtt\"\nurl = \"", broker->url(),
                "\"\nkeep_alive_s = 600\n",
                "[[routes]]\nfrom = \"sensors:/value\"\nto = \"cloud:bench/value\"\n"));
-    const std::vector<std::string> route = {BP_BUILD_FOLDER "/bin/backplane", "run", "--log-format",
-                                            "text", manifest.string()};
+    const std::vector<std::string> route = {concat(BP_BUILD_FOLDER, "/bin/backplane"), "run",
+                                            "--log-format", "text", manifest.string()};
     auto subject = std::make_shared<Bed>(broker, port, route, "ready");
     const auto other_broker = new_broker();
     const std::uint16_t other_port = test::free_port_base();

@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const Environment kEnvironment = [](const std::string& name) -> std::optional<std::string> {
+const Environment kVariables = [](const std::string& name) -> std::optional<std::string> {
   if (name == "HOST") return "plant.example";
   if (name == "EMPTY") return "";
   if (name == "BYTES") return "\xff";
@@ -24,13 +24,13 @@ const Environment kEnvironment = [](const std::string& name) -> std::optional<st
 
 std::vector<std::string> mistakes(std::string_view text) {
   Diagnostics diagnostics;
-  EXPECT_FALSE(TomlDocument::parse(text, "f.toml", kEnvironment, diagnostics)) << text;
+  EXPECT_FALSE(TomlDocument::parse(text, "f.toml", kVariables, diagnostics)) << text;
   return test::lines(diagnostics);
 }
 
 json parsed(std::string_view text) {
   Diagnostics diagnostics;
-  const auto document = TomlDocument::parse(text, "f.toml", kEnvironment, diagnostics);
+  const auto document = TomlDocument::parse(text, "f.toml", kVariables, diagnostics);
   EXPECT_TRUE(document) << (diagnostics.entries().empty() ? "" : test::lines(diagnostics).front());
   return document ? document->root() : json();
 }
@@ -192,7 +192,7 @@ TEST(TomlDocument, ReportsASyntaxErrorOfADropInAlone) {
   const auto file = folder.write("p.toml", "a = '${UNSET}'\n");
   const auto broken = folder.write("p.toml.d/1.toml", "b = [\n");
   Diagnostics diagnostics;
-  EXPECT_FALSE(TomlDocument::load_with_drop_ins(file, kEnvironment, diagnostics));
+  EXPECT_FALSE(TomlDocument::load_with_drop_ins(file, kVariables, diagnostics));
   EXPECT_THAT(test::lines(diagnostics),
               ElementsAre(HasSubstr(broken.string() + ":1:7: error: syntax: ")));
 }
@@ -220,13 +220,13 @@ TEST(TomlDocument, KnowsTextThatEverybodyCanRead) {
   const auto file =
       folder.write("p.toml", "a = 'plain'\nb = '${HOST}'\nc = '${UNSET:-plain}'\n", 0644);
   Diagnostics diagnostics;
-  const auto readable = TomlDocument::load(file, kEnvironment, diagnostics);
+  const auto readable = TomlDocument::load(file, kVariables, diagnostics);
   ASSERT_TRUE(readable);
   EXPECT_TRUE(readable->is_public_text("/a"));
   EXPECT_FALSE(readable->is_public_text("/b"));
   EXPECT_TRUE(readable->is_public_text("/c"));
   ScratchFolder::set_mode(file, 0640);
-  EXPECT_FALSE(TomlDocument::load(file, kEnvironment, diagnostics)->is_public_text("/a"));
+  EXPECT_FALSE(TomlDocument::load(file, kVariables, diagnostics)->is_public_text("/a"));
 }
 
 }  // namespace

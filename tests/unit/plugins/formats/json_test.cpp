@@ -208,9 +208,9 @@ TEST(FromJson, LooksForDuplicatesAmongManyMembersInTime) {
 }
 
 TEST(Rfc3339, ReadsWhatItWrites) {
-  for (const int unit : {BP_TIME_S, BP_TIME_MS, BP_TIME_US, BP_TIME_100NS, BP_TIME_NS}) {
+  for (const unsigned unit : {BP_TIME_S, BP_TIME_MS, BP_TIME_US, BP_TIME_100NS, BP_TIME_NS}) {
     for (const int64_t at : {int64_t{0}, int64_t{-1}, int64_t{1'772'366'400}}) {
-      const ValueView value = time(unit, at);
+      const ValueView value = time(static_cast<int>(unit), at);
       EXPECT_EQ(from_rfc3339(to_rfc3339(value).value()).value(), value) << unit << ' ' << at;
     }
   }
