@@ -3,6 +3,7 @@
 // broker is a real mosquitto in a process of its own, as for every client.
 #include "bench.hpp"
 #include "mqtt_side.hpp"
+#include "one_core.hpp"
 #include "support/broker.hpp"
 
 #include <algorithm>
@@ -31,12 +32,10 @@ class Exchange final : public MqttWork {
   }
   void published() override {
     ++published_;
-    if (!question_.options.subscribes) stamp();
     go_on();
   }
   void received() override {
     ++received_;
-    stamp();
     go_on();
   }
   [[nodiscard]] bool is_over() const override { return end_ns_ != 0; }
@@ -60,8 +59,8 @@ class Exchange final : public MqttWork {
     const unsigned published = question_.options.qos == 0 ? started_ : published_;
     return question_.options.subscribes ? std::min(published, received_) : published;
   }
-  void stamp() { latencies_.push_back(now_ns() - started_ns_); }
   void go_on() {
+    if (latencies_.size() < through()) latencies_.push_back(now_ns() - started_ns_);
     if (through() == question_.messages) {
       end_ns_ = now_ns();
       allocated_ = allocations() - allocated_;
@@ -82,13 +81,20 @@ class Exchange final : public MqttWork {
   std::int64_t begin_ns_ = 0;
   std::int64_t end_ns_ = 0;
   std::uint64_t allocated_ = 0;
-  std::vector<std::int64_t> latencies_;
+  std::vector<std::int64_t> latencies_;  // with one outstanding
 };
 
-Measure measure(const Question& question, std::shared_ptr<test::Broker> broker,
+struct Bed {
+  OneCore core;
+  // No bound of the broker is to drop or hold back what is measured.
+  test::Broker broker{
+      {.config = "max_queued_messages 0\nmax_inflight_messages 0\n", .log_type = "none"}};
+};
+
+Measure measure(const Question& question, std::shared_ptr<Bed> bed,
                 std::unique_ptr<MqttSide> made) {
   std::shared_ptr<MqttSide> side = std::move(made);
-  return [question, broker, side] {
+  return [question, bed, side] {
     Exchange exchange(question, *side);
     side->run(exchange);
     return exchange.metrics();
@@ -105,15 +111,13 @@ Experiment experiment(const Question& question) {
     out.cases = {question.prefix + "_rate"};
   }
   out.prepare = [question] {
-    // No bound of the broker is to drop or hold back what is measured.
-    auto broker = std::make_shared<test::Broker>(test::BrokerOptions{
-        .config = "max_queued_messages 0\nmax_inflight_messages 0\n", .log_type = "none"});
+    auto bed = std::make_shared<Bed>();
     Question asked = question;
-    asked.options.port = broker->port();
+    asked.options.port = bed->broker.port();
     return std::vector<Side>{
-        {"", measure(asked, broker, mqtt_plugin(asked.options))},
-        {"libmosquitto_raw", measure(asked, broker, libmosquitto_raw(asked.options))},
-        {"paho_raw", measure(asked, broker, paho_raw(asked.options))}};
+        {"", measure(asked, bed, mqtt_plugin(asked.options))},
+        {"libmosquitto_raw", measure(asked, bed, libmosquitto_raw(asked.options))},
+        {"paho_raw", measure(asked, bed, paho_raw(asked.options))}};
   };
   return out;
 }
@@ -126,6 +130,7 @@ std::vector<Experiment> mqtt_experiments() {
       experiment({"publish_qos1", {.qos = 1}, 4'000}),
       experiment({"publish_qos1_64KiB", {.qos = 1, .payload = 64 * kKiB}, 2'000}),
       experiment({"publish_qos1_outstanding64", {.qos = 1, .outstanding = 64}, 20'000}),
+      experiment({"round_trip_qos0", {.qos = 0, .subscribes = true}, 4'000}),
       experiment({"round_trip_qos1", {.qos = 1, .subscribes = true}, 4'000}),
       experiment({"receive_qos0", {.qos = 0, .outstanding = 256, .subscribes = true}, 20'000}),
   };

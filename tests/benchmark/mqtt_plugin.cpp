@@ -15,11 +15,11 @@ class Plugin final : public MqttSide {
  public:
   explicit Plugin(const MqttOptions& options)
       : payload_(options.payload, 'x'),
+        message_(ValueView::bytes(payload_.data(), payload_.size())),
         kernel_(started_kernel(
             concat("[instances.broker]\nplugin = \"mqtt\"\nurl = \"mqtt://127.0.0.1:", options.port,
                    "\"\nqos = ", options.qos, "\nkeep_alive_s = ", kMqttKeepAliveSeconds, "\n"))),
-        topic_(kernel_.open("broker:bench/plugin").value()),
-        message_(ValueView::bytes(payload_.data(), payload_.size())) {
+        topic_(kernel_.open("broker:bench/plugin").value()) {
     topic_.write("connected", {{BP_H_QOS, 1}}).within(std::chrono::seconds(20)).or_throw();
     if (options.subscribes) {
       subscription_ = topic_.watch([this](MessageView) { go_on(&MqttWork::received); }).value();
@@ -45,8 +45,11 @@ class Plugin final : public MqttSide {
   void run(MqttWork& work) override {
     work_ = &work;
     post(kernel_.host(), [this] { go_on(&MqttWork::begin); }).or_throw();
-    const bool in_time = over_.try_acquire_for(std::chrono::seconds(kMqttPatienceSeconds));
-    if (!in_time) throw std::runtime_error("mqtt: the plugin's work does not end");
+    if (!over_.try_acquire_for(std::chrono::seconds(kMqttPatienceSeconds))) {
+      post(kernel_.host(), [this] { end(); }).or_throw();  // nobody uses the work after this
+      over_.acquire();
+      throw std::runtime_error("mqtt: the plugin's work does not end");
+    }
     if (failure_ != BP_OK)
       throw std::runtime_error(concat("mqtt: a write failed with status ", failure_));
   }
@@ -77,16 +80,17 @@ class Plugin final : public MqttSide {
     over_.release();
   }
 
+  // Before the kernel: operations that are under way at its end are completed by it.
   const std::string payload_;
-  Kernel kernel_;
-  Endpoint topic_;
   const OwnedMessage message_;
-  // On the loop, while work is under way.
-  MqttWork* work_ = nullptr;
+  MqttWork* work_ = nullptr;  // on the loop, while it is under way, like what follows
   std::vector<bp_op*> free_;
   bp_status failure_ = BP_OK;
   std::counting_semaphore<> over_{0};
-  Subscription subscription_;  // the last: ends first
+
+  Kernel kernel_;
+  Endpoint topic_;
+  Subscription subscription_;
 };
 
 }  // namespace

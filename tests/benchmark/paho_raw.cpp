@@ -6,11 +6,12 @@
 #include <MQTTAsync.h>
 
 #include <arpa/inet.h>
+#include <filesystem>
+#include <mutex>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <semaphore>
 #include <stdexcept>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 namespace backplane::benchmark {
@@ -26,9 +27,8 @@ void require(int result, const char* what) {
 // Paho has no option for TCP_NODELAY and does not show its socket: it is found by its peer. Other
 // connections to that port have the option already.
 void set_no_delay(std::uint16_t port) {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  for (int fd = 0; fd < static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 65536)); ++fd) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
     sockaddr_in peer{};
     socklen_t size = sizeof peer;
     const int on = 1;
@@ -106,6 +106,7 @@ class Paho final : public MqttSide {
             "send");
   }
   void go_on(void (MqttWork::*event)()) {
+    const std::lock_guard lock(mutex_);
     if (work_ == nullptr) return;
     (work_->*event)();
     if (work_->is_over()) {
@@ -114,14 +115,17 @@ class Paho final : public MqttSide {
     }
   }
   void wait(const char* otherwise) {
-    if (!done_.try_acquire_for(std::chrono::seconds(kMqttPatienceSeconds)))
-      throw std::runtime_error(std::string("paho: ") + otherwise);
+    if (done_.try_acquire_for(std::chrono::seconds(kMqttPatienceSeconds))) return;
+    const std::lock_guard lock(mutex_);
+    work_ = nullptr;
+    throw std::runtime_error(std::string("paho: ") + otherwise);
   }
 
   const MqttOptions options_;
   const std::string payload_;
   MQTTAsync client_ = nullptr;
-  MqttWork* work_ = nullptr;  // on the thread that receives, while it is under way
+  std::mutex mutex_;          // for the end of a run that takes too long
+  MqttWork* work_ = nullptr;  // guarded by mutex_
   std::counting_semaphore<> done_{0};
 };
 

@@ -2,6 +2,7 @@
 // What does a route cost? From CoAP to MQTT as a program of its own, against a forwarder that was
 // written by hand on the raw libraries; and in process, against two endpoints joined by hand.
 #include "bench.hpp"
+#include "one_core.hpp"
 #include "plugin_kernel.hpp"
 #include "sensor.hpp"
 #include "support/broker.hpp"
@@ -19,15 +20,16 @@ namespace {
 
 // A gateway as a child, and the world around it.
 struct Bed {
-  Bed(std::shared_ptr<test::Broker> used, std::uint16_t coap_port,
+  Bed(std::shared_ptr<OneCore> all, std::shared_ptr<test::Broker> used, std::uint16_t coap_port,
       const std::vector<std::string>& command, const std::string& ready)
-      : broker(std::move(used)), gateway(command), world(nullptr) {
+      : core(std::move(all)), broker(std::move(used)), gateway(command) {
     const bool is_ready = gateway.wait_until(
         [&] { return (gateway.out() + gateway.err()).find(ready) != std::string::npos; });
     if (!is_ready) throw std::runtime_error("route: " + command[0] + ": " + gateway.err());
     world = std::make_unique<SensorAndSubscriber>(coap_port, broker->port());
   }
 
+  std::shared_ptr<OneCore> core;
   std::shared_ptr<test::Broker> broker;
   test::ChildProcess gateway;
   std::unique_ptr<SensorAndSubscriber> world;
@@ -56,6 +58,7 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
       return std::make_shared<test::Broker>(test::BrokerOptions{
           .config = "max_queued_messages 0\nmax_inflight_messages 0\n", .log_type = "none"});
     };
+    const auto core = std::make_shared<OneCore>();
     const auto broker = new_broker();
     const std::uint16_t port = test::free_port_base();
     const auto manifest = broker->folder().write(
@@ -67,12 +70,12 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
                "[[routes]]\nfrom = \"sensors:/value\"\nto = \"cloud:bench/value\"\n"));
     const std::vector<std::string> route = {concat(BP_BUILD_FOLDER, "/bin/backplane"), "run",
                                             "--log-format", "text", manifest.string()};
-    auto subject = std::make_shared<Bed>(broker, port, route, "ready");
+    auto subject = std::make_shared<Bed>(core, broker, port, route, "ready");
     const auto other_broker = new_broker();
     const std::uint16_t other_port = test::free_port_base();
     const std::vector<std::string> forwarder = {BP_BENCH_FORWARDER, std::to_string(other_port),
                                                 std::to_string(other_broker->port())};
-    auto raw = std::make_shared<Bed>(other_broker, other_port, forwarder, "ready");
+    auto raw = std::make_shared<Bed>(core, other_broker, other_port, forwarder, "ready");
     return std::vector<Side>{
         {"", measure(std::move(subject), prefix, messages, outstanding)},
         {"libcoap_raw", measure(std::move(raw), prefix, messages, outstanding)}};
