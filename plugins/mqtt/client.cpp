@@ -222,12 +222,13 @@ Connection::Verdict Client::on_connack(Session& session, const Connack& connack)
 }
 
 bool Client::digest(Session& session) {
-  Harvest& harvest = session.harvest();
-  publisher_.settle(harvest.published, outcomes_);
-  subscriptions_.settle(harvest.subscribed, grants_);
-  std::move(harvest.messages.begin(), harvest.messages.end(), std::back_inserter(messages_));
-  too_large_.add(harvest.too_large);
-  harvest.clear();
+  if (Harvest& harvest = session.harvest(); !harvest.is_empty()) {
+    publisher_.settle(harvest.published, outcomes_);
+    subscriptions_.settle(harvest.subscribed, grants_);
+    std::move(harvest.messages.begin(), harvest.messages.end(), std::back_inserter(messages_));
+    too_large_.add(harvest.too_large);
+    harvest.clear();
+  }
   return !session.loss() && session.connack() && publisher_.refill(session, outcomes_);
 }
 

@@ -153,10 +153,19 @@ void Connection::on_socket() {
     if (!session_->loss() && !up_ && session_->connack()) {
       on_connack(lock);
     } else {
+      user_.digest(*session_);
+    }
+    up_ = up_ && !session_->loss();  // nothing more is handed to a session that has ended
+  }
+  // What has come goes on before anything is written: a write takes longer than all the rest.
+  user_.act();
+  {
+    auto lock = access();
+    if (tcp_connected_) {  // else this is another attempt already
       lock.flush();
     }
     if (session_ && session_->loss()) {
-      user_.digest(*session_);  // what was read before it
+      user_.digest(*session_);
       up_ = false;
     }
   }

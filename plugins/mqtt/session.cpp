@@ -153,7 +153,8 @@ void Session::read() {
   do {
     errno = 0;
     check(mosquitto_loop_read(handle_.get(), 1));
-  } while (!loss_ && was_accepted == connack_.has_value() && ++packets < kMostReads && has_input());
+  } while (!loss_ && was_accepted == connack_.has_value() && ++packets < kMostReads &&
+           is_more_expected());
   if (!loss_ && is_handshaking() && is_peer_gone()) {
     lose(MOSQ_ERR_CONN_LOST, 0);  // the library takes it for a handshake that goes on
   }
@@ -174,6 +175,21 @@ void Session::keep_alive() {
 
 bool Session::wants_write() const noexcept {
   return !is_handshaking() && mosquitto_want_write(handle_.get());
+}
+
+/// After a read, by what it has left in errno: EAGAIN when the socket had no more. What is worth
+/// another look now are answers to what was published, and what follows a message; for the rest the
+/// loop comes again.
+bool Session::is_more_expected() const noexcept {
+  const bool is_drained = errno == EAGAIN;
+  const auto* const ssl = static_cast<const SSL*>(mosquitto_ssl_get(handle_.get()));
+  if (ssl != nullptr && SSL_pending(ssl) > 0) {
+    return true;  // decrypted already: no descriptor says so
+  }
+  if (wants_write()) {
+    return has_input();  // to queue a packet may have left EAGAIN as well
+  }
+  return !is_drained && (unanswered_ > 0 || !harvest_.messages.empty());
 }
 
 bool Session::has_input() const noexcept {
@@ -235,6 +251,7 @@ Result<uint16_t> Session::publish(const Publication& publication) {
   if (result != MOSQ_ERR_SUCCESS) {
     return from_library(result, errno, concat("publish to '", publication.topic, "'"));
   }
+  ++unanswered_;
   return last_packet_id_;
 }
 
@@ -301,7 +318,9 @@ void Session::on_disconnect(mosquitto*, void* user, int result,
 
 void Session::on_publish(mosquitto*, void* user, int packet_id, int reason,
                          const mosquitto_property*) noexcept {
-  of(user).harvest_.published.push_back(
+  Session& self = of(user);
+  self.unanswered_ -= self.unanswered_ > 0 ? 1 : 0;
+  self.harvest_.published.push_back(
       {static_cast<uint16_t>(packet_id), static_cast<uint8_t>(reason)});
 }
 

@@ -39,6 +39,9 @@ struct Harvest {
   std::vector<Answer> subscribed;
   size_t too_large = 0;  // messages above max_payload, not kept
 
+  bool is_empty() const noexcept {
+    return messages.empty() && published.empty() && subscribed.empty() && too_large == 0;
+  }
   void clear() noexcept {
     messages.clear();
     published.clear();
@@ -130,6 +133,7 @@ class Session {
   void prime_connect_properties();
   void check(int result);
   void lose(int result, int error_number);
+  bool is_more_expected() const noexcept;
   bool has_input() const noexcept;
   bool is_peer_gone() const noexcept;
   Result<uint16_t> sent(int result, int packet_id, std::string_view what);
@@ -141,6 +145,7 @@ class Session {
   std::optional<Status> loss_;
   std::string last_error_;  // of the library's log, while connecting
   uint16_t last_packet_id_ = 0;
+  size_t unanswered_ = 0;  // publications
   Harvest harvest_;
 };
 
