@@ -33,6 +33,7 @@ struct Member {
         golden_offset, golden_size                                                           \
   }
 
+// NOLINTBEGIN(bugprone-sizeof-expression): the sizes of pointers are what is asked for
 const std::vector<Member> kMembers = {
     // base.h
     MEMBER(bp_str, ptr, 0, 8),
@@ -246,6 +247,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_plugin_info, library, 72, 16),
     MEMBER(bp_plugin_info, manifest, 88, 16),
 };
+// NOLINTEND(bugprone-sizeof-expression)
 
 #define STRUCTURE(name) \
   { #name, sizeof(name) }

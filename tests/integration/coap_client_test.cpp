@@ -8,7 +8,6 @@ namespace backplane::test {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 /// coap-server-openssl on loopback.
 class ForeignServer {

@@ -13,7 +13,6 @@ using nlohmann::json;
 using test::ScratchFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 const Environment kVariables = [](const std::string& name) -> std::optional<std::string> {
   if (name == "HOST") return "plant.example";

@@ -15,7 +15,6 @@ using test::ProcessConfig;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
-using testing::StartsWith;
 
 std::string error_of(const ProcessConfig& config) {
   try {

@@ -20,7 +20,6 @@
 namespace backplane::process {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::ProcessConfig;
 using testing::Contains;

@@ -900,7 +900,7 @@ std::vector<Schedule> schedules() {
   std::vector<Schedule> out;
   uint32_t seed = 1;
   for (const Policy policy : {Policy::kBlock, Policy::kDropOldest, Policy::kLatest}) {
-    for (const size_t in_flight : {1, 4}) {
+    for (const size_t in_flight : {size_t{1}, size_t{4}}) {
       for (const bool dead_letter : {false, true}) {
         for (const bool acknowledges : {false, true}) {
           out.push_back({policy, in_flight, dead_letter, acknowledges, seed++});
