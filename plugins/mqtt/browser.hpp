@@ -19,6 +19,8 @@ class Browser {
   Status browse(Op op, const std::string& filter);
   void cancel(Op op) noexcept;
   void credit(Op op, uint32_t n) noexcept;
+  /// After the client has stopped, which ends what looks.
+  void stop() { timeouts_.stop(); }
 
  private:
   class Look;

@@ -386,6 +386,7 @@ void Client::stop(std::function<void()> stopped) {
   }
   end_all(status);
   calls_.close(status);
+  call_timeouts_.stop();
   for (const Grant& grant : listeners) {
     grant.listener->on_refused(grant.status);
   }

@@ -68,8 +68,11 @@ class MqttPlugin final : public Plugin {
   Status stop(Op op) override {
     const Status posted = post(host(), [this, op] {
       drained(Status(BP_CANCELLED));
-      instance_.client.stop(
-          [this, op] { instance_.inbox.stop([this, op] { host().complete(op, Status::ok()); }); });
+      instance_.client.stop([this, op] {
+        instance_.reader.stop();
+        instance_.browser.stop();
+        instance_.inbox.stop([this, op] { host().complete(op, Status::ok()); });
+      });
     });
     return posted.is_ok() ? Status::pending() : posted;
   }

@@ -15,6 +15,8 @@ class Reader {
   /// UNAVAILABLE when it was not asked.
   Status read(Op op, const std::string& topic);
   void cancel(Op op) noexcept;
+  /// After the client has stopped, which ends what waits.
+  void stop() { timeouts_.stop(); }
 
  private:
   class Once;

@@ -28,6 +28,12 @@ class Timeouts {
     }
   }
 
+  /// Nothing expires any more. [any]
+  void stop() {
+    queue_.lock()->clear();
+    timer_.cancel();
+  }
+
  private:
   struct Entry {
     int64_t at;

@@ -206,10 +206,10 @@ class Timer {
     if (!std::exchange(block_->armed, false)) {
       return;
     }
-    if (block_->executor().remove(block_->host().raw(), block_->id) == BP_OK) {
-      block_->release();
-    } else {
+    if (block_->executor().remove(block_->host().raw(), block_->id) == BP_PENDING) {
       ++block_->overtaken;
+    } else {  // also where the kernel has taken it from a stopped instance
+      block_->release();
     }
   }
 
