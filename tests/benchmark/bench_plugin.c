@@ -66,7 +66,9 @@ static bp_status submit_finish(bp_op* op) {
 static bp_status submit_feed(bp_op* op) {
   instance* self = op->self;
   const uint32_t n = (uint32_t)op->in->body.as.u;
-  for (uint32_t i = 0; i < n; ++i) self->batch[i].seq = ++self->seq;
+  if ((self->watcher->flags & BP_OP_ACK) != 0) {
+    for (uint32_t i = 0; i < n; ++i) self->batch[i].seq = ++self->seq;
+  }
   return self->service->deliver(self->host, self->watcher, self->batch, n);
 }
 

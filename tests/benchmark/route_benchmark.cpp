@@ -61,13 +61,21 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
     const auto core = std::make_shared<OneCore>();
     const auto broker = new_broker();
     const std::uint16_t port = test::free_port_base();
-    const auto manifest = broker->folder().write(
-        "system.toml",
-        concat("[instances.sensors]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:", port,
-               "\"\nresources = [{ path = \"/value\" }]\n",
-               "[instances.cloud]\nplugin = \"mqtt\"\nurl = \"", broker->url(),
-               "\"\nkeep_alive_s = 600\n",
-               "[[routes]]\nfrom = \"sensors:/value\"\nto = \"cloud:bench/value\"\n"));
+    const std::string sensors = concat(R"([instances.sensors]
+plugin = "coap"
+resources = [{ path = "/value" }]
+listen = "coap://127.0.0.1:)",
+                                       port, "\"\n");
+    const std::string cloud = concat(R"([instances.cloud]
+plugin = "mqtt"
+keep_alive_s = 600
+url = ")",
+                                     broker->url(), "\"\n");
+    const std::string routes = R"([[routes]]
+from = "sensors:/value"
+to = "cloud:bench/value"
+)";
+    const auto manifest = broker->folder().write("system.toml", sensors + cloud + routes);
     const std::vector<std::string> route = {concat(BP_BUILD_FOLDER, "/bin/backplane"), "run",
                                             "--log-format", "text", manifest.string()};
     auto subject = std::make_shared<Bed>(core, broker, port, route, "ready");
