@@ -2,7 +2,7 @@
 // The plugin as a client, in a kernel of this process. The next operation starts on the loop, where
 // the last one ended: as a route's does.
 #include "coap_client.hpp"
-#include <backplane/sdk/kernel.hpp>
+#include "plugin_kernel.hpp"
 #include <backplane/sdk/loop.hpp>
 
 #include <future>
@@ -14,12 +14,9 @@ namespace {
 class PluginCoapClient final : public CoapClient {
  public:
   PluginCoapClient(std::uint16_t port, std::uint16_t nstart)
-      : kernel_(Kernel::create().value()), slots_(nstart) {
-    const std::string manifest = concat(
-        "[system]\nlog_level = \"warning\"\n[instances.client]\nplugin = \"coap\"\nnstart = ",
-        nstart, "\nurl = \"coap://127.0.0.1:", port, "\"\n");
-    kernel_.load_text("client.toml", manifest).or_throw();
-    kernel_.start().or_throw();
+      : kernel_(started_kernel(concat("[instances.client]\nplugin = \"coap\"\nnstart = ", nstart,
+                                      "\nurl = \"coap://127.0.0.1:", port, "\"\n"))),
+        slots_(nstart) {
     for (Slot& slot : slots_) {
       slot.op = service().op_new(host());
       slot.op->user = this;

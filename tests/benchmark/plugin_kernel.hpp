@@ -14,7 +14,7 @@ inline Kernel started_kernel(const std::string& manifest,
   KernelOptions options;
   options.plugin_folders = std::string(BP_BUILD_FOLDER "/plugins:") + more_plugins;
   options.manifest_folders = std::string(BP_BUILD_FOLDER "/plugin_manifests:") + more_plugins;
-  options.log_level = BP_LOG_WARNING;
+  options.log_level = BP_LOG_ERROR;
   Kernel kernel = Kernel::create(std::move(options)).value();
   kernel.load_text("benchmark.toml", manifest).or_throw();
   kernel.start().or_throw();
