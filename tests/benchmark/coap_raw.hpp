@@ -2,11 +2,11 @@
 // The baseline libcoap_raw: what its client and its server share.
 #pragma once
 
+#include "coap_loopback.hpp"
 #include <backplane/sdk/unique_handle.hpp>
 
 #include <coap3/coap.h>
 
-#include <arpa/inet.h>
 #include <cstdint>
 #include <stdexcept>
 #include <sys/epoll.h>
@@ -34,16 +34,6 @@ inline void raw_coap_turn(coap_context_t* context, int timeout_ms) {
   const int n = epoll_wait(coap_context_get_coap_fd(context), events, 16, timeout_ms);
   if (n > 0) coap_io_do_epoll(context, events, static_cast<std::size_t>(n));
 #endif
-}
-
-inline coap_address_t coap_loopback(std::uint16_t port) {
-  coap_address_t address;
-  coap_address_init(&address);
-  address.size = sizeof address.addr.sin;
-  address.addr.sin.sin_family = AF_INET;
-  address.addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.addr.sin.sin_port = htons(port);
-  return address;
 }
 
 inline void add_coap_uint(coap_pdu_t* pdu, coap_option_num_t option, unsigned value) {

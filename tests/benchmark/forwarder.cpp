@@ -2,11 +2,11 @@
 // What a route from CoAP to MQTT is by hand: `forwarder COAP_PORT MQTT_PORT`, on bare libcoap and
 // libmosquitto, one thread. A PUT on /value is published with QoS 1 on bench/value, and answered
 // when the broker has acknowledged it.
-#include <coap3/coap.h>
+#include "coap_loopback.hpp"
+
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 
-#include <arpa/inet.h>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -67,12 +67,7 @@ coap_context_t* listen_on(std::uint16_t port) {
   coap_startup();
   coap_set_log_level(LOG_EMERG);
   coap_context_t* const context = coap_new_context(nullptr);
-  coap_address_t address;
-  coap_address_init(&address);
-  address.size = sizeof address.addr.sin;
-  address.addr.sin.sin_family = AF_INET;
-  address.addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.addr.sin.sin_port = htons(port);
+  const coap_address_t address = backplane::benchmark::coap_loopback(port);
   require(context != nullptr && coap_new_endpoint(context, &address, COAP_PROTO_UDP) != nullptr,
           "the CoAP port cannot be bound");
   coap_resource_t* const resource = coap_resource_init(coap_make_str_const("value"), 0);

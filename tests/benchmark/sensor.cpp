@@ -2,8 +2,8 @@
 #include "sensor.hpp"
 
 #include "bench.hpp"
+#include "coap_loopback.hpp"
 
-#include <coap3/coap.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 
@@ -40,12 +40,7 @@ class SensorAndSubscriber::World {
       static_cast<World*>(coap_session_get_app_data(session))->on_answer(received);
       return COAP_RESPONSE_OK;
     });
-    coap_address_t gateway;
-    coap_address_init(&gateway);
-    gateway.size = sizeof gateway.addr.sin;
-    gateway.addr.sin.sin_family = AF_INET;
-    gateway.addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    gateway.addr.sin.sin_port = htons(coap_port);
+    const coap_address_t gateway = coap_loopback(coap_port);
     session_ = coap_new_client_session(context_.get(), nullptr, &gateway, COAP_PROTO_UDP);
     require(session_ != nullptr, "no socket to the gateway");
     coap_session_set_app_data(session_, this);

@@ -85,6 +85,15 @@ class BadPlugin : public ::testing::Test {
     return problem;
   }
 
+  /// For a kernel that knows this plugin alone. As long as this lives.
+  bp_kernel_options kernel_options() const {
+    bp_kernel_options options{};
+    options.struct_size = BP_SIZE_TO(bp_kernel_options, user);
+    options.plugin_folders = {plugins_.data(), plugins_.size()};
+    options.manifest_folders = {manifests_.data(), manifests_.size()};
+    return options;
+  }
+
   Start start(const std::string& system) const {
     Script script;
     Start result;
@@ -92,12 +101,7 @@ class BadPlugin : public ::testing::Test {
       ++result.created;
       return BP_OK;
     };
-    const std::string plugins = (folder_.path() / "plugins").string();
-    const std::string manifests = (folder_.path() / "manifests").string();
-    bp_kernel_options options{};
-    options.struct_size = BP_SIZE_TO(bp_kernel_options, user);
-    options.plugin_folders = {plugins.data(), plugins.size()};
-    options.manifest_folders = {manifests.data(), manifests.size()};
+    bp_kernel_options options = kernel_options();
     options.user = &result.errors_logged;
     options.log = [](void* user, const bp_log_record* record) {
       if (record->level != BP_LOG_ERROR) return;
@@ -130,6 +134,8 @@ class BadPlugin : public ::testing::Test {
   }
 
   const ScratchFolder folder_;
+  const std::string plugins_ = folder_.path() / "plugins";
+  const std::string manifests_ = folder_.path() / "manifests";
 };
 
 constexpr const char* kSystem =
@@ -352,12 +358,7 @@ class BadEndpoint : public BadPlugin {
 
   /// Why an open of the path is refused; empty: it is not.
   std::string open(std::string_view path) const {
-    const std::string plugins = (folder_.path() / "plugins").string();
-    const std::string manifests = (folder_.path() / "manifests").string();
-    bp_kernel_options options{};
-    options.struct_size = BP_SIZE_TO(bp_kernel_options, user);
-    options.plugin_folders = {plugins.data(), plugins.size()};
-    options.manifest_folders = {manifests.data(), manifests.size()};
+    bp_kernel_options options = kernel_options();
     options.log = [](void*, const bp_log_record*) {};
     bp_kernel* kernel = nullptr;
     bp_error error{};
