@@ -36,7 +36,7 @@ Stack::~Stack() { close(); }
 
 void Stack::start() {
   watch_.emplace(host_, coap_context_get_coap_fd(context_.get()), BP_FD_READ,
-                 [this](uint32_t) { drain(); });
+                 [this](uint32_t) { take(); });
   sampler_.emplace(host_, [this] {
     sample_drops();
     static_cast<void>(sampler_->after(kSampleEvery));
@@ -55,17 +55,12 @@ void Stack::close() noexcept {
   }
 }
 
-void Stack::drain() noexcept {
-  constexpr int kRounds = 16;  // then the other instances' turn: the descriptor stays readable
-  constexpr int kEvents = 64;
+void Stack::take() noexcept {
+  constexpr int kEvents = 16;
   const Entry entry(*this);
-  const int fd = coap_context_get_coap_fd(context_.get());
   epoll_event events[kEvents];
-  for (int round = 0; round < kRounds; ++round) {
-    const int n = epoll_wait(fd, events, kEvents, 0);
-    if (n <= 0) {
-      return;
-    }
+  const int n = epoll_wait(coap_context_get_coap_fd(context_.get()), events, kEvents, 0);
+  if (n > 0) {
     coap_io_do_epoll(context_.get(), events, static_cast<size_t>(n));
   }
 }

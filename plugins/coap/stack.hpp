@@ -65,7 +65,7 @@ class Stack {
     bool is_client;
   };
 
-  void drain() noexcept;
+  void take() noexcept;
   void sample_drops() noexcept;
   static void log(coap_log_t level, const char* message);
   void take_log(coap_log_t level, std::string_view message) noexcept;

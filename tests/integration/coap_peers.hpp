@@ -4,6 +4,7 @@
 #pragma once
 
 #include "support/child_process.hpp"
+#include "support/eventually.hpp"
 #include <backplane/sdk/kernel.hpp>
 
 #include <gmock/gmock.h>
@@ -19,19 +20,6 @@
 namespace backplane::test {
 
 using namespace std::chrono_literals;
-
-/// Looks again and again until the condition holds, at most 10 s.
-inline bool eventually(const std::function<bool()>& condition,
-                       std::chrono::milliseconds at_most = 10s) {
-  const auto end = std::chrono::steady_clock::now() + at_most;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= end) {
-      return false;
-    }
-    poll(nullptr, 0, 2);
-  }
-  return true;
-}
 
 inline std::string text_of(ValueView value) {
   const auto bytes = value.payload();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The demo from outside: the real binary, a real broker, foreign CoAP and MQTT clients.
 #include "support/child_process.hpp"
+#include "support/eventually.hpp"
 #include "support/free_port.hpp"
 
 #include <gmock/gmock.h>
@@ -93,14 +94,10 @@ class ADemo : public testing::Test {
     return -1;
   }
   bool wait_for_broker_other_than(pid_t before) const {
-    const auto end = std::chrono::steady_clock::now() + seconds(20);
-    while (std::chrono::steady_clock::now() < end) {
-      if (const pid_t now = broker(); now > 0 && now != before) {
-        return true;
-      }
-      poll(nullptr, 0, 10);
-    }
-    return false;
+    return eventually([&] {
+      const pid_t now = broker();
+      return now > 0 && now != before;
+    });
   }
   void end_well() {
     demo_.signal(SIGTERM);
@@ -138,11 +135,7 @@ TEST_F(ADemo, LeavesNoBrokerBehindHoweverItEnds) {
   ASSERT_GT(before, 0);
   demo_.signal(SIGKILL);
   EXPECT_EQ(demo_.wait(), 128 + SIGKILL);
-  const auto end = std::chrono::steady_clock::now() + seconds(10);
-  while (broker() > 0 && std::chrono::steady_clock::now() < end) {
-    poll(nullptr, 0, 10);
-  }
-  EXPECT_EQ(broker(), -1);
+  EXPECT_TRUE(eventually([&] { return broker() == -1; }));
 }
 
 TEST_F(ADemo, ChangesItsValuesTwiceASecondAtLeast) {

@@ -3,6 +3,7 @@
 // killed.
 #include "backplane/sdk/kernel.hpp"
 #include "support/child_process.hpp"
+#include "support/eventually.hpp"
 #include "support/free_port.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -13,17 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-
-bool eventually(const std::function<bool()>& condition, std::chrono::seconds at_most = 20s) {
-  const auto end = std::chrono::steady_clock::now() + at_most;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) {
-      return false;
-    }
-    poll(nullptr, 0, 2);
-  }
-  return true;
-}
 
 /// Whether a process exists and is no zombie.
 bool lives(pid_t pid) {

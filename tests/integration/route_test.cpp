@@ -3,6 +3,7 @@
 // ones.
 #include "backplane/sdk/kernel.hpp"
 #include "backplane/sdk/plugin.hpp"
+#include "support/eventually.hpp"
 #include "unit/plugins/route/scripted_endpoints.hpp"
 
 #include <gmock/gmock.h>
@@ -70,15 +71,6 @@ additionalProperties = false
 )";
 
 /// Looks again and again until the condition holds.
-bool eventually(const std::function<bool()>& condition, std::chrono::seconds at_most = 20s) {
-  const auto end = std::chrono::steady_clock::now() + at_most;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    poll(nullptr, 0, 1);
-  }
-  return true;
-}
-
 class RouteThroughTheKernel : public testing::Test {
  protected:
   RouteThroughTheKernel() { World::a_is_absent = false; }

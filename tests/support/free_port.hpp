@@ -33,6 +33,7 @@ class HeldPort {
 
   bool held() const { return held_; }
   uint16_t port() const { return port_; }
+  int descriptor() const { return fd_; }
 
  private:
   int fd_;

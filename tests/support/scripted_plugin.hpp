@@ -82,7 +82,4 @@ class ScriptedKernel {
   std::vector<std::string> log_;  // guarded by mutex_
 };
 
-// Spins until the condition holds; false: not within ten seconds.
-bool eventually(const std::function<bool()>& condition);
-
 }  // namespace backplane::test

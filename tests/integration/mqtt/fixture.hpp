@@ -4,6 +4,7 @@
 
 #include "backplane/sdk/kernel.hpp"
 #include "support/broker.hpp"
+#include "support/eventually.hpp"
 #include "support/mqtt_peer.hpp"
 
 #include <gtest/gtest.h>
@@ -14,19 +15,6 @@ namespace backplane::test {
 
 using namespace std::chrono_literals;
 constexpr std::chrono::seconds kPatience{20};
-
-/// True as soon as the condition holds; false when it does not within the time.
-inline bool eventually(const std::function<bool()>& condition,
-                       std::chrono::milliseconds at_most = kPatience) {
-  const auto end = std::chrono::steady_clock::now() + at_most;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= end) {
-      return false;
-    }
-    poll(nullptr, 0, 2);
-  }
-  return true;
-}
 
 inline bool is_long_test() { return std::getenv("BP_TEST_LONG") != nullptr; }
 

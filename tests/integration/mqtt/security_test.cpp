@@ -2,6 +2,11 @@
 // TLS by certificate and by pre-shared key, users and passwords: what is accepted, and what is
 // refused with which error.
 #include "integration/mqtt/fixture.hpp"
+#include "support/free_port.hpp"
+
+#include <openssl/ssl.h>
+
+#include <future>
 
 namespace backplane::test {
 namespace {
@@ -77,6 +82,60 @@ TEST_F(Tls, IsNotSpokenToABrokerWithout) {
   const Status status = system.open("a").write(1).within(1s).get();
   EXPECT_TRUE(status.is_error());
   EXPECT_NE(system.info().state, BP_STATE_UP);
+}
+
+/// Takes one client, and answers what it subscribes to in a single TLS record: SUBACK and a
+/// message.
+class OneRecordBroker {
+ public:
+  OneRecordBroker(const std::string& certificate, const std::string& key)
+      : context_(SSL_CTX_new(TLS_server_method()), &SSL_CTX_free) {
+    SSL_CTX_use_certificate_file(context_.get(), certificate.c_str(), SSL_FILETYPE_PEM);
+    SSL_CTX_use_PrivateKey_file(context_.get(), key.c_str(), SSL_FILETYPE_PEM);
+    served_ = std::async(std::launch::async, [this] { serve(); });
+  }
+  std::string url() const { return "mqtts://127.0.0.1:" + std::to_string(port_.port()); }
+
+ private:
+  void serve() {
+    pollfd ready = {port_.descriptor(), POLLIN, 0};
+    const timeval patience = {kPatience.count(), 0};
+    if (poll(&ready, 1, static_cast<int>(kPatience.count() * 1000)) != 1) return;
+    const int fd = accept(port_.descriptor(), nullptr, nullptr);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context_.get()), &SSL_free);
+    SSL_set_fd(tls.get(), fd);
+    using namespace std::string_literals;
+    if (SSL_accept(tls.get()) == 1 && receive(*tls)[0] == 0x10) {
+      send(*tls, "\x20\x02\0\0"s);
+      const std::string subscribe = receive(*tls);
+      send(*tls, "\x90\x03"s + subscribe.substr(2, 2) + "\0\x30\x06\0\x01"s + "acde");
+      receive(*tls);  // nothing more is said until the client goes
+    }
+    close(fd);
+  }
+  static std::string receive(SSL& tls) {
+    char packet[1024] = {};
+    const int n = SSL_read(&tls, packet, sizeof packet);
+    return {packet, static_cast<size_t>(std::max(n, 4))};
+  }
+  static void send(SSL& tls, const std::string& bytes) {
+    EXPECT_GT(SSL_write(&tls, bytes.data(), static_cast<int>(bytes.size())), 0);
+  }
+
+  const HeldPort port_{SOCK_STREAM, 0};
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
+  std::future<void> served_;
+};
+
+TEST_F(Tls, LeavesNothingUnreadOfARecordOfSeveralPackets) {
+  const OneRecordBroker broker(certificates_.path("server.pem"), certificates_.path("server.key"));
+  const auto system = MqttSystem::connected(broker.url(), config("broker.test") + "\nversion = 4",
+                                            credentials("ca.pem"));
+  Seen seen;
+  const Endpoint topic = system->open("a");
+  const Subscription subscription = watch(topic, seen);
+  EXPECT_EQ(seen.wait_for(1).at(0).body, "cde");
 }
 
 TEST(TlsPreSharedKey, IsEnoughForBothSides) {

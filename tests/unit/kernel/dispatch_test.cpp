@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations through the kernel: completed exactly once on every path, cancelled, out of time,
 // streamed on credit.
+#include "support/eventually.hpp"
 #include "support/scripted_plugin.hpp"
 
 #include <gtest/gtest.h>

@@ -2,6 +2,7 @@
 #include "executor.hpp"
 
 #include "backplane/service/executor.h"
+#include "support/eventually.hpp"
 
 #include <gtest/gtest.h>
 
@@ -123,9 +124,7 @@ class Watched : public ExecutorTest {
     if (now == self->remove_at) self->removed = self->sut.remove(self->id);
   }
   void wait_for_runs(int n) {
-    const auto deadline = std::chrono::steady_clock::now() + 10s;
-    while (runs < n && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-    EXPECT_GE(runs, n);
+    EXPECT_TRUE(test::eventually([&] { return runs >= n; })) << runs << " of " << n;
   }
   const int fd;
   std::uint64_t id = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of instances, opening addresses, permissions, and what the host gives them.
 #include "backplane/service/executor.h"
+#include "support/eventually.hpp"
 #include "support/scripted_plugin.hpp"
 
 #include <gtest/gtest.h>

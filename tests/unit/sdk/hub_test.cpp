@@ -3,6 +3,7 @@
 
 #include "backplane/sdk/endpoint_object.hpp"
 #include "support/allocations.hpp"
+#include "support/eventually.hpp"
 #include "support/fake_host.hpp"
 #include "support/watch_probe.hpp"
 
@@ -11,6 +12,7 @@
 namespace backplane {
 namespace {
 
+using test::eventually;
 using test::FakeHost;
 using test::WatchProbe;
 
@@ -485,16 +487,6 @@ TEST_F(AHub, EndWaitsForTheAcknowledgements) {
 }
 
 // ---- threads ----
-
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 TEST_F(AHub, LosesNothingWhenTheSourceHeedsThePause) {
   constexpr int kMessages = 20'000;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backplane/sdk/resolver.hpp"
 
+#include "support/eventually.hpp"
 #include "support/fake_host.hpp"
 
 #include <gtest/gtest.h>
@@ -18,11 +19,10 @@ class AResolver : public ::testing::Test {
     });
   }
   void run_the_loop_until_it_is_answered() {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!answer_ && std::chrono::steady_clock::now() < end) {
+    static_cast<void>(test::eventually([this] {
       fake_.loop.run();
-      std::this_thread::yield();
-    }
+      return answer_.has_value();
+    }));
   }
 
   test::FakeHost fake_;

@@ -9,17 +9,14 @@
 namespace backplane {
 namespace {
 
-/// Answers a read with `answer`; keeps a write until the test completes it.
+/// Answers a read at once; keeps a write until the test completes it.
 class Peer {
  public:
   struct Script {
-    Status answer;
     Op kept = {};
   };
   Peer(const Host& host, Script& script) : host_(host), script_(script) {}
-  Status read(Op op) {
-    return script_.answer.is_ok() ? op.reply(std::string(1000, 'x')) : script_.answer;
-  }
+  Status read(Op op) { return op.reply(std::string(1000, 'x')); }
   Status write(Op op) {
     script_.kept = op;
     return Status::pending();
@@ -57,7 +54,7 @@ TEST_F(AnOperationOfOnesOwn, TellsTheOutcomeAtOnceOrWhenItIsDone) {
   sut_->verb = BP_V_READ;
   EXPECT_EQ(sut_.submit(), BP_OK);
   EXPECT_TRUE(done_.empty());
-  EXPECT_EQ(sut_.take_owner().size() >= 1000, true);
+  EXPECT_GE(sut_.take_owner().size(), 1000U);
   EXPECT_FALSE(sut_.take_owner()) << "taken once";
 
   sut_->verb = BP_V_WRITE;
@@ -79,13 +76,13 @@ TEST_F(AnOperationOfOnesOwn, IsCancelledAndUsedAgain) {
 }
 
 TEST_F(AnOperationOfOnesOwn, HasNoErrorOfAnEarlierUse) {
-  sut_->verb = BP_V_READ;
-  peer_.answer = Status(BP_INVALID_ARGUMENT, "no such thing");
-  EXPECT_EQ(sut_.submit(), BP_INVALID_ARGUMENT);
-  EXPECT_EQ(sut_.status(BP_INVALID_ARGUMENT).message(), "no such thing");
-  peer_.answer = Status(BP_INVALID_ARGUMENT);
-  EXPECT_EQ(sut_.submit(), BP_INVALID_ARGUMENT);
-  EXPECT_NE(sut_.status(BP_INVALID_ARGUMENT).message(), "no such thing");
+  sut_->verb = BP_V_WRITE;
+  ASSERT_EQ(sut_.submit(), BP_PENDING);
+  host_.complete(peer_.kept, Status(BP_UNAVAILABLE, "gone"));
+  ASSERT_EQ(sut_.submit(), BP_PENDING);
+  host_.services().endpoint.complete(host_.raw(), peer_.kept, BP_UNAVAILABLE);  // says no more
+  EXPECT_EQ(sut_.status(BP_UNAVAILABLE).code(), BP_UNAVAILABLE);
+  EXPECT_NE(sut_.status(BP_UNAVAILABLE).message(), "gone");
 }
 
 TEST_F(AnOperationOfOnesOwn, SaysWhyAnAddressDoesNotOpen) {

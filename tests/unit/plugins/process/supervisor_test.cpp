@@ -2,6 +2,7 @@
 // Real children under the real guard, on a loop with its own thread.
 #include "plugins/process/supervisor.hpp"
 
+#include "support/eventually.hpp"
 #include "support/fake_host.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/watch_probe.hpp"
@@ -21,23 +22,12 @@ namespace backplane::process {
 namespace {
 
 using std::chrono::seconds;
+using test::eventually;
 using test::ProcessConfig;
 using testing::Contains;
 using testing::HasSubstr;
 
 constexpr seconds kDeadline(20);
-
-template <class Condition>
-bool eventually(Condition&& condition) {
-  const auto end = std::chrono::steady_clock::now() + kDeadline;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) {
-      return false;
-    }
-    ::poll(nullptr, 0, 2);
-  }
-  return true;
-}
 
 /// Whether a process exists and is no zombie.
 bool lives(pid_t pid) {

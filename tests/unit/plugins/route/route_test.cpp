@@ -2,6 +2,7 @@
 #include "route.hpp"
 
 #include "scripted_endpoints.hpp"
+#include "support/eventually.hpp"
 #include "support/fake_host.hpp"
 
 #include <gtest/gtest.h>
@@ -966,10 +967,7 @@ TEST_F(ARoute, CarriesAllInOrderBetweenThreadsAndStopsAmongThem) {
     }
   });
   publishing.join();
-  const auto end = std::chrono::steady_clock::now() + 60s;
-  while (source.acked().size() < kMessages && std::chrono::steady_clock::now() < end) {
-    std::this_thread::yield();
-  }
+  EXPECT_TRUE(test::eventually([&] { return source.acked().size() >= kMessages; }, 60s));
   EXPECT_EQ(source.acked().size(), static_cast<size_t>(kMessages));
   const std::vector<int> values = a.values();
   EXPECT_EQ(values.size(), static_cast<size_t>(kMessages));
@@ -981,7 +979,7 @@ TEST_F(ARoute, CarriesAllInOrderBetweenThreadsAndStopsAmongThem) {
     }
   });
   stop();
-  while (!stopped_ && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  EXPECT_TRUE(test::eventually([&] { return stopped_.load(); }, 60s));
   ending = true;
   more.join();
   acknowledging.join();
