@@ -4,6 +4,21 @@
 #include <algorithm>
 
 namespace backplane::coap {
+namespace {
+
+/// As coap_check_option, whose filter costs more than a look at the few options of a message.
+const coap_opt_t* find_option(const coap_pdu_t* pdu, coap_option_num_t number) noexcept {
+  coap_opt_iterator_t iterator;
+  coap_option_iterator_init(pdu, &iterator, COAP_OPT_ALL);
+  while (const coap_opt_t* option = coap_option_next(&iterator)) {
+    if (iterator.number >= number) {
+      return iterator.number == number ? option : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 unsigned szx_of(size_t size) noexcept {
   unsigned szx = 0;
@@ -21,15 +36,14 @@ Bytes payload_of(const coap_pdu_t* pdu) noexcept {
 
 std::optional<coap_block_t> block_option(const coap_pdu_t* pdu, coap_option_num_t number) noexcept {
   coap_block_t block{};
-  if (coap_get_block(pdu, number, &block) == 0) {
+  if (find_option(pdu, number) == nullptr || coap_get_block(pdu, number, &block) == 0) {
     return std::nullopt;
   }
   return block;
 }
 
 std::optional<Bytes> option_bytes(const coap_pdu_t* pdu, coap_option_num_t number) noexcept {
-  coap_opt_iterator_t iterator;
-  const coap_opt_t* const option = coap_check_option(pdu, number, &iterator);
+  const coap_opt_t* const option = find_option(pdu, number);
   if (option == nullptr) {
     return std::nullopt;
   }

@@ -122,10 +122,12 @@ void Client::flush_unsent() {
 void Client::use_address() {
   const Stack::Entry entry(stack_);
   drop_messages();
+  stack_.unwatch();
   session_.reset();
   stack_.forget_drops_of_peer();
   const coap_address_t& address = addresses_.at(address_);
   session_.reset(coap_new_client_session(stack_.context(), nullptr, &address, COAP_PROTO_UDP));
+  stack_.watch();
   if (!session_) {
     throw Error(BP_UNAVAILABLE, "no socket to '", authority_.text,
                 "': is there a route to that network?");
@@ -457,6 +459,7 @@ void Client::check_stopped() {
   if (stopped_ && stops_left_ == 0 && !resolver_.is_busy()) {
     const Stack::Entry entry(stack_);
     receivers_.clear();
+    stack_.unwatch();
     session_.reset();
     static_cast<void>(post(host(), std::exchange(stopped_, nullptr)));
   }

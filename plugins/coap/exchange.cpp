@@ -95,7 +95,9 @@ void Exchange::continue_after(Assembly begun, unsigned szx, std::optional<Bytes>
 
 void Exchange::response(const coap_pdu_t* pdu) {
   const coap_pdu_code_t code = coap_pdu_get_code(pdu);
-  const auto block1 = block_option(pdu, COAP_OPTION_BLOCK1);
+  const bool is_of_request =
+      code == COAP_RESPONSE_CODE_CONTINUE || code == COAP_RESPONSE_CODE_REQUEST_TOO_LARGE;
+  const auto block1 = is_of_request ? block_option(pdu, COAP_OPTION_BLOCK1) : std::nullopt;
   const unsigned szx = szx_.value_or(client_.options().szx);
   if (block1 && code == COAP_RESPONSE_CODE_CONTINUE) {
     next_request_block(*block1);

@@ -68,15 +68,25 @@ void require_free_port(coap_address_t& address, std::string_view shown) {
   getsockname(probe.get(), &address.addr.sa, &address.size);
 }
 
-int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer) noexcept {
+std::vector<Polled> polled_by(int epoll_fd) {
+  std::vector<Polled> out;
   std::ifstream info("/proc/self/fdinfo/" + std::to_string(epoll_fd));
-  for (std::string line; std::getline(info, line);) {  // "tfd:       12 events: ..."
+  for (std::string line; std::getline(info, line);) {  // "tfd: 12 events: 19 data: 55d0c8 ..."
     std::istringstream words(line);
     std::string word;
-    int fd = -1;
-    if (words >> word >> fd && word == "tfd:" && is_datagram(fd) &&
-        (local != nullptr ? has_address(fd, *local, &getsockname)
-                          : has_address(fd, *peer, &getpeername))) {
+    Polled member{};
+    if (words >> word >> member.fd && word == "tfd:" && words >> word >> word >> word &&
+        words >> std::hex >> member.data) {
+      out.push_back(member);
+    }
+  }
+  return out;
+}
+
+int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer) {
+  for (const auto [fd, data] : polled_by(epoll_fd)) {
+    if (is_datagram(fd) && (local != nullptr ? has_address(fd, *local, &getsockname)
+                                             : has_address(fd, *peer, &getpeername))) {
       return fd;
     }
   }

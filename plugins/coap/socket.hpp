@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace backplane::coap {
 
@@ -16,9 +17,17 @@ namespace backplane::coap {
 /// PERMISSION_DENIED, INVALID_ARGUMENT for an address that is not this machine's.
 void require_free_port(coap_address_t& address, std::string_view shown);
 
-/// The datagram sockets in an epoll set, from /proc; -1: none has this local address, or there is
+/// A descriptor in an epoll set, and what epoll tells its owner when it is ready.
+struct Polled {
+  int fd;
+  uint64_t data;
+};
+/// What is in an epoll set of this process, from /proc; empty: there is no /proc.
+std::vector<Polled> polled_by(int epoll_fd);
+
+/// The datagram socket in an epoll set, from /proc; -1: none has this local address, or there is
 /// no /proc. `local` null: the first one that `peer` is connected to.
-int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer) noexcept;
+int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer);
 
 /// The system drops datagrams too short for a CoAP header (4 bytes), which libcoap would do
 /// without a trace, and counts them with those for which the receive buffer had no room.

@@ -35,8 +35,8 @@ Stack::Stack(const Host& host)
 Stack::~Stack() { close(); }
 
 void Stack::start() {
-  watch_.emplace(host_, coap_context_get_coap_fd(context_.get()), BP_FD_READ,
-                 [this](uint32_t) { take(); });
+  is_started_ = true;
+  watch();
   sampler_.emplace(host_, [this] {
     sample_drops();
     static_cast<void>(sampler_->after(kSampleEvery));
@@ -46,7 +46,7 @@ void Stack::start() {
 
 void Stack::close() noexcept {
   sampler_.reset();
-  watch_.reset();
+  unwatch();
   if (context_) {
     sample_drops();
     sockets_.clear();
@@ -55,7 +55,32 @@ void Stack::close() noexcept {
   }
 }
 
-void Stack::take() noexcept {
+void Stack::watch() {
+  if (!is_started_) {
+    return;
+  }
+  const int set = coap_context_get_coap_fd(context_.get());
+  const std::vector<Polled> members = polled_by(set);
+  std::list<FdWatch> watches;
+  for (const Polled& member : members) {
+    watches.emplace_back(host_, member.fd, BP_FD_READ,
+                         [this, data = member.data](uint32_t) { take(data); });
+  }
+  if (members.empty()) {
+    watches.emplace_back(host_, set, BP_FD_READ, [this](uint32_t) { take_from_set(); });
+  }
+  watches_ = std::move(watches);
+}
+
+void Stack::take(uint64_t data) noexcept {
+  const Entry entry(*this);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = data;
+  coap_io_do_epoll(context_.get(), &event, 1);
+}
+
+void Stack::take_from_set() noexcept {
   constexpr int kEvents = 16;
   const Entry entry(*this);
   epoll_event events[kEvents];

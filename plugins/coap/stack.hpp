@@ -3,8 +3,12 @@
 // library's log. After start() it is touched on the loop thread alone.
 //
 // Design notes.
-// - libcoap has an epoll set of its own, with its timer in it. The loop watches that set and hands
-//   over what it holds; sending needs nothing more, since the library arms its timer.
+// - libcoap has an epoll set of its own, with its sockets and its timer in it. A loop that watches
+//   the set pays for an epoll inside an epoll, and has to ask the set what is ready: 6 % of a round
+//   trip. So the loop watches what is in the set, by /proc, and hands the library the event that
+//   the set would have given. It holds because the library changes the set only when a socket comes
+//   or goes, which is between unwatch() and watch(). Without /proc the loop watches the set.
+// - Sending needs nothing more, since the library arms its timer.
 // - Whoever calls into the library from outside of a callback holds an Entry: the library's log
 //   handler is one for the whole process and finds the instance by it.
 // - Datagrams that the library cannot parse are only in its log; shorter ones, and those for which
@@ -15,6 +19,7 @@
 #include "handles.hpp"
 #include <backplane/sdk/loop.hpp>
 
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -31,6 +36,10 @@ class Stack {
 
   /// From now on datagrams are read. [control]
   void start();
+  /// Before the context loses a socket, and after it has got another. No datagrams are read between
+  /// them. [loop]
+  void unwatch() noexcept { watches_.clear(); }
+  void watch();
   /// No more datagrams are read, and the context is gone, with all its sessions. Nobody may hold a
   /// session any more. [loop]
   void close() noexcept;
@@ -65,7 +74,8 @@ class Stack {
     bool is_client;
   };
 
-  void take() noexcept;
+  void take(uint64_t data) noexcept;
+  void take_from_set() noexcept;
   void sample_drops() noexcept;
   static void log(coap_log_t level, const char* message);
   void take_log(coap_log_t level, std::string_view message) noexcept;
@@ -75,7 +85,8 @@ class Stack {
   const Counter dropped_;
   Context context_;
   std::vector<Socket> sockets_;
-  std::optional<FdWatch> watch_;
+  bool is_started_ = false;
+  std::list<FdWatch> watches_;
   std::optional<Timer> sampler_;
 };
 

@@ -74,6 +74,18 @@ TEST(CoapClient, FindsAPeerByName) {
   EXPECT_EQ(text_of(data.read().value().body()), "by name");
 }
 
+TEST(CoapClient, GetsItsSocketWhileAServerOfTheSameInstanceHearsOn) {
+  ForeignServer server;
+  const uint16_t own = free_port();
+  TestKernel test(concat("[instances.both]\nplugin = \"coap\"\nurl = \"coap://localhost:",
+                         static_cast<unsigned>(server.port), "\"\nlisten = \"", url(own, ""),
+                         "\"\n", "resources = [{ path = \"/own\", initial = 1 }]\n"));
+  const Endpoint data = test.open("both:/example_data");
+  data.write("by name").within(20s).or_throw();
+  EXPECT_EQ(text_of(data.read().value().body()), "by name");
+  EXPECT_EQ(coap_client({url(own, "/own")}).out, "1");
+}
+
 TEST(CoapClient, SendsAndReadsTenKilobytesInBlocks) {
   ForeignServer server;
   TestKernel test(manifest(server.port));

@@ -94,7 +94,12 @@ class ListBuilder {
 class MapBuilder {
  public:
   explicit MapBuilder(Arena& arena) : pairs_(arena.resource()) {}
-  MapBuilder& add(ValueView key, ValueView value) { return pairs_.push_back({key, value}), *this; }
+  MapBuilder& add(ValueView key, ValueView value) {
+    if (pairs_.empty()) {
+      pairs_.reserve(4);  // an arena takes nothing back: no growth by 1, 2, 4
+    }
+    return pairs_.push_back({key, value}), *this;
+  }
   size_t size() const noexcept { return pairs_.size(); }
   std::span<const bp_pair> pairs() const noexcept { return pairs_; }
   ValueView view() const { return ValueView::map(pairs_); }
