@@ -38,6 +38,10 @@ function(backplane_add_test file)
   target_compile_definitions(${target} PRIVATE BP_TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                BP_TEST_BUILD_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} GTest::gmock_main bp_warnings)
+  # For the test itself ASan says these, too; they are a quarter of the time it takes to compile.
+  if(BP_SANITIZE MATCHES "undefined")
+    target_compile_options(${target} PRIVATE -fno-sanitize=null,alignment,object-size)
+  endif()
   if(TARGET bp_test_support)
     target_link_libraries(${target} PRIVATE bp_test_support)
   endif()
