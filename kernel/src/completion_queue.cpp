@@ -30,14 +30,14 @@ void CompletionQueue::push(bp_event event) {
 }
 
 void CompletionQueue::push_completion(Operation& operation) noexcept {
-  push({&operation.op, nullptr, 0, 0});
+  push({&operation.op, nullptr, 0, BP_EVENT_COMPLETED});
 }
 
 bp_status CompletionQueue::push_messages(bp_op* op, const bp_message* messages,
                                          std::uint32_t n) noexcept {
   const bp_message* kept = keep_messages(messages, n);
   if (kept == nullptr) return BP_RESOURCE_EXHAUSTED;
-  push({op, kept, n, 0});
+  push({op, kept, n, BP_EVENT_MESSAGES});
   return BP_OK;
 }
 
@@ -54,7 +54,7 @@ std::uint32_t CompletionQueue::poll(bp_event* out, std::uint32_t n,
   for (; taken < n && !events_.empty(); ++taken) {
     out[taken] = events_.front();
     events_.pop_front();
-    if (out[taken].messages == nullptr) end_without_event();
+    if (out[taken].kind == BP_EVENT_COMPLETED) end_without_event();
   }
   if (events_.empty()) {
     eventfd_t ignored = 0;

@@ -13,6 +13,7 @@
 #include "operation.hpp"
 #include "verb.hpp"
 
+#include <algorithm>
 #include <string>
 
 namespace backplane::kernel {
@@ -234,11 +235,11 @@ bp_status deliver(const bp_host* host, bp_op* op, const bp_message* messages, st
     Host::of(host).breach("deliver() to an operation that had completed");
     return BP_FAILED_PRECONDITION;
   }
-  bp_status status = BP_RESOURCE_EXHAUSTED;
+  bp_status status = BP_PENDING;
   if (operation.take_credit(n)) {
     operation.provider->counters.add(Count::kDelivered, n, ThreadRegistry::current());
     status = operation.queue != nullptr ? operation.queue->push_messages(op, messages, n)
-                                        : op->sink->next(op, messages, n);
+                                        : std::min(op->sink->next(op, messages, n), BP_OK);
   }
   operation.leave();
   return status;

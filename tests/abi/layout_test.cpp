@@ -183,7 +183,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_event, op, 0, 8),
     MEMBER(bp_event, messages, 8, 8),
     MEMBER(bp_event, n, 16, 4),
-    MEMBER(bp_event, reserved, 20, 4),
+    MEMBER(bp_event, kind, 20, 4),
     MEMBER(bp_queue_service, struct_size, 0, 4),
     MEMBER(bp_queue_service, reserved, 4, 4),
     MEMBER(bp_queue_service, open, 8, 8),

@@ -58,6 +58,7 @@ TEST_F(CompletionQueueTest, GivesACompletionAsAnEvent) {
   EXPECT_TRUE(readable());
   EXPECT_EQ(queues->poll(sut.host, queue, &event, 1, -1), 1u);
   EXPECT_EQ(event.op, op);
+  EXPECT_EQ(event.kind, BP_EVENT_COMPLETED);
   EXPECT_EQ(event.messages, nullptr);
   EXPECT_EQ(op->status, BP_NOT_FOUND);
   EXPECT_FALSE(readable());
@@ -107,6 +108,7 @@ TEST_F(CompletionQueueTest, KeepsMessagesUntilTheyAreReleased) {
   close(descriptor);
   bp_event event{};
   ASSERT_EQ(queues->poll(sut.host, queue, &event, 1, -1), 1u);
+  ASSERT_EQ(event.kind, BP_EVENT_MESSAGES);
   ASSERT_EQ(event.n, 2u);
   const bp_value* list = event.messages[0].body.as.list;
   EXPECT_EQ(std::string_view(list[0].as.s, list[0].len), "short-lived");

@@ -61,7 +61,7 @@ typedef struct bp_endpoint_service {
    * of this operation: then when that returns. [any][nb] */
   void (*complete)(const bp_host* host, bp_op* op, bp_status status);
   /* Feeds a pending WATCH or BROWSE: counts, and calls the sink. Serial for each op: the endpoint
-   * sees to that. n above the credit is RESOURCE_EXHAUSTED and delivers nothing. < 0: the consumer
+   * sees to that. PENDING: n is above the credit, and nothing was delivered. < 0: the consumer
    * ended the stream; complete with that status. [any][nb] */
   bp_status (*deliver)(const bp_host* host, bp_op* op, const bp_message* messages, uint32_t n);
 

@@ -14,13 +14,16 @@ extern "C" {
 
 typedef struct bp_queue bp_queue;
 
-/* messages != NULL: n messages of a WATCH or BROWSE, kept until release. messages == NULL: op has
- * completed. Frozen: 24 bytes. */
+/* What a bp_event is. There may be more one day: release an unknown one, and go on. */
+#define BP_EVENT_COMPLETED 1u /* op has completed */
+#define BP_EVENT_MESSAGES 2u  /* n messages of a WATCH or BROWSE, kept until release */
+
+/* Frozen: 24 bytes. */
 typedef struct bp_event {
   bp_op* op;
-  const bp_message* messages;
+  const bp_message* messages; /* NULL but for BP_EVENT_MESSAGES */
   uint32_t n;
-  uint32_t reserved;
+  uint32_t kind; /* BP_EVENT_* */
 } bp_event;
 
 /* Sized. */

@@ -155,8 +155,8 @@ class Host {
         boundary(op->error, [&] { return op.reply(std::forward<Answer>(answer)); });
     services_.endpoint.complete(host_, op, status);
   }
-  /// Feeds a WATCH or BROWSE, serially for each operation, within its credit. An error ends it:
-  /// complete with it. [any]
+  /// Feeds a WATCH or BROWSE, serially for each operation. PENDING: there is not that much credit,
+  /// and nothing was delivered. An error ends it: complete with it. [any]
   Status deliver(Op op, MessageView message) const noexcept {
     return Status(services_.endpoint.deliver(host_, op, &message.raw(), 1));
   }
