@@ -6,6 +6,7 @@
 #include "kernel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -55,17 +56,24 @@ Kernel::Report reporter(void (*report)(void*, const bp_diagnostic*), void* user)
   };
 }
 
-// The options as this version knows them. False: they ask for what it does not know.
-bool read_options(const bp_kernel_options* given, bp_kernel_options& options) {
+// The options as this version knows them. Fills error.
+bp_status read_options(const bp_kernel_options* given, bp_kernel_options& options,
+                       bp_error* error) {
   options = bp_kernel_options{};
-  if (given == nullptr) return true;
+  if (given == nullptr) return BP_OK;
   const std::size_t known = BP_SIZE_TO(bp_kernel_options, user);
-  std::memcpy(&options, given, std::min<std::size_t>(known, given->struct_size));
-  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
-  for (std::size_t i = known; i < given->struct_size; ++i) {
-    if (bytes[i] != 0) return false;
+  if (given->struct_size < known) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "bp_kernel_options.struct_size is " + std::to_string(given->struct_size) +
+                         ", expected at least " + std::to_string(known));
   }
-  return (options.flags & ~BP_KERNEL_CHECKED) == 0 && options.reserved == 0;
+  std::memcpy(&options, given, known);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  bool is_known = (options.flags & ~BP_KERNEL_CHECKED) == 0 && options.reserved == 0;
+  for (std::size_t i = known; i < given->struct_size; ++i) is_known = is_known && bytes[i] == 0;
+  return is_known ? BP_OK
+                  : set_error(error, BP_UNIMPLEMENTED,
+                              "bp_kernel_options: a flag or a member of a newer version is set");
 }
 
 }  // namespace
@@ -75,10 +83,7 @@ bp_str bp_kernel_version(void) { return BP_STR(BP_VERSION_STRING); }
 bp_status bp_kernel_create(const bp_kernel_options* options, bp_kernel** out, bp_error* error) {
   return boundary(error, [&]() -> bp_status {
     bp_kernel_options known{};
-    if (!read_options(options, known)) {
-      return set_error(error, BP_UNIMPLEMENTED,
-                       "bp_kernel_options: a flag or a member of a newer version is set");
-    }
+    if (const bp_status refused = read_options(options, known, error); refused < 0) return refused;
     auto kernel = std::make_unique<Kernel>(known);
     const bp_status status =
         kernel->discover(view(known.plugin_folders), view(known.manifest_folders), error);
@@ -122,7 +127,12 @@ bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error) {
 void bp_kernel_destroy(bp_kernel* kernel) {
   if (kernel == nullptr) return;
   boundary([&] {
-    if (of(kernel).shut_down()) delete &of(kernel);
+    if (of(kernel).shut_down()) {
+      delete &of(kernel);
+    } else {
+      static std::atomic<Kernel*> last;  // reachable, for those who look for leaks
+      of(kernel).kept_before = last.exchange(&of(kernel));
+    }
   });
 }
 

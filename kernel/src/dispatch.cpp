@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace backplane::kernel {
 namespace {
@@ -52,6 +53,14 @@ inline VerbMask asked_for(const bp_op& op) noexcept {
                 "the operation is of a newer ABI and uses what this kernel does not know");
 }
 
+inline bool is_sink(const bp_sink* sink) noexcept {
+  return sink != nullptr && sink->struct_size >= BP_SIZE_TO(bp_sink, next) && sink->next != nullptr;
+}
+
+inline bool is_handler(const Host& host, const bp_message* in) noexcept {
+  return in != nullptr && in->body.tag == BP_T_REF && host.table().find(in->body.as.u) != nullptr;
+}
+
 // Everything that is checked before an endpoint sees an operation. NULL: refused, with the status
 // in op.
 inline Slot* admit(const Host& host, bp_op* op, bp_status& refused) noexcept {
@@ -72,9 +81,19 @@ inline Slot* admit(const Host& host, bp_op* op, bp_status& refused) noexcept {
     refused = refuse_verb(op, slot->verbs);
     return nullptr;
   }
-  if ((asked & kStreams) != 0 && op->sink == nullptr && Operation::of(op)->queue == nullptr)
+  if ((asked & kStreams) != 0 && Operation::of(op)->queue == nullptr && !is_sink(op->sink))
       [[unlikely]] {
-    refused = refuse(op, BP_INVALID_ARGUMENT, "watch and browse need a sink");
+    refused = refuse(op, BP_INVALID_ARGUMENT, "watch and browse need a sink with a `next`");
+    return nullptr;
+  }
+  if (op->verb == BP_V_SERVE && !is_handler(host, op->in)) [[unlikely]] {
+    refused =
+        refuse(op, BP_INVALID_ARGUMENT, "serve needs an open reference of a handler as the body");
+    return nullptr;
+  }
+  if (Operation::of(op)->abandoned()) [[unlikely]] {
+    refused = refuse(op, BP_FAILED_PRECONDITION,
+                     "the operation was given up with its instance: free it, and take another");
     return nullptr;
   }
   if (op->deadline_ns != 0 && op->deadline_ns <= monotonic_now()) [[unlikely]] {
@@ -92,6 +111,8 @@ inline Operation& prepare(const Host& host, bp_op* op, Slot* slot,
   operation.slot = slot;
   operation.provider = slot->provider;
   op->self = slot->self;
+  if (op->verb == BP_V_SERVE && host.table().retain(op->in->body.as.u))
+    operation.handler = op->in->body.as.u;
   slot->provider->counters.add(Count::kOperations, 1, thread);
   return operation;
 }
@@ -110,9 +131,14 @@ inline bp_status settle_return(Operation& operation, bp_status status,
     status = BP_INTERNAL;
   }
   operation.op.status = status;
+  if (operation.handler != 0) [[unlikely]]
+    provider->table().release(std::exchange(operation.handler, 0));
   if (!operation.finish_inline()) [[unlikely]]
     provider->breach("submit called complete() and did not return PENDING");
-  if (status < 0 && status != BP_CANCELLED) provider->counters.add(Count::kFailed, 1, thread);
+  if (status < 0) {
+    fill_error(operation.op.error, status);
+    if (status != BP_CANCELLED) provider->counters.add(Count::kFailed, 1, thread);
+  }
   return status;
 }
 
@@ -209,14 +235,14 @@ void credit(const bp_host*, bp_op* op, std::uint32_t n) {
   Operation& operation = *Operation::of(op);
   if (n == 0 || !operation.enter()) return;
   operation.add_credit(n);
-  operation.leave();
+  operation.leave_without_done();
 }
 
 void ack(const bp_host*, bp_op* op, std::uint64_t seq, bp_status status) {
   Operation& operation = *Operation::of(op);
   if (!operation.enter()) return;
   operation.slot->ops()->ack(op, seq, status);
-  operation.leave();
+  operation.leave_without_done();
 }
 
 void complete(const bp_host* host, bp_op* op, bp_status status) {
@@ -265,6 +291,9 @@ bp_status open_to(const bp_host* host, bp_str address, const bp_message* options
   if (op->struct_size != BP_SIZE_TO(bp_op, impl)) return refuse_request(op);
   if (op->flags != 0) return refuse(op, BP_UNIMPLEMENTED, "open has no flags");
   Operation& operation = *Operation::of(op);
+  if (operation.abandoned())
+    return refuse(op, BP_FAILED_PRECONDITION,
+                  "the operation was given up with its instance: free it, and take another");
   operation.queue = queue;
   operation.begin(Operation::Kind::kOpen, &caller);
   try {

@@ -59,26 +59,24 @@ void EndpointTable::for_each_slot(Visit visit) const {
 
 bp_ref EndpointTable::insert(const bp_endpoint_ops* ops, void* self, std::uint32_t verbs,
                              const Host* provider) {
-  Slot* slot = nullptr;
-  {
-    const std::lock_guard lock(free_mutex_);
-    if (free_.empty()) {
-      if (allocated_ == kChunks) return 0;
-      auto* slots = new Slot[kChunkSize];
-      for (std::uint32_t i = kChunkSize; i-- > 0;) {
-        slots[i].index_ = allocated_ * kChunkSize + i;
-        free_.push_back(&slots[i]);
-      }
-      chunks_[allocated_++].store(slots, std::memory_order_release);
+  auto pending = std::make_shared<PendingList>();
+  const std::lock_guard lock(free_mutex_);
+  if (free_.empty()) {
+    if (allocated_ == kChunks) return 0;
+    auto* slots = new Slot[kChunkSize];
+    for (std::uint32_t i = kChunkSize; i-- > 0;) {
+      slots[i].index_ = allocated_ * kChunkSize + i;
+      free_.push_back(&slots[i]);
     }
-    slot = free_.back();
-    free_.pop_back();
-    slot->pending_owner_ = std::make_unique<PendingList>();
-    slot->pending = slot->pending_owner_.get();
-    slot->self = self;
-    slot->provider = provider;
-    slot->verbs = verbs;
+    chunks_[allocated_++].store(slots, std::memory_order_release);
   }
+  Slot* const slot = free_.back();
+  free_.pop_back();
+  slot->pending_owner_ = std::move(pending);
+  slot->pending = slot->pending_owner_.get();
+  slot->self = self;
+  slot->provider = provider;
+  slot->verbs = verbs;
   slot->ops_.store(ops, std::memory_order_release);
   slot->references_.store(1, std::memory_order_relaxed);
   const std::uint32_t generation = slot->generation_.load(std::memory_order_relaxed) + 1;
@@ -107,15 +105,12 @@ bool EndpointTable::release(bp_ref ref) noexcept {
     if (references == 0) return false;
   } while (!slot->references_.compare_exchange_weak(references, references - 1,
                                                     std::memory_order_acq_rel));
-  if (references == 1) end(*slot);
+  if (references == 1) end(*slot, static_cast<std::uint32_t>(ref >> 32));
   return true;
 }
 
-void EndpointTable::end(Slot& slot) noexcept {
-  std::uint32_t generation = slot.generation_.load(std::memory_order_relaxed);
-  if ((generation & 1u) == 0 ||
-      !slot.generation_.compare_exchange_strong(generation, generation + 1))
-    return;
+void EndpointTable::end(Slot& slot, std::uint32_t generation) noexcept {
+  if (!slot.generation_.compare_exchange_strong(generation, generation + 1)) return;
   if (slot.pending->close_and_cancel()) retire(slot);
 }
 
@@ -154,12 +149,16 @@ void EndpointTable::collect() noexcept {
     for (Slot* slot : retired_) {
       const bool quiet = (all || ThreadRegistry::quiescent_since(slot->retire_epoch_)) &&
                          slot->pending->closed_and_empty();
-      if (quiet) {
-        slot->retired_ = false;
+      if (quiet && slot->seen_empty_) {
+        slot->retired_ = slot->seen_empty_ = false;
         ready.push_back(slot);
-      } else {
-        *waiting++ = slot;
+        continue;
       }
+      if (quiet) {  // who ended the last operation may be about to retire the slot once more
+        slot->seen_empty_ = true;
+        slot->retire_epoch_ = ThreadRegistry::advance();
+      }
+      *waiting++ = slot;
     }
     retired_.erase(waiting, retired_.end());
     collect_scheduled_ = !retired_.empty();
@@ -177,18 +176,17 @@ void EndpointTable::free_slot(Slot& slot) noexcept {
   free_.push_back(&slot);
 }
 
-std::vector<Slot*> EndpointTable::slots_of(const Host* provider) {
-  std::vector<Slot*> found;
-  const std::lock_guard lock(free_mutex_);
-  for_each_slot([&](Slot& slot) {
-    if (slot.provider == provider) found.push_back(&slot);
-  });
-  return found;
-}
-
 void EndpointTable::close_all_of(const Host* provider) noexcept {
   const InKernel inside(ThreadRegistry::current());
-  for (Slot* slot : slots_of(provider)) end(*slot);
+  std::vector<std::pair<Slot*, std::uint32_t>> open;
+  {
+    const std::lock_guard lock(free_mutex_);
+    for_each_slot([&](Slot& slot) {
+      const std::uint32_t generation = slot.generation_.load(std::memory_order_relaxed);
+      if (slot.provider == provider && (generation & 1u) != 0) open.emplace_back(&slot, generation);
+    });
+  }
+  for (const auto& [slot, generation] : open) end(*slot, generation);
 }
 
 bool EndpointTable::wait_until_closed(const Host* provider, std::int64_t timeout_ns) noexcept {
@@ -202,10 +200,16 @@ bool EndpointTable::wait_until_closed(const Host* provider, std::int64_t timeout
 
 void EndpointTable::quarantine(const Host* provider) noexcept {
   const InKernel inside(ThreadRegistry::current());
-  for (Slot* slot : slots_of(provider)) {
-    slot->ops_.store(&kQuarantined, std::memory_order_release);
-    slot->pending->abandon_all(BP_UNAVAILABLE);
+  std::vector<std::shared_ptr<PendingList>> pending;
+  {
+    const std::lock_guard lock(free_mutex_);
+    for_each_slot([&](Slot& slot) {
+      if (slot.provider != provider) return;
+      slot.ops_.store(&kQuarantined, std::memory_order_release);
+      pending.push_back(slot.pending_owner_);
+    });
   }
+  for (const auto& list : pending) list->abandon_all();
 }
 
 std::uint64_t EndpointTable::open_slots_of(const Host* provider) const noexcept {

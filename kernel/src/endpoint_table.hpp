@@ -38,14 +38,16 @@ class Slot {
   std::atomic<const bp_endpoint_ops*> ops_{nullptr};
   std::uint32_t index_ = 0;
   bool retired_ = false;            // guarded by the table's retire mutex
+  bool seen_empty_ = false;         // likewise
   std::uint64_t retire_epoch_ = 0;  // likewise
-  std::unique_ptr<PendingList> pending_owner_;
+  std::shared_ptr<PendingList> pending_owner_;
 };
 
 // Design notes: a slot's end. The last close makes the generation even, so that nobody finds the
 // slot, and cancels what pends. When nothing pends any more the slot is retired: once every thread
-// that may have looked it up before has left the kernel, the endpoint's close runs and the slot is
-// free. The waiting is done by a task on the executor, never by a caller.
+// that may have looked it up before has left the kernel, nothing can be added to what pends; and
+// once everybody has left who may have ended the last of that, the endpoint's close runs and the
+// slot is free. The waiting is done by a task on the executor, never by a caller.
 class EndpointTable {
  public:
   explicit EndpointTable(Executor& executor);
@@ -96,8 +98,8 @@ class EndpointTable {
   static constexpr std::uint32_t kChunkSize = 1u << kChunkBits;
   static constexpr std::uint32_t kChunks = 4096;
 
-  std::vector<Slot*> slots_of(const Host* provider);
-  void end(Slot& slot) noexcept;
+  // Closes it if it is open, in this generation.
+  void end(Slot& slot, std::uint32_t generation) noexcept;
   void collect() noexcept;
   void schedule_collect(bool soon) noexcept;
   void free_slot(Slot& slot) noexcept;

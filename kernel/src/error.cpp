@@ -2,6 +2,7 @@
 #include "error.hpp"
 
 #include <array>
+#include <string>
 
 namespace backplane::kernel {
 
@@ -23,6 +24,25 @@ bp_status set_error(bp_error* error, bp_status status, std::string_view message,
   if (status == BP_UNAVAILABLE || status == BP_RESOURCE_EXHAUSTED || status == BP_DEADLINE_EXCEEDED)
     error->flags |= BP_ERROR_RETRY;
   return status;
+}
+
+void fill_error(bp_error* error, bp_status status) noexcept {
+  if (error == nullptr) return;
+  if (error->message_len == 0) {
+    set_error(error, status, status == BP_CANCELLED ? "cancelled" : "failed without a reason",
+              domain_of(*error), error->native);
+  }
+  error->code = status;
+}
+
+bp_status set_deadline_error(bp_error* error) noexcept {
+  constexpr std::string_view kWhy = "the deadline passed before the operation completed";
+  if (error == nullptr || error->message_len == 0 || error->code == BP_CANCELLED)
+    return set_error(error, BP_DEADLINE_EXCEEDED, kWhy);
+  const bp_error said = *error;
+  return set_error(error, BP_DEADLINE_EXCEEDED,
+                   std::string(kWhy).append(": ").append(message_of(said)), domain_of(said),
+                   said.native);
 }
 
 std::string_view name_of(bp_status status) noexcept {

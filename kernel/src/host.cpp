@@ -36,7 +36,13 @@ bp_status Host::settle(Operation& operation, bp_status status) const noexcept {
 }
 
 void Host::breach(std::string_view what) const noexcept {
-  breaches.fetch_add(1, std::memory_order_relaxed);
+  guarded([&] {
+    std::uint64_t id = 0;
+    const bp_status status = kernel.metrics().define(*this, BP_STR("contract_breaches_total"),
+                                                     BP_METRIC_COUNTER, nullptr, 0, id);
+    kernel.metrics().add(id, 1);
+    return status;
+  });
   kernel.log(this, BP_LOG_ERROR, std::string("breach of the ABI contract: ").append(what));
   if (kernel.checked()) std::abort();
 }

@@ -54,7 +54,6 @@ struct Host {
   mutable Counters counters;
   std::shared_ptr<std::atomic<std::int64_t>> buffers =
       std::make_shared<std::atomic<std::int64_t>>(0);  // not released yet
-  mutable std::atomic<std::uint64_t> breaches{0};
 };
 
 static_assert(offsetof(bp_host, struct_size) == 0);

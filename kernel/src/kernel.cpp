@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <dlfcn.h>
 #include <filesystem>
@@ -108,10 +109,24 @@ bool Kernel::shut_down() {
     table_.close_all_of(&application_);
     table_.wait_until_closed(&application_, std::chrono::nanoseconds(kShutDown).count());
   }
-  if (executor_.stop(kShutDown)) return true;
+  const bool has_returned = executor_.stop(kShutDown);
+  if (has_returned && !has_quarantined()) return true;
   log(nullptr, BP_LOG_ERROR,
-      "a plugin does not return to the loop: what its code may still use is never freed");
+      has_returned ? "an instance is quarantined: what its code may still use is never freed"
+                   : "a plugin does not return to the loop: what its code may still use is never "
+                     "freed");
   return false;
+}
+
+bool Kernel::has_quarantined() {
+  const std::shared_lock lock(instances_mutex_);
+  const auto is_quarantined = [](const Instance& instance) {
+    return instance.life() == BP_LIFE_QUARANTINED;
+  };
+  return std::any_of(instances_.begin(), instances_.end(),
+                     [&](const auto& named) { return is_quarantined(*named.second); }) ||
+         std::any_of(failed_instances_.begin(), failed_instances_.end(),
+                     [&](const auto& instance) { return is_quarantined(*instance); });
 }
 
 Kernel::~Kernel() = default;
@@ -128,7 +143,15 @@ bp_status Kernel::discover(std::string_view plugin_folders, std::string_view man
                                   : BP_OK;
 }
 
+bp_status Kernel::refuse_after_start(bp_error* error) {
+  const std::lock_guard lock(control_mutex_);
+  return control_ ? set_error(error, BP_FAILED_PRECONDITION,
+                              "this kernel has started: plugins and a manifest come before")
+                  : BP_OK;
+}
+
 bp_status Kernel::add_plugin(bp_plugin_entry entry, std::string_view manifest, bp_error* error) {
+  if (const bp_status status = refuse_after_start(error); status < 0) return status;
   Diagnostics diagnostics;
   const PluginManifest* const added = plugins_.add(manifest, "linked plugin", diagnostics);
   if (added == nullptr) return set_error(error, BP_INVALID_ARGUMENT, first_error(diagnostics));
@@ -137,6 +160,7 @@ bp_status Kernel::add_plugin(bp_plugin_entry entry, std::string_view manifest, b
 }
 
 bp_status Kernel::load(const std::string& path, const Report& report, bp_error* error) {
+  if (const bp_status status = refuse_after_start(error); status < 0) return status;
   Diagnostics diagnostics;
   std::optional<SystemManifest> manifest =
       SystemManifest::load(path, plugins_, process_environment(), diagnostics);
@@ -145,6 +169,7 @@ bp_status Kernel::load(const std::string& path, const Report& report, bp_error* 
 
 bp_status Kernel::load_text(const std::string& name, std::string_view text, const Report& report,
                             bp_error* error) {
+  if (const bp_status status = refuse_after_start(error); status < 0) return status;
   Diagnostics diagnostics;
   std::optional<SystemManifest> manifest =
       SystemManifest::parse(text, name, plugins_, process_environment(), diagnostics);
@@ -188,7 +213,7 @@ bp_status Kernel::start_all(bp_error& error) {
   if (!manifest_) return BP_OK;
   if (const std::uint32_t level = level_named(manifest_->options.log_level);
       level != 0 && !level_given_)
-    log_level_ = level;
+    std::atomic_ref(log_level_).store(level, std::memory_order_relaxed);
   for (const auto& [name, fields] : manifest_->credentials) {
     for (const auto& [field, source] : fields) credentials_.add(name, field, source);
   }
@@ -229,7 +254,7 @@ bp_status Kernel::begin(Instance& instance, std::chrono::nanoseconds timeout, bp
   if (status == BP_OK) return BP_OK;
   return set_error(&error, status,
                    "instance '" + instance.host.name + "': " + std::string(message_of(problem)),
-                   problem.domain, problem.native);
+                   domain_of(problem), problem.native);
 }
 
 bp_status Kernel::drain(bp_error* error) { return on_control(&Kernel::drain_all, error); }
@@ -252,7 +277,6 @@ bp_status Kernel::on_control(bp_status (Kernel::*job)(bp_error&), bp_error* erro
 
 bp_status Kernel::drain_all(bp_error& error) {
   ending_ = true;
-  url_opens_.close_and_cancel();
   // Instances that a URL made serve those of the manifest, which therefore end before them.
   std::stable_partition(started_.begin(), started_.end(),
                         [](const Instance* instance) { return instance->made_by_url; });
@@ -279,7 +303,8 @@ bp_status Kernel::each_started(Step step, bp_error& error) {
     if (status < 0 && first == BP_OK) {
       first = set_error(
           &error, status,
-          "instance '" + (*instance)->host.name + "': " + std::string(message_of(problem)));
+          "instance '" + (*instance)->host.name + "': " + std::string(message_of(problem)),
+          domain_of(problem), problem.native);
     }
   }
   return first;
@@ -315,6 +340,7 @@ const bp_plugin* Kernel::map_plugin(const PluginManifest& manifest, bp_error& er
     set_error(&error, BP_FAILED_PRECONDITION, problem);
     return nullptr;
   }
+  const std::unique_lock lock(instances_mutex_);
   return &libraries_.emplace(manifest.id, std::move(library)).first->second->plugin();
 }
 
@@ -379,14 +405,10 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
 
 bp_status Kernel::open_on(Instance& instance, std::string_view path, const bp_message* options,
                           Operation& operation) noexcept {
-  operation.provider = &instance.host;
-  operation.opening.store(&instance, std::memory_order_release);
   bp_status status = instance.open(path, options, operation);
-  if (status == BP_PENDING) {
-    operation.pend_in(instance.opens);
-    return BP_PENDING;
-  }
-  if (status == BP_OK) status = reference_opened(operation);
+  if (status == BP_PENDING) return status;
+  if (status == BP_OK) status = instance.host.kernel.reference_opened(operation);
+  if (status < 0) fill_error(operation.op.error, status);
   operation.op.status = status;
   if (!operation.finish_inline())
     instance.host.breach("open called complete() and did not return PENDING");
@@ -407,33 +429,38 @@ bp_status Kernel::open_url(const Address& address, const bp_message* options,
     operation.finish_inline();
     return BP_FAILED_PRECONDITION;
   }
-  operation.enter();  // stays until the job below leaves: the operation cannot end before
-  control_->post([this, target = std::string(address.target), rest = std::string(address.rest),
+  // Until then it is as if the plugin's open had not returned: a cancel waits in the operation.
+  control_->post([this, url = std::string(address.target), rest = std::string(address.rest),
                   options, &operation] {
-    bp_error problem{};
-    bp_status status = BP_CANCELLED;
-    if (!operation.cancel_requested()) {
-      Instance* const opened = instance_of_url(target, problem);
-      if (opened == nullptr) {
-        status = problem.code;
-        if (operation.op.error != nullptr) *operation.op.error = problem;
-      } else {
-        operation.opening.store(opened, std::memory_order_seq_cst);
-        status = opened->open(opened->url_path_prefix + rest, options, operation);
-        if (status == BP_PENDING && operation.cancel_requested()) opened->cancel(operation.op);
-      }
-    }
-    if (status != BP_PENDING) operation.complete(status);
-    operation.leave();
+    const bp_status status = open_on_made(url, rest, options, operation);
+    if (status != BP_PENDING) operation.finish_later(status);
   });
-  operation.pend_in(url_opens_);
   return BP_PENDING;
 }
 
 // On the control thread.
+bp_status Kernel::open_on_made(const std::string& url, std::string_view path,
+                               const bp_message* options, Operation& operation) noexcept {
+  return guarded([&] {
+    bp_op& op = operation.op;
+    if (operation.cancel_requested()) return BP_CANCELLED;
+    if (op.deadline_ns != 0 && op.deadline_ns <= monotonic_now())
+      return set_deadline_error(op.error);
+    bp_error problem{};
+    Instance* const instance = instance_of_url(url, problem);
+    if (instance == nullptr) {
+      if (op.error != nullptr) *op.error = problem;
+      return problem.code;
+    }
+    return instance->open(instance->url_path_prefix + std::string(path), options, operation);
+  });
+}
+
+// On the control thread.
 Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
-  if (Instance* const instance = find_instance(url);
-      instance != nullptr && instance->life() != BP_LIFE_FAILED)
+  if (Instance* const instance = find_instance(url); instance != nullptr &&
+                                                     instance->life() != BP_LIFE_FAILED &&
+                                                     instance->life() != BP_LIFE_DESTROYED)
     return instance;
   if (ending_) {
     set_error(&error, BP_UNAVAILABLE, "the kernel is stopping");
@@ -451,6 +478,14 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
     set_error(&error, unknown ? BP_NOT_FOUND : BP_INVALID_ARGUMENT, first_error(diagnostics));
     return nullptr;
   }
+  if (!resolved->plugin->multi_instance) {
+    if (const std::string other = instance_of_plugin(resolved->plugin->id); !other.empty()) {
+      set_error(&error, BP_FAILED_PRECONDITION,
+                "plugin '" + resolved->plugin->id + "' runs once, and is '" + other +
+                    "': open that one's addresses");
+      return nullptr;
+    }
+  }
   std::unique_ptr<Instance> made =
       make_instance(url, *resolved->plugin, std::move(resolved->config.config), error);
   if (made == nullptr) return nullptr;
@@ -461,7 +496,21 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
   Instance& instance = publish(std::move(made));
   const auto timeout =
       manifest_ ? std::chrono::nanoseconds(manifest_->options.start_timeout) : kStartTimeout;
-  return begin(instance, timeout, error) == BP_OK ? &instance : nullptr;
+  if (begin(instance, timeout, error) == BP_OK) return &instance;
+  bp_error ignored{};
+  instance.end(timeout, ignored);
+  std::erase(started_, &instance);
+  return nullptr;
+}
+
+std::string Kernel::instance_of_plugin(const std::string& plugin) {
+  const std::shared_lock lock(instances_mutex_);
+  for (const auto& [name, instance] : instances_) {
+    const std::uint32_t life = instance->life();
+    if (instance->plugin_id == plugin && life != BP_LIFE_FAILED && life != BP_LIFE_DESTROYED)
+      return name;
+  }
+  return {};
 }
 
 bp_status Kernel::reference_opened(Operation& operation) noexcept {
@@ -470,7 +519,12 @@ bp_status Kernel::reference_opened(Operation& operation) noexcept {
   const bp_status status =
       adopt(instance->host, operation.opened, operation.opened.verbs & operation.open_verbs, ref,
             operation.op.error);
-  if (status != BP_OK) return status;
+  if (status != BP_OK) {
+    std::string ignored;
+    if (const auto* const ops = table_.normalise(operation.opened.ops, ignored); ops != nullptr)
+      ops->close(operation.opened.self);
+    return status;
+  }
   operation.op.out.body = bp_value{};
   operation.op.out.body.tag = BP_T_REF;
   operation.op.out.body.as.u = ref;
@@ -489,13 +543,11 @@ bp_status Kernel::adopt(const Host& provider, const bp_endpoint& endpoint, std::
     }
     verbs &= with_flags(UINT32_MAX);
     if (verbs == 0) {
-      ops->close(endpoint.self);
       return set_error(error, BP_PERMISSION_DENIED,
                        "none of the endpoint's verbs is granted to the caller");
     }
     out = table_.insert(ops, endpoint.self, verbs, &provider);
     if (out != 0) return BP_OK;
-    ops->close(endpoint.self);
     return set_error(error, BP_RESOURCE_EXHAUSTED, "the table of open endpoints is full");
   } catch (const std::exception&) {
     return set_error(error, BP_RESOURCE_EXHAUSTED, "no memory");
@@ -506,7 +558,7 @@ bp_status Kernel::adopt(const Host& provider, const bp_endpoint& endpoint, std::
 
 void Kernel::log(const Host* host, std::uint32_t level, std::string_view message,
                  const bp_pair* fields, std::uint32_t n_fields) noexcept {
-  if (level > log_level_) return;
+  if (level > std::atomic_ref(log_level_).load(std::memory_order_relaxed)) return;
   bp_log_record record{};
   record.time_ns = realtime_now();
   record.level = level;
@@ -527,6 +579,11 @@ void Kernel::visit_instances(const std::function<void(const bp_instance_info&)>&
   }
 }
 
+bool Kernel::is_loaded(const std::string& plugin) {
+  const std::shared_lock lock(instances_mutex_);
+  return libraries_.contains(plugin);
+}
+
 void Kernel::visit_plugins(const std::function<void(const bp_plugin_info&)>& visit) {
   for (const auto& [id, manifest] : plugins_.plugins()) {
     std::string schemes;
@@ -535,6 +592,7 @@ void Kernel::visit_plugins(const std::function<void(const bp_plugin_info&)>& vis
     const std::string library = manifest.library.string();
     bp_plugin_info info{};
     info.struct_size = BP_SIZE_TO(bp_plugin_info, manifest);
+    info.flags = is_loaded(id) ? BP_PLUGIN_INFO_LOADED : 0;
     info.id = str(manifest.id);
     info.version = str(manifest.version);
     info.description = str(manifest.description);

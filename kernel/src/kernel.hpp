@@ -39,11 +39,13 @@ class Kernel {
   explicit Kernel(const bp_kernel_options& options);
   // After shut_down() only.
   ~Kernel();
-  // Stops everything. False: code of a plugin is still running, and this object must never be
-  // destroyed.
+  // Stops everything. False: code of a plugin is still running or may come back, and this object
+  // must never be destroyed.
   bool shut_down();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
+
+  Kernel* kept_before = nullptr;  // of those that are never destroyed, the one before
 
   // ---- embedding, see kernel.h ----
   bp_status discover(std::string_view plugin_folders, std::string_view manifest_folders,
@@ -66,6 +68,7 @@ class Kernel {
                  Operation& operation);
   // Turns operation.opened into a reference in op.out.
   bp_status reference_opened(Operation& operation) noexcept;
+  // On an error the endpoint is untouched.
   bp_status adopt(const Host& provider, const bp_endpoint& endpoint, std::uint32_t verbs,
                   bp_ref& out, bp_error* error) noexcept;
   void log(const Host* host, std::uint32_t level, std::string_view message,
@@ -83,6 +86,11 @@ class Kernel {
   const Credentials& credentials() const noexcept { return credentials_; }
 
  private:
+  bp_status refuse_after_start(bp_error* error);
+  bool has_quarantined();
+  bool is_loaded(const std::string& plugin);
+  // The name of one that lives; empty: there is none.
+  std::string instance_of_plugin(const std::string& plugin);
   bp_status accept(std::optional<SystemManifest> manifest, const Diagnostics& diagnostics,
                    const Report& report, bp_error* error);
   bp_status start_all(bp_error& error);
@@ -98,16 +106,18 @@ class Kernel {
                                           nlohmann::json config, bp_error& error);
   // Makes it findable, with all its rights set; in the place of one that failed.
   Instance& publish(std::unique_ptr<Instance> instance);
-  bp_status open_on(Instance& instance, std::string_view path, const bp_message* options,
-                    Operation& operation) noexcept;
+  static bp_status open_on(Instance& instance, std::string_view path, const bp_message* options,
+                           Operation& operation) noexcept;
   bp_status open_url(const Address& address, const bp_message* options, Operation& operation);
+  bp_status open_on_made(const std::string& url, std::string_view path, const bp_message* options,
+                         Operation& operation) noexcept;
   Instance* instance_of_url(const std::string& url, bp_error& error);
   bp_status begin(Instance& instance, std::chrono::nanoseconds timeout, bp_error& error);
   Instance* find_instance(std::string_view name);
 
   const std::uint32_t flags_;
   const bool level_given_;
-  std::uint32_t log_level_;
+  std::uint32_t log_level_;  // plugins read it; written atomically
   void (*const log_)(void*, const bp_log_record*);
   void* const log_user_;
 
@@ -117,14 +127,13 @@ class Kernel {
   Metrics metrics_;
   Credentials credentials_;
   Host application_;
-  PendingList url_opens_;
 
   PluginCatalogue plugins_;  // on the control thread once started
   std::map<std::string, bp_plugin_entry, std::less<>> linked_;  // likewise
   std::optional<SystemManifest> manifest_;                      // likewise
 
   std::map<std::string, std::unique_ptr<PluginLibrary>, std::less<>>
-      libraries_;                   // on the control thread
+      libraries_;                   // written on the control thread, with instances_mutex_
   std::vector<Instance*> started_;  // on the control thread, in the order of start
   bool ending_ = false;             // on the control thread: draining, or further
 

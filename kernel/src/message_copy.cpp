@@ -92,13 +92,20 @@ class Arena {
   char* next_;
 };
 
+void close_descriptors(const bp_pair* pairs, std::size_t n);
 void close_descriptors(const bp_value& value) {
   if (value.tag == BP_T_FD) {
     if (value.as.i >= 0) close(static_cast<int>(value.as.i));
   } else if (has_list(value)) {
     for (std::size_t i = 0; i < list_length(value); ++i) close_descriptors(value.as.list[i]);
   } else if (value.tag == BP_T_MAP) {
-    for (std::size_t i = 0; i < value.len; ++i) close_descriptors(value.as.map[i].val);
+    close_descriptors(value.as.map, value.len);
+  }
+}
+void close_descriptors(const bp_pair* pairs, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    close_descriptors(pairs[i].key);
+    close_descriptors(pairs[i].val);
   }
 }
 
@@ -140,6 +147,7 @@ void free_messages(const bp_message* messages, std::uint32_t n) noexcept {
       messages[i].owner->ops->release(messages[i].owner);
     } else {
       close_descriptors(messages[i].body);
+      close_descriptors(messages[i].headers, messages[i].n_headers);
     }
   }
   std::free(const_cast<bp_message*>(messages));

@@ -4,18 +4,31 @@
 #include "completion_queue.hpp"
 #include "deadline_queue.hpp"
 #include "endpoint_table.hpp"
+#include "error.hpp"
+#include "executor.hpp"
 #include "host.hpp"
+#include "kernel.hpp"
 #include "plugin_instance.hpp"
 
 #include <cstring>
 #include <new>
+#include <thread>
+#include <utility>
 
 namespace backplane::kernel {
+namespace {
+
+constexpr std::string_view kGivenUp =
+    "the instance did not stop in time and is quarantined: restart the process";
+
+}  // namespace
 
 void Operation::begin(Kind what, const Host* by) noexcept {
   kind = what;
   caller = by;
   list_ = nullptr;
+  handler = 0;
+  clear_error(op.error);
   op.status = BP_PENDING;
   op.out = bp_message{};
   op.out.time_ns = BP_TIME_NONE;
@@ -37,16 +50,23 @@ bool Operation::finish_inline() noexcept {
 
 void Operation::pend_in(PendingList& list) noexcept {
   list_ = &list;
-  const bool cancel_now = list.add(*this);
+  const PendingList::Then then = list.add(*this);
   if (op.deadline_ns != 0) provider->kernel_deadlines().arm(*this);
   const std::uint32_t before = state_.fetch_and(~kDispatching, std::memory_order_seq_cst);
   tell_credit();
-  if (cancel_now) {
+  if (then == PendingList::Then::kAbandon) {
+    abandon(BP_UNAVAILABLE, kGivenUp);
+  } else if (then == PendingList::Then::kCancel) {
     state_.fetch_or(kCancelRequested, std::memory_order_relaxed);
     call_cancel();
   } else if ((before & kCancelRequested) != 0) {
     call_cancel();
   }
+  leave();
+}
+
+void Operation::finish_later(bp_status status) noexcept {
+  complete(status);
   leave();
 }
 
@@ -64,6 +84,13 @@ void Operation::leave() noexcept {
   if ((before & kBusy) == 1 && (before & (kCompleted | kInline)) == kCompleted) finish();
 }
 
+void Operation::leave_without_done() noexcept {
+  const std::uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
+  if ((before & kBusy) != 1 || (before & (kCompleted | kInline)) != kCompleted) return;
+  const auto run = [](void* operation) { static_cast<Operation*>(operation)->finish(); };
+  if (provider->kernel.executor().post(run, this) < 0) finish();  // the loop has ended
+}
+
 bool Operation::complete(bp_status status) noexcept {
   if (!enter()) return false;
   // Two completers at a time are a breach; the flag decides between them.
@@ -73,9 +100,9 @@ bool Operation::complete(bp_status status) noexcept {
       leave();
       return false;
     }
-    final_status_ = status;
   } while (!state_.compare_exchange_weak(state, state | kCompleted, std::memory_order_acq_rel,
                                          std::memory_order_relaxed));
+  final_status_ = status;  // nobody finishes it while this call is inside
   leave();
   return true;
 }
@@ -90,11 +117,23 @@ void Operation::request_cancel(bool at_deadline) noexcept {
   leave();
 }
 
-void Operation::abandon(bp_status status) noexcept {
+void Operation::abandon(bp_status status, std::string_view why) noexcept {
   if (!enter()) return;
-  state_.fetch_or(kAbandoned, std::memory_order_relaxed);
+  std::uint32_t state = state_.load(std::memory_order_relaxed);
+  do {
+    if ((state & kCompleted) != 0) {
+      leave();
+      return;
+    }
+  } while (!state_.compare_exchange_weak(state, state | kCompleted | kAbandoned,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed));
+  static constexpr bp_message kNothing = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+  final_status_ = status;
+  set_error(std::exchange(op.error, nullptr), status, why);
+  op.in = &kNothing;
+  op.scratch = nullptr;
+  op.scratch_len = 0;
   leave();
-  complete(status);
 }
 
 bool Operation::at_rest() const noexcept {
@@ -152,12 +191,14 @@ void Operation::finish() noexcept {
   const std::uint32_t state = state_.load(std::memory_order_relaxed);
   if (op.deadline_ns != 0) provider->kernel_deadlines().disarm(*this);
   if (status == BP_CANCELLED && (state & kAtDeadline) != 0) {
-    status = BP_DEADLINE_EXCEEDED;
-    set_error(op.error, status, "the deadline passed before the operation completed");
+    status = set_deadline_error(op.error);
+  } else if (status < 0) {
+    fill_error(op.error, status);
   }
   Slot* const used_slot = slot;
   PendingList* const list = list_;
   const Host* const by = provider;
+  if (handler != 0) by->table().release(handler);
   op.status = by->settle(*this, status);
   if (list != nullptr) {
     const InKernel inside(
@@ -172,10 +213,10 @@ void Operation::finish() noexcept {
   }
 }
 
-bool PendingList::add(Operation& operation) noexcept {
+PendingList::Then PendingList::add(Operation& operation) noexcept {
   const std::lock_guard lock(mutex_);
   list_.push_back(operation);
-  return closed_;
+  return abandoned_ ? Then::kAbandon : closed_ ? Then::kCancel : Then::kWait;
 }
 
 bool PendingList::remove(Operation& operation) noexcept {
@@ -207,18 +248,34 @@ bool PendingList::close_and_cancel() noexcept {
   return false;
 }
 
-std::size_t PendingList::abandon_all(bp_status status) noexcept {
-  const std::vector<Operation*> entered = enter_all();
-  for (Operation* operation : entered) {
-    operation->abandon(status);
+void PendingList::abandon_all() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = true;
+  }
+  for (Operation* operation : enter_all()) {
+    operation->abandon(BP_UNAVAILABLE, kGivenUp);
     operation->leave();
   }
-  return entered.size();
 }
 
 bool PendingList::closed_and_empty() noexcept {
   const std::lock_guard lock(mutex_);
   return closed_ && list_.empty();
+}
+
+std::size_t PendingList::size() noexcept {
+  const std::lock_guard lock(mutex_);
+  return list_.size();
+}
+
+bool PendingList::wait_until_empty(std::chrono::nanoseconds timeout) noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (size() != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
 }
 
 namespace {

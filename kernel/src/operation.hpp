@@ -11,9 +11,11 @@
 #include <boost/intrusive/set.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 namespace backplane::kernel {
@@ -51,17 +53,21 @@ class Operation {
   // The endpoint has returned PENDING: makes it findable by its list, which may end it at once;
   // then leaves.
   void pend_in(PendingList& list) noexcept;
+  // As after a PENDING that nobody pends for: completes by `done`.
+  void finish_later(bp_status status) noexcept;
 
   // Gets inside, so that the operation cannot finish: false when it has completed, or is not under
   // way.
   bool enter() noexcept;
   void leave() noexcept;
+  // The same where `done` must not run: then the loop calls it.
+  void leave_without_done() noexcept;
   // By the endpoint. False: it had completed before (a breach).
   bool complete(bp_status status) noexcept;
   void request_cancel(bool at_deadline) noexcept;
-  // Completes on behalf of an endpoint that will not; the memory is never used again, since that
-  // endpoint may still know it.
-  void abandon(bp_status status) noexcept;
+  // Completes on behalf of an endpoint that will not. The memory is never used again, since that
+  // endpoint may still know it, and what the caller lent is taken out of it.
+  void abandon(bp_status status, std::string_view why) noexcept;
 
   [[nodiscard]] bool at_rest() const noexcept;
   [[nodiscard]] bool abandoned() const noexcept {
@@ -80,6 +86,7 @@ class Operation {
   const Host* caller = nullptr;      // whose op_new made it
   const Host* provider = nullptr;    // whose endpoint or instance works on it
   Slot* slot = nullptr;              // kSubmit
+  bp_ref handler = 0;                // SERVE: held until completion
   CompletionQueue* queue = nullptr;  // where its events go instead of done and next
   bp_endpoint opened{};              // kOpen: filled by the plugin
   std::uint32_t open_verbs = 0;      // kOpen: what the caller may do with it
@@ -128,15 +135,19 @@ inline Operation* Operation::of(bp_op* op) noexcept {
 
 class PendingList {
  public:
-  // Adds; true: the list was closed, so the operation should be cancelled at once.
-  bool add(Operation& operation) noexcept;
+  enum class Then : std::uint8_t { kWait, kCancel, kAbandon };
+  // What the operation should do at once: a closed list cancels, an abandoned one abandons.
+  Then add(Operation& operation) noexcept;
   // Removes; true: it is closed and now empty.
   bool remove(Operation& operation) noexcept;
   // From now on whatever comes is cancelled at once; cancels what is there. True: it was empty.
   bool close_and_cancel() noexcept;
-  // Abandons what is there; returns how many.
-  std::size_t abandon_all(bp_status status) noexcept;
+  // Abandons what is there, and from now on whatever comes.
+  void abandon_all() noexcept;
   [[nodiscard]] bool closed_and_empty() noexcept;
+  [[nodiscard]] std::size_t size() noexcept;
+  // False: not within the time. Not on a loop thread.
+  bool wait_until_empty(std::chrono::nanoseconds timeout) noexcept;
 
  private:
   std::vector<Operation*> enter_all() noexcept;
@@ -145,8 +156,9 @@ class PendingList {
       bi::list<Operation,
                bi::member_hook<Operation, bi::list_member_hook<>, &Operation::pending_hook>>;
   std::mutex mutex_;
-  List list_;            // guarded by mutex_
-  bool closed_ = false;  // guarded by mutex_
+  List list_;               // guarded by mutex_
+  bool closed_ = false;     // guarded by mutex_
+  bool abandoned_ = false;  // guarded by mutex_
 };
 
 // Memory of operations, process-wide like malloc: a cache for each thread, a common list behind it.

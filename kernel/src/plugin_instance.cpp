@@ -68,7 +68,7 @@ bp_status Instance::run(Step step, std::chrono::nanoseconds timeout, bp_error& e
   if (operation == nullptr) return set_error(&error, BP_RESOURCE_EXHAUSTED, "no memory");
   std::binary_semaphore done(0);
   bp_op& op = operation->op;
-  op.error = &error;
+  op.error = &said_;
   op.user = &done;
   op.done = [](bp_op* finished) { static_cast<std::binary_semaphore*>(finished->user)->release(); };
   op.deadline_ns = monotonic_now() + timeout.count();
@@ -93,15 +93,16 @@ bp_status Instance::run(Step step, std::chrono::nanoseconds timeout, bp_error& e
   } else {
     operation->pend_in(steps_);
     if (!done.try_acquire_for(timeout + kGrace)) {
-      operation->abandon(BP_DEADLINE_EXCEEDED);
+      operation->abandon(BP_DEADLINE_EXCEEDED,
+                         "it did not complete in time, nor after being cancelled");
       done.acquire();
-      if (error.message_len == 0)
-        set_error(&error, BP_DEADLINE_EXCEEDED,
-                  "it did not complete in time, nor after being cancelled");
     }
     status = op.status;
   }
-  if (status < 0 && error.message_len == 0) set_error(&error, status, "it failed without a reason");
+  if (status < 0) {
+    fill_error(&said_, status);
+    error = said_;
+  }
   if (!operation->abandoned()) OperationPool::give(operation);
   return status;
 }
@@ -119,6 +120,7 @@ std::string Instance::leftovers(const Executor::Left& registered) {
       text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + std::string(what);
   };
   add(host.counters.value(Count::kPending), "pending operations of its endpoints");
+  add(static_cast<std::int64_t>(opens.size()), "pending opens");
   add(host.counters.value(Count::kLiveOperations), "operations that it made and did not free");
   add(static_cast<std::int64_t>(registered.timers), "timers");
   add(static_cast<std::int64_t>(registered.descriptors), "watched descriptors");
@@ -138,6 +140,7 @@ bp_status Instance::drain(std::chrono::nanoseconds timeout, bp_error& error) {
 bp_status Instance::end(std::chrono::nanoseconds timeout, bp_error& error) {
   error = bp_error{};
   if (self_ == nullptr || life() == BP_LIFE_QUARANTINED) return BP_OK;
+  wait_for_opens();
   if (life() != BP_LIFE_CREATED) {
     bp_error stop_error{};
     const bp_status status = run(Step::kStop, timeout, stop_error);
@@ -154,8 +157,8 @@ bp_status Instance::end(std::chrono::nanoseconds timeout, bp_error& error) {
   Executor& executor = host.kernel.executor();
   Executor::Left registered;
   const auto leaves_the_loop = [&] {
-    if (!executor.settle(timeout) ||
-        !host.table().wait_until_closed(&host, std::chrono::nanoseconds(timeout).count()))
+    if (!executor.settle(timeout) || !opens.wait_until_empty(timeout) ||
+        !host.table().wait_until_closed(&host, timeout.count()))
       return false;
     registered = executor.remove_all_of(&host.base);
     return executor.settle(timeout);
@@ -178,7 +181,7 @@ bp_status Instance::end(std::chrono::nanoseconds timeout, bp_error& error) {
 void Instance::quarantine(std::string_view why) {
   life_.store(BP_LIFE_QUARANTINED, std::memory_order_release);
   host.table().quarantine(&host);
-  opens.abandon_all(BP_UNAVAILABLE);
+  opens.abandon_all();
   host.kernel.log(
       &host, BP_LOG_ERROR,
       "quarantined: its endpoints answer UNAVAILABLE and its memory stays; restart the process. " +
@@ -190,8 +193,11 @@ bp_status Instance::open(std::string_view path, const bp_message* options,
   opening_.fetch_add(1, std::memory_order_acq_rel);
   bp_status status = BP_UNAVAILABLE;
   if (const std::uint32_t now = life(); now == BP_LIFE_STARTED) {
+    operation.provider = &host;
     operation.opened = bp_endpoint{};
+    operation.opening.store(this, std::memory_order_release);
     status = plugin_.open(self_, str(path), options, &operation.op, &operation.opened);
+    if (status == BP_PENDING) operation.pend_in(opens);
   } else {
     set_error(operation.op.error, status,
               "instance '" + host.name + "' " +

@@ -39,8 +39,8 @@ class Instance {
   bp_status end(std::chrono::nanoseconds timeout, bp_error& error);
 
   // ---- any thread ----
-  // The plugin's open on behalf of `operation`, which has begun; see Operation for inline and
-  // pending. Fills op.error.
+  // The plugin's open on behalf of `operation`, which has begun. PENDING: it pends in `opens`, and
+  // is somebody else's from here on. Otherwise the caller finishes it; op.error is filled.
   bp_status open(std::string_view path, const bp_message* options, Operation& operation) noexcept;
   void cancel(bp_op& op) noexcept;
   void report_state(std::uint32_t state, std::string_view detail) noexcept;
@@ -69,8 +69,9 @@ class Instance {
   const nlohmann::json config_;
   void* self_ = nullptr;  // of the plugin; constant from create to destroy
   std::atomic<std::uint32_t> life_{BP_LIFE_LOADED};
-  std::atomic<std::uint32_t> opening_{0};  // calls of the plugin's open under way
+  std::atomic<std::uint32_t> opening_{0};  // opens that may not be in `opens` yet
   PendingList steps_;
+  bp_error said_{};  // by the present step; a step that was given up may still write here
 
   std::mutex state_mutex_;
   std::uint32_t state_ = BP_STATE_IDLE;  // guarded by state_mutex_

@@ -112,7 +112,7 @@ std::unique_ptr<PluginLibrary> PluginLibrary::link(const PluginManifest& manifes
                   (error.message_len == 0 ? "without a reason" : std::string(message_of(error))));
   }
   if (offered == nullptr) return refuse("its entry answers OK, but gives no table");
-  // `reconfigure` and `cancel` are optional, `open` is the last mandatory slot of minor 0.
+  // `cancel` is optional, `open` the last mandatory slot of minor 0.
   if (offered->struct_size < BP_SIZE_TO(bp_plugin, open)) {
     return refuse("bp_plugin.struct_size is " + std::to_string(offered->struct_size) +
                   ", expected at least " + std::to_string(BP_SIZE_TO(bp_plugin, open)));
@@ -173,6 +173,8 @@ std::unique_ptr<PluginLibrary> PluginLibrary::load(const PluginManifest& manifes
       return refuse(loader_words(file->path()));
     return refuse(library_name + "cannot be mapped: " + failed.message());
   }
+  if (!file->is_current())
+    return refuse(library_name + "was replaced while it was mapped: start again");
   if (!library.has(kEntryName)) {
     return refuse(library_name + "does not export " + kEntryName +
                   ": it is no plugin, or one for another major of the ABI");

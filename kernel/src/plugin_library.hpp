@@ -24,8 +24,7 @@ class PluginLibrary {
   // What this kernel lacks for a plugin, by its manifest alone. Empty: nothing.
   static std::string lack_for(const PluginManifest& manifest);
 
-  // Complete: mandatory slots are there, `cancel` is a stub if the plugin has none; `reconfigure`
-  // may be NULL.
+  // Complete: mandatory slots are there, `cancel` is a stub if the plugin has none.
   [[nodiscard]] const bp_plugin& plugin() const noexcept { return plugin_; }
 
  private:

@@ -8,7 +8,10 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <grp.h>
 #include <memory>
+#include <pwd.h>
+#include <sys/xattr.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -49,8 +52,34 @@ std::string described(const fs::path& path, const struct stat& status) {
   return "'" + path.string() + text.data();
 }
 
+/// Whether nobody but the user is in the group, by the system's databases.
+bool is_private(gid_t group, uid_t user) {
+  const passwd* const own = ::getpwuid(user);
+  const std::string name = own != nullptr ? own->pw_name : "";
+  const struct group* const members = ::getgrgid(group);
+  if (members == nullptr) return false;
+  for (char** member = members->gr_mem; *member != nullptr; ++member) {
+    if (name != *member) return false;
+  }
+  bool found_other = false;
+  ::setpwent();
+  while (const passwd* const other = ::getpwent()) {
+    found_other = found_other || (other->pw_gid == group && other->pw_uid != user);
+  }
+  ::endpwent();
+  return !found_other;
+}
+
+/// Whether more than mode and owner say who may write: the group's bits are then the mask of that.
+bool has_access_list(int descriptor) {
+  const std::string file = "/proc/self/fd/" + std::to_string(descriptor);  // O_PATH: by its name
+  return ::getxattr(file.c_str(), "system.posix_acl_access", nullptr, 0) >= 0 ||
+         (errno != ENODATA && errno != ENOTSUP);
+}
+
 /// Why a file, folder or link cannot be trusted, and what mends it; empty when it can.
-std::string distrust(const fs::path& path, const struct stat& status, Identity identity) {
+std::string distrust(int descriptor, const fs::path& path, const struct stat& status,
+                     Identity identity) {
   if (status.st_uid != 0 && status.st_uid != identity.user) {
     const bool link = S_ISLNK(status.st_mode);
     return described(path, status) + " belongs to another user: chown " + (link ? "-h " : "") +
@@ -62,7 +91,14 @@ std::string distrust(const fs::path& path, const struct stat& status, Identity i
     return described(path, status) + " can be written by everybody: chmod o-w '" + path.string() +
            "'";
   }
-  if ((status.st_mode & S_IWGRP) != 0 && status.st_gid != 0 && status.st_gid != identity.group) {
+  if ((status.st_mode & S_IWGRP) == 0) return {};
+  if (has_access_list(descriptor)) {
+    return described(path, status) +
+           " may be written by others, by its access control list: " + "setfacl -b '" +
+           path.string() + "'";
+  }
+  if (status.st_gid != 0 &&
+      (status.st_gid != identity.group || !is_private(identity.group, identity.user))) {
     return described(path, status) + " can be written by its group: chmod g-w '" + path.string() +
            "'";
   }
@@ -96,7 +132,7 @@ class Walk {
       if (S_ISLNK(status.st_mode)) {
         if (!follow(found, where, status, why)) return Descriptor{};
       } else if (S_ISDIR(status.st_mode)) {
-        if (!(why = distrust(where, status, identity_)).empty()) return Descriptor{};
+        if (!(why = distrust(found.get(), where, status, identity_)).empty()) return Descriptor{};
         folder_ = std::move(found);
         where_ = where;
       } else {
@@ -124,12 +160,12 @@ class Walk {
       why = "cannot open '/': " + errno_text();
       return false;
     }
-    return (why = distrust(where_, status, identity_)).empty();
+    return (why = distrust(folder_.get(), where_, status, identity_)).empty();
   }
 
   bool follow(const Descriptor& link, const fs::path& where, const struct stat& status,
               std::string& why) {
-    if (!(why = distrust(where, status, identity_)).empty()) return false;
+    if (!(why = distrust(link.get(), where, status, identity_)).empty()) return false;
     if (++links_ > kMostLinks) {
       why = "'" + where.string() + "': too many symbolic links";
       return false;
@@ -159,7 +195,7 @@ class Walk {
       why = "'" + where.string() + "' is not a " + (ahead_.empty() ? "regular file" : "folder");
       return Descriptor{};
     }
-    if (!(why = distrust(where, status, identity_)).empty()) return Descriptor{};
+    if (!(why = distrust(file.get(), where, status, identity_)).empty()) return Descriptor{};
     resolved = where;
     return file;
   }
@@ -274,11 +310,6 @@ bool TrustedFile::is_current() const {
   return ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
          status.st_ino == inode_ && status.st_ctim.tv_sec == changed_.tv_sec &&
          status.st_ctim.tv_nsec == changed_.tv_nsec;
-}
-
-std::optional<std::string> sha256_of(const fs::path& file, Diagnostics& diagnostics) {
-  const auto opened = TrustedFile::open(file, diagnostics);
-  return opened ? opened->sha256(diagnostics) : std::nullopt;
 }
 
 }  // namespace backplane::kernel

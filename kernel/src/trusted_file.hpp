@@ -27,10 +27,10 @@ struct Identity {
 /// with the path at fault, its mode and owner, and the command that mends it:
 ///  - a file, folder or link that belongs neither to root nor to the user;
 ///  - a file or folder that others can write; that its group can write, unless the group is root's
-///  or the user's own.
+///  or the user's own with nobody else in it; and group-writable with an access control list, whose
+///  mask the bits of the group then are.
 ///    A sticky folder such as /tmp passes, because nobody can replace there what belongs to
 ///    another.
-/// Access control lists count by their mask, which is what the group bits then show.
 ///
 /// A library is mapped by path(), not by /proc/self/fd/N: the loader takes a name that it knows for
 /// a library that is loaded, which goes wrong when a descriptor number comes back, and $ORIGIN in a
@@ -70,8 +70,5 @@ class TrustedFile {
   ino_t inode_;
   timespec changed_;
 };
-
-/// SHA-256 of a file that passes TrustedFile::open.
-std::optional<std::string> sha256_of(const std::filesystem::path& file, Diagnostics& diagnostics);
 
 }  // namespace backplane::kernel

@@ -134,7 +134,6 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_plugin, destroy, 88, 8),
     MEMBER(bp_plugin, open, 96, 8),
     MEMBER(bp_plugin, cancel, 104, 8),
-    MEMBER(bp_plugin, reconfigure, 112, 8),
     // service/buffers.h
     MEMBER(bp_buffers_service, struct_size, 0, 4),
     MEMBER(bp_buffers_service, reserved, 4, 4),

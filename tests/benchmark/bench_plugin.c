@@ -124,7 +124,7 @@ static bp_status open_path(void* self, bp_str path, const bp_message* options, b
 }
 
 static const char* const needs[] = {BP_S_ENDPOINT, NULL};
-static const bp_plugin plugin = {BP_SIZE_TO(bp_plugin, reconfigure),
+static const bp_plugin plugin = {BP_SIZE_TO(bp_plugin, cancel),
                                  BP_ABI_MINOR,
                                  0,
                                  BP_STR("bench"),
@@ -137,7 +137,6 @@ static const bp_plugin plugin = {BP_SIZE_TO(bp_plugin, reconfigure),
                                  nothing,
                                  free,
                                  open_path,
-                                 NULL,
                                  NULL};
 
 BP_EXPORT bp_status bp_plugin_entry_1(const bp_offer* offer, const bp_plugin** out,

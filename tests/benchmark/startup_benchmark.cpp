@@ -167,10 +167,8 @@ Experiment idle_memory() {
   Experiment out{"startup", {"idle_pss_bytes", "idle_pss_added_bytes"}, {}, 5};
   out.prepare = [] {
     auto plant = std::make_shared<Plant>();
-    auto of_libraries = std::make_shared<double>(0);
     return std::vector<Side>{
-        {"",
-         [plant, of_libraries] {
+        {"", [plant] {
            std::unique_ptr<test::ChildProcess> system;
            plant->start(system);
            const double value = pss_of(system->pid());
@@ -179,12 +177,9 @@ Experiment idle_memory() {
            command.insert(command.begin(), BP_BUILD_FOLDER "/bin/backplane-bench-idle");
            test::ChildProcess idle(command);
            if (!idle.wait_for_output("ready")) throw std::runtime_error("startup: " + idle.err());
-           *of_libraries = pss_of(idle.pid());
+           const double of_libraries = pss_of(idle.pid());
            return std::vector<Metric>{{"idle_pss_bytes", value, {}},
-                                      {"idle_pss_added_bytes", value - *of_libraries, {}}};
-         }},
-        {"libraries", [of_libraries] {
-           return std::vector<Metric>{{"idle_pss_bytes", *of_libraries, {}}};
+                                      {"idle_pss_added_bytes", value - of_libraries, {}}};
          }}};
   };
   return out;

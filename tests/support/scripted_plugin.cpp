@@ -49,7 +49,7 @@ void cancel_step(void*, bp_op* op) {
 }
 
 constexpr const char* kNeeds[] = {BP_S_ENDPOINT, nullptr};
-constexpr bp_plugin kPlugin = {BP_SIZE_TO(bp_plugin, reconfigure),
+constexpr bp_plugin kPlugin = {BP_SIZE_TO(bp_plugin, cancel),
                                BP_ABI_MINOR,
                                0,
                                BP_STR("scripted"),
@@ -62,8 +62,7 @@ constexpr bp_plugin kPlugin = {BP_SIZE_TO(bp_plugin, reconfigure),
                                stop,
                                destroy,
                                open,
-                               cancel_step,
-                               nullptr};
+                               cancel_step};
 
 }  // namespace
 

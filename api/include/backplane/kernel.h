@@ -112,13 +112,15 @@ BP_EXPORT bp_status bp_kernel_create(const bp_kernel_options* options, bp_kernel
                                      bp_error* error);
 
 /* Adds a plugin that is linked into the application, with the text of its manifest (TOML, without
- * `library`). Before load. [any] */
+ * `library`). Before load. INVALID_ARGUMENT: the manifest is wrong; FAILED_PRECONDITION: the kernel
+ * has started. [any] */
 BP_EXPORT bp_status bp_kernel_add_plugin(bp_kernel* kernel, bp_plugin_entry entry, bp_str manifest,
                                          bp_error* error);
 
 /* Reads and checks a system manifest and its drop-in folder, `FILE.d`. Every mistake is given to
  * `report` (may be NULL), in the order of the text; nothing is mapped or started. INVALID_ARGUMENT:
- * it has errors, and nothing has changed. Once for a kernel. [any] */
+ * it has errors, and nothing has changed. Once for a kernel, before start: else
+ * FAILED_PRECONDITION. Blocks on files. [any] */
 BP_EXPORT bp_status bp_kernel_load(bp_kernel* kernel, bp_str path,
                                    void (*report)(void* user, const bp_diagnostic* diagnostic),
                                    void* user, bp_error* error);
@@ -130,7 +132,8 @@ BP_EXPORT bp_status bp_kernel_load_text(bp_kernel* kernel, bp_str name, bp_str t
 /* Maps the plugins that the manifest uses, then creates and starts its instances in the order of
  * their dependencies. On an error everything that had started is stopped again. Without a loaded
  * manifest there is nothing to start, and URLs can be opened. Blocks until all have started; not on
- * a loop thread. [any] */
+ * a loop thread. FAILED_PRECONDITION: a plugin is refused, or the kernel was started before; else
+ * what the first instance that fails says. [any] */
 BP_EXPORT bp_status bp_kernel_start(bp_kernel* kernel, bp_error* error);
 
 /* Has every instance finish what it has begun and take nothing new, in the reverse order of their
@@ -145,8 +148,9 @@ BP_EXPORT bp_status bp_kernel_drain(bp_kernel* kernel, bp_error* error);
  * nor inside `done` or `next`. [any] */
 BP_EXPORT bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error);
 
-/* Stops if need be, and frees. References, operations and the host are invalid afterwards. Blocks.
- * [any] */
+/* Stops if need be, and frees. References, operations and the host are invalid afterwards. What a
+ * quarantined instance or a task that does not return may still use is never freed. Blocks. [any]
+ */
 BP_EXPORT void bp_kernel_destroy(bp_kernel* kernel);
 
 /* The application's own host: all services, all permissions. Valid until bp_kernel_destroy.
@@ -158,9 +162,11 @@ BP_EXPORT const bp_host* bp_kernel_host(bp_kernel* kernel);
 BP_EXPORT void bp_kernel_visit_instances(bp_kernel* kernel,
                                          void (*visit)(void* user, const bp_instance_info* info),
                                          void* user);
+/* The metrics that instances defined, and contract_breaches_total. As above. [any] */
 BP_EXPORT void bp_kernel_visit_metrics(bp_kernel* kernel,
                                        void (*visit)(void* user, const bp_metric_info* info),
                                        void* user);
+/* The plugins that are known by their manifests. As above. [any] */
 BP_EXPORT void bp_kernel_visit_plugins(bp_kernel* kernel,
                                        void (*visit)(void* user, const bp_plugin_info* info),
                                        void* user);

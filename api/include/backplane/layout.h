@@ -38,7 +38,7 @@ BP_ASSERT(BP_SIZE_TO(bp_op, impl) == 192);
 BP_ASSERT(BP_SIZE_TO(bp_endpoint_ops, close) == 56);
 BP_ASSERT(BP_SIZE_TO(bp_host, system) == 56);
 BP_ASSERT(BP_SIZE_TO(bp_offer, kernel_version) == 32);
-BP_ASSERT(BP_SIZE_TO(bp_plugin, reconfigure) == 120);
+BP_ASSERT(BP_SIZE_TO(bp_plugin, cancel) == 112);
 BP_ASSERT(BP_SIZE_TO(bp_endpoint_service, verbs) == 120);
 BP_ASSERT(BP_SIZE_TO(bp_executor_service, on_loop) == 56);
 BP_ASSERT(BP_SIZE_TO(bp_queue_service, close) == 56);

@@ -58,7 +58,8 @@ typedef struct bp_plugin {
   /* When it completes: no pending operation, no open stream, no task, and no thread but resident
    * ones. Retained buffers may outlive it. [control][nb] */
   bp_status (*stop)(void* instance, bp_op* op);
-  /* After a completed stop, or a failed create's successor: frees the instance. [control][nb] */
+  /* Frees the instance that create made, after a completed stop or instead of one when it was never
+   * started. [control][nb] */
   void (*destroy)(void* instance);
   /* The endpoint of a path, which is borrowed for the call; `options` may be NULL, and is borrowed
    * until completion. *out is valid until completion and is filled by then. A path in the wrong
@@ -66,11 +67,8 @@ typedef struct bp_plugin {
    */
   bp_status (*open)(void* instance, bp_str path, const bp_message* options, bp_op* op,
                     bp_endpoint* out);
-  /* Optional: asks a pending open, start, drain, stop or reconfigure to complete soon. [any][nb] */
+  /* Optional: asks a pending open, start, drain or stop to complete soon. [any][nb] */
   void (*cancel)(void* instance, bp_op* op);
-  /* Optional: takes a new configuration while running; without it the instance is restarted.
-   * [control][nb] */
-  bp_status (*reconfigure)(void* instance, const bp_value* config, bp_op* op);
 } bp_plugin;
 
 typedef bp_status (*bp_plugin_entry)(const bp_offer* offer, const bp_plugin** out, bp_error* error);

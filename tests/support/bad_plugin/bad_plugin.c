@@ -78,7 +78,7 @@ static const char* const kOtherNeeds[] = {BP_S_ENDPOINT, "bp.log/1", NULL};
 static struct {
   bp_plugin known;
   void* more[4];
-} table = {{.struct_size = BP_SIZE_TO(bp_plugin, reconfigure),
+} table = {{.struct_size = BP_SIZE_TO(bp_plugin, cancel),
             .minor_built = BP_ABI_MINOR,
             .minor_needed = 0,
             .id = BP_STR("bad"),

@@ -104,7 +104,7 @@ static bp_status open_path(void* instance, bp_str path, const bp_message* option
 
 static const char* const kNeeds[] = {BP_S_ENDPOINT, BP_S_EXECUTOR, NULL};
 
-static const bp_plugin kPlugin = {.struct_size = BP_SIZE_TO(bp_plugin, reconfigure),
+static const bp_plugin kPlugin = {.struct_size = BP_SIZE_TO(bp_plugin, cancel),
                                   .minor_built = BP_ABI_MINOR,
                                   .minor_needed = 0,
                                   .id = BP_STR("fake"),

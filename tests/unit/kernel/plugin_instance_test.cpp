@@ -286,7 +286,7 @@ TEST(KernelDrain, GoesOnAfterAnErrorAndReturnsTheFirstThatOfADependent) {
   ASSERT_EQ(sut.start(), BP_OK);
   bp_error error{};
   EXPECT_EQ(bp_kernel_drain(sut.kernel, &error), BP_INTERNAL);
-  EXPECT_EQ(text(error), "instance 'it': it failed without a reason");
+  EXPECT_EQ(text(error), "instance 'it': failed without a reason");
   EXPECT_EQ(drains, 2);
   EXPECT_EQ(sut.stop(), BP_OK);
   EXPECT_EQ(script.destroyed, 2);

@@ -277,7 +277,9 @@ TEST_F(BadPlugin, IsRefusedWithAnotherDigestThanThePinnedOne) {
 
 TEST_F(BadPlugin, IsTakenWithThePinnedDigest) {
   Diagnostics diagnostics;
-  const auto digest = sha256_of(install("good"), diagnostics);
+  const auto file = TrustedFile::open(install("good"), diagnostics);
+  ASSERT_TRUE(file);
+  const auto digest = file->sha256(diagnostics);
   ASSERT_TRUE(digest);
   describe(manifest_of("bad", "sha256 = '" + *digest + "'\n"));
   EXPECT_EQ(refusal(), "");

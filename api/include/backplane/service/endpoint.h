@@ -30,7 +30,9 @@ typedef struct bp_endpoint_service {
    * instance. [any][nb] */
   bp_status (*open)(const bp_host* host, bp_str address, const bp_message* options, bp_op* op);
   /* An own endpoint as a reference: a handler to be served, an end of a duplex stream. Close it
-   * when done. [any][nb][nr] */
+   * when done. On an error the endpoint is untouched and stays yours: INTERNAL, its table lacks a
+   * mandatory slot; PERMISSION_DENIED, it has no verb that this kernel knows; RESOURCE_EXHAUSTED.
+   * [any][nb][nr] */
   bp_status (*adopt)(const bp_host* host, const bp_endpoint* endpoint, bp_ref* out);
   /* One owner more. FAILED_PRECONDITION: closed. [any][nb][nr] */
   bp_status (*retain)(const bp_host* host, bp_ref ref);
@@ -57,8 +59,9 @@ typedef struct bp_endpoint_service {
 
   /* ---- the endpoint's side ---- */
   /* Finishes a pending operation; op->out and *op->error are set before. The endpoint does not
-   * touch op afterwards. `done` runs before it returns, unless the kernel is inside submit or next
-   * of this operation: then when that returns. [any][nb] */
+   * touch op afterwards. `done` runs before it returns, unless somebody is inside submit, next,
+   * cancel, credit or ack of this operation: then when that returns, for the last two on the loop.
+   * [any][nb] */
   void (*complete)(const bp_host* host, bp_op* op, bp_status status);
   /* Feeds a pending WATCH or BROWSE: counts, and calls the sink. Serial for each op: the endpoint
    * sees to that. PENDING: n is above the credit, and nothing was delivered. < 0: the consumer

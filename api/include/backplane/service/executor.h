@@ -19,9 +19,10 @@ typedef struct bp_executor_service {
   uint32_t struct_size;
   uint32_t reserved;
   /* Runs once on the loop, after this call has returned. Tasks of one thread run in their order.
-   * [any][nb][nr] */
+   * RESOURCE_EXHAUSTED: no memory. [any][nb][nr] */
   bp_status (*post)(const bp_host* host, void (*run)(void* user), void* user);
-  /* Runs once at or after the monotonic time. *id removes it before that. [any][nb][nr] */
+  /* Runs once at or after the monotonic time (CLOCK_MONOTONIC). *id removes it before that. Errors
+   * as of post. [any][nb][nr] */
   bp_status (*at)(const bp_host* host, int64_t time_ns, void (*run)(void* user), void* user,
                   uint64_t* id);
   /* Runs whenever fd is ready for `events` (BP_FD_*), level-triggered, until removed. A hang-up or
@@ -30,7 +31,8 @@ typedef struct bp_executor_service {
    * ALREADY_EXISTS: watched already (watch a duplicate). [any][nb][nr] */
   bp_status (*watch_fd)(const bp_host* host, int32_t fd, uint32_t events,
                         void (*run)(void* user, uint32_t events), void* user, uint64_t* id);
-  /* Changes what a watched descriptor is watched for; 0 pauses it. [any][nb][nr] */
+  /* Changes what a watched descriptor is watched for; 0 pauses it. NOT_FOUND: no such watch.
+   * [any][nb][nr] */
   bp_status (*change_fd)(const bp_host* host, uint64_t id, uint32_t events);
   /* OK: it never runs again. PENDING: it is running now on another thread, for the last time.
    * NOT_FOUND: it has run, or was removed. Inside its own run: OK. A task posted afterwards runs

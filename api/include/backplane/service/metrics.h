@@ -21,12 +21,13 @@ typedef struct bp_metrics_service {
   uint32_t struct_size;
   uint32_t reserved;
   /* The metric of this instance with that name and those labels (pairs of strings, copied); the
-   * same again gives the same id. INVALID_ARGUMENT: another kind, or a bad name. [any][nr] */
+   * same again gives the same id. INVALID_ARGUMENT: another kind, or a bad name;
+   * RESOURCE_EXHAUSTED: too many. [any][nr] */
   bp_status (*define)(const bp_host* host, bp_str name, uint32_t kind, const bp_pair* labels,
                       uint32_t n_labels, uint64_t* id);
-  /* [any][nb][nr] */
+  /* Adds to a counter (delta > 0) or a gauge; an unknown id is ignored. [any][nb][nr] */
   void (*add)(const bp_host* host, uint64_t id, int64_t delta);
-  /* [any][nb][nr] */
+  /* The value of a gauge; an unknown id is ignored. [any][nb][nr] */
   void (*set)(const bp_host* host, uint64_t id, int64_t value);
 } bp_metrics_service;
 

@@ -31,7 +31,7 @@ typedef struct bp_queue_service {
   uint32_t struct_size;
   uint32_t reserved;
   /* *fd is readable while events wait (level-triggered, an eventfd: do not read it); it belongs to
-   * the queue. [any][nb][nr] */
+   * the queue. RESOURCE_EXHAUSTED: no memory or no descriptor. [any][nb][nr] */
   bp_status (*open)(const bp_host* host, bp_queue** out, int32_t* fd);
   /* Like submit of bp.endpoint/1, but an operation that would call `done` or `next` puts an event
    * here instead; op->sink is not used, op->done must be NULL. Inline results are returned as ever.

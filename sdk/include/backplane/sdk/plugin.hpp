@@ -86,7 +86,7 @@ struct PluginTable {
 
   static constexpr bp_plugin describe(std::string_view id, std::string_view version, uint64_t flags,
                                       const char* const* needs) noexcept {
-    return {BP_SIZE_TO(bp_plugin, reconfigure),
+    return {BP_SIZE_TO(bp_plugin, cancel),
             BP_ABI_MINOR,
             0,
             {id.data(), id.size()},
@@ -99,8 +99,7 @@ struct PluginTable {
             &stop,
             &destroy,
             &open,
-            &cancel,
-            nullptr};
+            &cancel};
   }
 };
 
