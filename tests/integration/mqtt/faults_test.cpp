@@ -138,20 +138,23 @@ class Counting {
   std::thread writer_;
 };
 
-TEST_P(Faults, ABrokerThatIsKilledWhileWritingLosesNothingThatWasAccepted) {
-  const int rounds = is_long_test() ? 20 : 1;
+/// Kills a broker that is written to, brings it back after a time, and compares.
+void lose_nothing(int version, const std::string& config, int rounds,
+                  std::chrono::milliseconds away) {
   for (int round = 0; round < rounds; ++round) {
     Broker broker({.config = "max_inflight_messages 0\nmax_queued_messages 0"});
     TcpRelay relay(broker.port());
     const auto system =
-        MqttSystem::connected("mqtt://127.0.0.1:" + std::to_string(relay.port()), config());
-    MqttPeer peer(broker.port(), GetParam());
+        MqttSystem::connected("mqtt://127.0.0.1:" + std::to_string(relay.port()), config);
+    MqttPeer peer(broker.port(), version);
     peer.subscribe("count", 0);
     Counting counting(system->open("count"));
     ASSERT_TRUE(eventually([&] { return counting.accepted().size() > 100; }));
 
     broker.kill();
     relay.close();
+    EXPECT_TRUE(system->becomes(BP_STATE_CONNECTING));
+    EXPECT_FALSE(system->becomes(BP_STATE_UP, away)) << "connected to nobody";
     broker.start();
     // A broker keeps nothing for a subscriber that it does not know: the peer comes first.
     ASSERT_TRUE(eventually([&] { return broker.count_in_log("count (QoS 0)") == 2; }));
@@ -176,6 +179,17 @@ TEST_P(Faults, ABrokerThatIsKilledWhileWritingLosesNothingThatWasAccepted) {
         << "round " << round << " lost " << missing().size() << ", first " << missing()[0];
     EXPECT_EQ(counting.refused(), 0);
   }
+}
+
+TEST_P(Faults, ABrokerThatIsKilledWhileWritingLosesNothingThatWasAccepted) {
+  lose_nothing(GetParam(), config(), is_long_test() ? 20 : 1, 0ms);
+}
+
+TEST_P(Faults, ABrokerThatIsGoneForTenSecondsLosesNothingThatWasAccepted) {
+  if (!is_long_test()) {
+    GTEST_SKIP() << "takes 20 s: set BP_TEST_LONG";
+  }
+  lose_nothing(GetParam(), config(), 2, 10s);
 }
 
 TEST_P(Faults, WritesThatFindNoRoomAreRefused) {
