@@ -58,5 +58,28 @@ TEST_F(AResolver, AsksForANameOnAThreadOfItsOwnAndAnswersOnTheLoop) {
   EXPECT_EQ(answer_->status().message().rfind("no address for 'aaa", 0), 0U);
 }
 
+TEST_F(AResolver, SaysNothingMoreWhenItIsDestroyedWhileBusy) {
+  auto sut = std::make_unique<Resolver>(host_);
+  bool told = false;
+  sut->resolve(std::string(300, 'a'), [&](const Resolver::Answer&) { told = true; });
+  ASSERT_TRUE(sut->is_busy());
+  sut.reset();
+  fake_.loop.run();
+  EXPECT_FALSE(told);
+}
+
+TEST_F(AResolver, MayBeDestroyedByItsAnswer) {
+  auto sut = std::make_unique<Resolver>(host_);
+  bool told = false;
+  sut->resolve(std::string(300, 'a'), [&](const Resolver::Answer& answer) {
+    sut.reset();
+    told = answer.status().is_error();
+  });
+  EXPECT_TRUE(test::eventually([&] {
+    fake_.loop.run();
+    return told;
+  }));
+}
+
 }  // namespace
 }  // namespace backplane

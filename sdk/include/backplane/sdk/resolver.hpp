@@ -15,7 +15,8 @@
 namespace backplane {
 
 /// Numeric addresses and "localhost" are answered at once; for other names a thread asks the
-/// system's resolver, and ends. One question at a time. Loop thread only.
+/// system's resolver, and ends. One question at a time. Loop thread only; may be destroyed inside
+/// `done`.
 class Resolver {
  public:
   /// Numeric addresses, each once, at least one; or UNAVAILABLE.
@@ -23,10 +24,11 @@ class Resolver {
   using Done = std::function<void(const Answer&)>;
 
   /// `host` outlives it.
-  explicit Resolver(const Host& host) : host_(host) {}
+  explicit Resolver(const Host& host) : told_(host, [this] { tell(); }) {}
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
-  /// Waits for the resolver: destroy it when it is not busy, or when waiting does no harm.
+  /// While it is busy this waits for the system's resolver, perhaps for seconds; `done` is not
+  /// called any more.
   ~Resolver() { join(); }
 
   /// A question is under way; its `done` will be called.
@@ -42,15 +44,11 @@ class Resolver {
       done(numeric);
       return;
     }
-    thread_ = std::thread([this, name, done = std::move(done)] {
-      Answer answer = Status(BP_UNAVAILABLE);
-      boundary([&] { answer = look_up(name, AI_ADDRCONFIG); },
-               [&](const Status& status) { answer = status; });
-      const auto tell = [this, done, answer] {
-        join();  // its last act was this post
-        done(answer);
-      };
-      while (post(host_, tell).is_error()) {
+    done_ = std::move(done);
+    thread_ = std::thread([this, name] {
+      boundary([&] { answer_ = look_up(name, AI_ADDRCONFIG); },
+               [&](const Status& status) { answer_ = status; });
+      while (told_.post().is_error()) {
         std::this_thread::yield();  // no memory for a task: nobody else can say that it has ended
       }
     });
@@ -85,7 +83,17 @@ class Resolver {
     }
   }
 
-  const Host& host_;
+  // The thread's last act was to post this.
+  void tell() {
+    join();
+    const Done done = std::move(done_);
+    const Answer answer = std::move(answer_);
+    done(answer);  // nothing of this is touched afterwards: it may be gone
+  }
+
+  Done done_;
+  Answer answer_ = Status(BP_UNAVAILABLE);  // the thread's, until it is joined
+  Wakeup told_;
   std::thread thread_;
 };
 
