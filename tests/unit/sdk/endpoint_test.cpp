@@ -311,6 +311,97 @@ TEST_F(AnEndpoint, ReportsTheEndOfAStream) {
   EXPECT_TRUE(subscription->wait_for(10s)->is_ok());
 }
 
+// ---- what comes with an outcome ----
+
+/// Gives an answer in a counted buffer, whatever the outcome.
+class Diagnostician final {
+ public:
+  explicit Diagnostician(const Host& host) : pending(host) {}
+  Status read(Op op) { return answer(op); }
+  Status browse(Op op) { return answer(op); }
+  Status watch(Op op) {
+    static_cast<void>(answer(op));
+    return later ? pending.add(op) : outcome;
+  }
+  void cancel(Op op) noexcept { pending.cancel(op); }
+  uint64_t owners() const { return detail::HeapBuffer::of(details.get())->owners; }
+
+  PendingList pending;
+  bool later = false;
+  Status outcome{BP_NOT_FOUND};
+  Buffer details = Buffer::make(300);
+
+ private:
+  Status answer(Op op) {
+    MessageBuilder message(ValueView::bytes(details.data(), details.size()));
+    op.reply(message.owner(details.get()).view()).or_throw();
+    return outcome;
+  }
+};
+
+class AnAnswerInABuffer : public ::testing::Test {
+ protected:
+  AnAnswerInABuffer() {
+    auto peer = std::make_unique<Diagnostician>(host_);
+    peer_ = peer.get();
+    fake_.add_endpoint("plant:d", make_endpoint(std::move(peer)));
+    sut_ = open_address(host_, "plant:d").value();
+  }
+  ~AnAnswerInABuffer() override {
+    sut_.close();
+    fake_.close_address("plant:d");
+  }
+  FakeHost fake_;
+  Host host_{fake_.raw()};
+  Diagnostician* peer_ = nullptr;
+  Endpoint sut_;
+};
+
+Task<> read_it(const Endpoint& endpoint) { co_await endpoint.read(); }
+
+TEST_F(AnAnswerInABuffer, IsReleasedAfterAFailure) {
+  EXPECT_EQ(sut_.read().get().status().code(), BP_NOT_FOUND);
+  EXPECT_EQ(sut_.browse().get().status().code(), BP_NOT_FOUND);
+  sut_.read<double>().then([](const Result<double>& value) { EXPECT_FALSE(value); });
+  EXPECT_THROW(sync_wait(read_it(sut_)), Error);
+  EXPECT_FALSE(sut_.watch([](MessageView) {}));
+  EXPECT_EQ(peer_->owners(), 1u);
+}
+
+TEST_F(AnAnswerInABuffer, IsReleasedWithTheResult) {
+  peer_->outcome = Status::ok();
+  {
+    const OwnedMessage kept = sut_.read().value();
+    EXPECT_EQ(kept.body().as.p, peer_->details.data());
+    EXPECT_EQ(peer_->owners(), 2u);
+  }
+  EXPECT_TRUE(sut_.browse().value().empty());
+  EXPECT_EQ(peer_->owners(), 1u);
+}
+
+TEST_F(AnAnswerInABuffer, IsToldAsTheTrailersOfAStream) {
+  peer_->later = true;
+  {
+    const auto subscription = sut_.watch([](MessageView) {});
+    EXPECT_TRUE(subscription->trailers().body().is_null());
+    host_.complete(peer_->pending.take_first(), Status(BP_DATA_LOSS));
+    EXPECT_EQ(subscription->outcome()->code(), BP_DATA_LOSS);
+    EXPECT_EQ(subscription->trailers().body().as.p, peer_->details.data());
+  }
+  EXPECT_EQ(peer_->owners(), 1u);
+}
+
+TEST_F(AnAnswerInABuffer, IsNoEndOfAWatchThatWasRefused) {
+  int ends = 0;
+  const auto refused = sut_.watch([](MessageView) {}, {.on_end = [&](const Status&) { ++ends; }});
+  EXPECT_EQ(refused.status().code(), BP_NOT_FOUND);
+  EXPECT_EQ(ends, 0) << "the result alone tells";
+  peer_->outcome = Status::ok();
+  const auto ended = sut_.watch([](MessageView) {}, {.on_end = [&](const Status&) { ++ends; }});
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(ends, 1) << "a stream that ends well at once has been one";
+}
+
 TEST_F(AnEndpoint, IsNoLongerUsableOnceClosed) {
   Endpoint other = std::move(sut_);
   EXPECT_FALSE(sut_.is_open());

@@ -17,7 +17,8 @@ struct WatchOptions {
   std::optional<uint32_t> overflow{};
   /// Such as BP_H_QOS, BP_H_OPTIONS; borrowed for the call.
   std::span<const bp_pair> headers{};
-  /// Called once when the stream has ended, unless the Subscription was destroyed before.
+  /// Called once when the stream has ended, unless the Subscription was destroyed before. Not when
+  /// watch() itself returns an error.
   std::function<void(const Status&)> on_end{};
 };
 

@@ -29,7 +29,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   LongOp(const LongOp&) = delete;
   LongOp& operator=(const LongOp&) = delete;
 
-  /// OK: it runs, or has ended well at once.
+  /// OK: it runs, or has ended well at once. An error: it was refused, and calls nothing back.
   Status start(uint16_t verb, uint16_t flags, bp_ref target, uint32_t credit) {
     op_->verb = verb;
     op_->flags = flags;
@@ -42,11 +42,15 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     op_->sink = &kSink;
     self_ = shared_from_this();
     const bp_status status = op_.submit();
-    if (status == BP_PENDING) {
-      return Status::ok();
+    if (status < 0) {
+      static_cast<void>(op_.take_owner());
+      self_.reset();
+      return op_.status(status);
     }
-    end(status);
-    return op_.status(status);
+    if (status != BP_PENDING) {
+      end(status);
+    }
+    return Status::ok();
   }
 
   void cancel() noexcept { op_.cancel(); }
@@ -74,6 +78,10 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   std::optional<Status> outcome() {
     const std::lock_guard lock(mutex_);
     return ended_ ? std::optional(outcome_) : std::nullopt;
+  }
+  OwnedMessage trailers() {
+    const std::lock_guard lock(mutex_);
+    return trailers_;
   }
   std::optional<Status> wait_for(std::chrono::nanoseconds timeout) {
     std::unique_lock lock(mutex_);
@@ -108,13 +116,19 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   void end(bp_status status) noexcept {
     const auto self = std::move(self_);
     Status outcome(status);
-    boundary(nullptr, [&] { outcome = op_.status(status); });
+    OwnedMessage trailers;
+    boundary(nullptr, [&] {
+      outcome = op_.status(status);
+      trailers = OwnedMessage(MessageView(op_->out));
+    });
+    static_cast<void>(op_.take_owner());
     if (on_end_ && begin_callback()) {
       boundary(nullptr, [&] { on_end_(outcome); });
       end_callback();
     }
     const std::lock_guard lock(mutex_);
     outcome_ = std::move(outcome);
+    trailers_ = std::move(trailers);
     ended_ = true;
     changed_.notify_all();
   }
@@ -144,6 +158,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   bool closed_ = false;     // no callback begins any more
   bool ended_ = false;
   Status outcome_;
+  OwnedMessage trailers_;
 };
 
 }  // namespace detail
@@ -171,6 +186,9 @@ class [[nodiscard]] Subscription {
   void cancel() const noexcept { op_->cancel(); }
   /// The final status once it has ended. [any]
   std::optional<Status> outcome() const { return op_->outcome(); }
+  /// What came with the final status: headers, and the details of an error as body; empty while it
+  /// runs. [any]
+  OwnedMessage trailers() const { return op_->trailers(); }
   /// Blocks until it has ended, or time is over: then nothing.
   std::optional<Status> wait_for(std::chrono::nanoseconds timeout) const {
     return op_->wait_for(timeout);

@@ -76,22 +76,20 @@ class ClientOp {
     if constexpr (std::is_same_v<T, std::vector<OwnedMessage>>) {
       return std::move(entries_);
     } else if constexpr (std::is_same_v<T, OwnedMessage>) {
-      return OwnedMessage::take(op_->out);
+      return OwnedMessage(MessageView(op_->out));
+    } else if constexpr (std::is_void_v<T>) {
+      return Status::ok();
+    } else if constexpr (std::is_same_v<T, Endpoint>) {
+      return T(host_, op_->out.body.as.u);
     } else {
-      const Buffer owner = Buffer::adopt(op_->out.owner);
-      if constexpr (std::is_void_v<T>) {
-        return Status::ok();
-      } else if constexpr (std::is_same_v<T, Endpoint>) {
-        return T(host_, op_->out.body.as.u);
-      } else {
-        return ValueView(op_->out.body).template as_result<T>();
-      }
+      return ValueView(op_->out.body).template as_result<T>();
     }
   }
 
  protected:
   ~ClientOp() {
     if (op_ != nullptr) {
+      static_cast<void>(Buffer::adopt(op_->out.owner));  // whatever the outcome was
       services().op_free(host_.raw(), op_);
     }
   }
