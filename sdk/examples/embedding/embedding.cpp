@@ -35,7 +35,7 @@ void run(const char* manifest, const char* address) {
   changes.or_throw();
 
   temperature.write(42.5).or_throw();
-  std::printf("mean %g\n", backplane::sync_wait(mean_of_two(temperature)));
+  std::printf("mean %g\n", backplane::sync_wait(kernel.host(), mean_of_two(temperature)));
 
   // By callback: on whichever thread the answer comes.
   temperature.read<double>().then([](backplane::Result<double> value) {

@@ -180,6 +180,20 @@ TEST_F(AnEndpoint, CallsBackInlineAndLater) {
   EXPECT_EQ(got, (std::vector<double>{20, 9}));
 }
 
+TEST_F(AnEndpoint, IsNotWaitedForOnTheLoop) {
+  device_->later = true;  // the answer would have to come from this very loop
+  int ran = 0;
+  post(host_, [&] {
+    const auto result = sut_.read<double>().get();
+    EXPECT_EQ(result.status().code(), BP_FAILED_PRECONDITION);
+    EXPECT_NE(result.status().message().find("use then()"), std::string_view::npos);
+    EXPECT_EQ(device_->pending.size(), 0u) << "it was not started";
+    ++ran;
+  }).or_throw();
+  fake_.loop.run();
+  EXPECT_EQ(ran, 1);
+}
+
 Task<double> sum_of_two(const Endpoint& endpoint) {
   const double first = co_await endpoint.read<double>();
   const double second = co_await endpoint.read<double>();
@@ -193,7 +207,7 @@ Task<> write_bad(const Endpoint& endpoint) { co_await endpoint.write("text"); }
 Task<> write_via(const Endpoint& endpoint) { co_await write_bad(endpoint); }
 
 TEST_F(AnEndpoint, IsAwaitedWithoutSuspensionWhenItAnswersInline) {
-  EXPECT_EQ(sync_wait(sum_of_two(sut_)), 40.0);
+  EXPECT_EQ(sync_wait(host_, sum_of_two(sut_)), 40.0);
 }
 
 TEST_F(AnEndpoint, ResumesACoroutineWhenTheAnswerComes) {
@@ -217,14 +231,29 @@ TEST_F(AnEndpoint, ResumesACoroutineFromAnotherThread) {
       std::this_thread::yield();
     }
   });
-  for (int i = 0; i < 300; ++i) EXPECT_EQ(sync_wait(sum_of_two(sut_)), 4.0);
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(sync_wait(host_, sum_of_two(sut_)), 4.0);
   over = true;
   other.join();
 }
 
+TEST_F(AnEndpoint, IsNotWaitedForInACoroutineOnTheLoop) {
+  device_->later = true;
+  bp_status code = BP_OK;
+  post(host_, [&] {
+    try {
+      sync_wait(host_, sum_of_two(sut_));
+    } catch (const Error& error) {
+      code = error.status().code();
+    }
+  }).or_throw();
+  fake_.loop.run();
+  EXPECT_EQ(code, BP_FAILED_PRECONDITION);
+  EXPECT_EQ(device_->pending.size(), 0u);
+}
+
 TEST_F(AnEndpoint, ThrowsOrReturnsErrorsInACoroutine) {
-  EXPECT_EQ(sync_wait(code_of_bad_write(sut_)), BP_INVALID_ARGUMENT);
-  EXPECT_THROW(sync_wait(write_via(sut_)), Error);
+  EXPECT_EQ(sync_wait(host_, code_of_bad_write(sut_)), BP_INVALID_ARGUMENT);
+  EXPECT_THROW(sync_wait(host_, write_via(sut_)), Error);
   Status seen;
   spawn(write_via(sut_), [&](const Status& status) { seen = status; });
   EXPECT_EQ(seen.code(), BP_INVALID_ARGUMENT);
@@ -307,8 +336,13 @@ TEST_F(AnEndpoint, LimitsAWatchByItsCredit) {
 TEST_F(AnEndpoint, ReportsTheEndOfAStream) {
   const auto subscription = sut_.watch([](MessageView) {});
   EXPECT_FALSE(subscription->wait_for(0s));
-  hub_.end(Status::ok());
-  EXPECT_TRUE(subscription->wait_for(10s)->is_ok());
+  std::optional<Status> seen = Status::ok();
+  post(host_, [&] { seen = subscription->wait_for(1h); }).or_throw();
+  fake_.loop.run();
+  EXPECT_FALSE(seen) << "the loop does not wait";
+  std::thread source([&] { hub_.end(Status::ok()); });
+  EXPECT_TRUE(subscription->wait_for(std::chrono::nanoseconds::max())->is_ok());
+  source.join();
 }
 
 // ---- what comes with an outcome ----
@@ -363,7 +397,7 @@ TEST_F(AnAnswerInABuffer, IsReleasedAfterAFailure) {
   EXPECT_EQ(sut_.read().get().status().code(), BP_NOT_FOUND);
   EXPECT_EQ(sut_.browse().get().status().code(), BP_NOT_FOUND);
   sut_.read<double>().then([](const Result<double>& value) { EXPECT_FALSE(value); });
-  EXPECT_THROW(sync_wait(read_it(sut_)), Error);
+  EXPECT_THROW(sync_wait(host_, read_it(sut_)), Error);
   EXPECT_FALSE(sut_.watch([](MessageView) {}));
   EXPECT_EQ(peer_->owners(), 1u);
 }
@@ -415,17 +449,18 @@ TEST_F(AnEndpoint, IsNoLongerUsableOnceClosed) {
 /// outside would.
 class Server final {
  public:
-  explicit Server(const Host& host) : pending_(host) {}
+  explicit Server(const Host& host) : pending(host) {}
   Status serve(Op op) {
     handler = op.in().body().as.u;
     if (op.in().header<int>(BP_H_MATCH) == 99) return Status(BP_INVALID_ARGUMENT, "no such match");
-    return pending_.add(op);
+    return pending.add(op);
   }
-  void cancel(Op op) noexcept { pending_.cancel(op); }
+  void cancel(Op op) noexcept {
+    if (!busy) pending.cancel(op);
+  }
   bp_ref handler = 0;
-
- private:
-  PendingList pending_;
+  bool busy = false;  // inbound operations keep the SERVE from its end
+  PendingList pending;
 };
 
 class AServedAddress : public ::testing::Test {
@@ -515,6 +550,16 @@ TEST_F(AServedAddress, IsWithdrawnWithItsRegistration) {
   EXPECT_FALSE(registration->outcome());
   { const Registration gone = std::move(registration).value(); }
   EXPECT_EQ(peer.read<int>().value(), 1) << "what a server still holds goes on to work";
+}
+
+TEST_F(AServedAddress, IsWithdrawnOnTheLoopWithoutWaiting) {
+  std::optional registration =
+      address_.serve([](Request request) -> Status { return request.reply(1); }).value();
+  server_->busy = true;
+  post(host_, [&] { registration.reset(); }).or_throw();
+  fake_.loop.run();
+  EXPECT_FALSE(registration);
+  host_.complete(server_->pending.take_first(), Status(BP_CANCELLED));
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST_F(AKernel, ReadsWritesAndCalls) {
   apples.write(10).or_throw();
   EXPECT_EQ(apples.call<int>().value(), 11);
   EXPECT_EQ(apples.write("many").get().code(), BP_INVALID_ARGUMENT);
-  EXPECT_EQ(sync_wait(count_twice(apples)), 13);
+  EXPECT_EQ(sync_wait(sut_.host(), count_twice(apples)), 13);
 }
 
 TEST_F(AKernel, SaysWhyAnAddressDoesNotOpen) {
@@ -155,6 +155,14 @@ TEST_F(AKernel, ServesNothingOnAnEndpointThatCannot) {
   const auto registration =
       apples.serve([](Request request) -> Status { return request.reply(1); });
   EXPECT_EQ(registration.status().code(), BP_UNIMPLEMENTED);
+}
+
+TEST_F(AKernel, EndsAnOperationForWhichNoTimeIsLeft) {
+  run();
+  const Endpoint apples = sut_.open("tally:apples").value();
+  EXPECT_EQ(apples.read<int64_t>().within(0s).get().status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(apples.read<int64_t>().within(-1s).get().status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(apples.read<int64_t>().within(std::chrono::nanoseconds::max()).value(), 3);
 }
 
 TEST_F(AKernel, RunsTasksOnItsLoop) {

@@ -16,8 +16,8 @@ namespace backplane {
 ///     completing thread, perhaps before it returns double now = co_await endpoint.read<double>();
 ///     // throws Error Result<double> now = co_await endpoint.read<double>().as_result();
 ///
-/// Never block on a loop thread, nor inside `done` or `next`: the completion may have to come from
-/// there.
+/// What blocks is FAILED_PRECONDITION on a loop thread, and not started. Never block inside `done`
+/// or `next` either: the completion may have to come from there.
 template <class T>
 class [[nodiscard]] Operation {
  public:
@@ -34,8 +34,8 @@ class [[nodiscard]] Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
-  /// Ends with DEADLINE_EXCEEDED when it takes longer. Without it, it takes as long as the plugin
-  /// allows.
+  /// Ends with DEADLINE_EXCEEDED when it takes longer; at once when nothing is left of the time.
+  /// Without it, it takes as long as the plugin allows.
   Operation&& within(std::chrono::nanoseconds timeout) && {
     request_.timeout = timeout;
     return std::move(*this);
@@ -43,6 +43,9 @@ class [[nodiscard]] Operation {
 
   /// Blocks until completion.
   Outcome get() && {
+    if (Status status = may_block(host_); status.is_error()) {
+      return status;
+    }
     detail::BlockingOp op(host_);
     op.run(request_, builder_.view());
     return op.template take<T>();

@@ -12,6 +12,7 @@
 
 #include "host.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <mutex>
@@ -26,9 +27,22 @@ inline int64_t monotonic_ns() noexcept {
       .count();
 }
 
+/// The monotonic time `delay` from now; the end of time for what lies beyond, now for what is past.
+inline int64_t monotonic_after(std::chrono::nanoseconds delay) noexcept {
+  const int64_t now = monotonic_ns();
+  return now + std::clamp<int64_t>(delay.count(), 0, INT64_MAX - now);
+}
+
 /// Whether the calling thread is a thread of the loop. [any]
 inline bool on_loop(const Host& host) noexcept {
   return host.services().executor.on_loop(host.raw()) != 0;
+}
+/// OK where a thread may wait; FAILED_PRECONDITION on the loop, which would wait for itself. [any]
+inline Status may_block(const Host& host) {
+  return on_loop(host) ? Status(BP_FAILED_PRECONDITION,
+                                "a blocking call on the loop would wait for itself: use then(), "
+                                "co_await or spawn() there, or another thread")
+                       : Status::ok();
 }
 
 namespace detail {
@@ -171,9 +185,7 @@ class Timer {
     }
     return Status(status);
   }
-  Status after(std::chrono::nanoseconds delay) noexcept {
-    return at(monotonic_ns() + delay.count());
-  }
+  Status after(std::chrono::nanoseconds delay) noexcept { return at(monotonic_after(delay)); }
   /// Its callback does not begin any more; one that runs goes on. [any][nb][nr]
   void cancel() noexcept {
     const std::lock_guard lock(block_->mutex);

@@ -22,7 +22,8 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   using OnEnd = std::function<void(const Status&)>;
 
   LongOp(const Host& host, OwnedMessage in, OnMessage on_message, OnEnd on_end)
-      : in_(std::move(in)),
+      : host_(host),
+        in_(std::move(in)),
         on_message_(std::move(on_message)),
         on_end_(std::move(on_end)),
         op_(host, this, [](bp_op* op) { of(op).end(op->status); }) {}
@@ -69,8 +70,11 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     }
     cancel();
   }
-  /// Blocks until it has ended.
+  /// Blocks until it has ended; not on the loop, which may have to end it.
   void wait() noexcept {
+    if (on_loop(host_)) {
+      return;
+    }
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ended_; });
   }
@@ -84,8 +88,11 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     return trailers_;
   }
   std::optional<Status> wait_for(std::chrono::nanoseconds timeout) {
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point end(
+        std::chrono::nanoseconds(monotonic_after(on_loop(host_) ? timeout.zero() : timeout)));
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, timeout, [this] { return ended_; });
+    changed_.wait_until(lock, end, [this] { return ended_; });
     return ended_ ? std::optional(outcome_) : std::nullopt;
   }
 
@@ -146,6 +153,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 
+  const Host& host_;
   const OwnedMessage in_;
   const OnMessage on_message_;
   const OnEnd on_end_;
@@ -189,7 +197,7 @@ class [[nodiscard]] Subscription {
   /// What came with the final status: headers, and the details of an error as body; empty while it
   /// runs. [any]
   OwnedMessage trailers() const { return op_->trailers(); }
-  /// Blocks until it has ended, or time is over: then nothing.
+  /// Blocks until it has ended, or time is over: then nothing. Does not wait on a loop thread.
   std::optional<Status> wait_for(std::chrono::nanoseconds timeout) const {
     return op_->wait_for(timeout);
   }
@@ -203,8 +211,9 @@ class [[nodiscard]] Subscription {
   std::shared_ptr<detail::LongOp> op_;
 };
 
-/// Destroying it withdraws what is served, and blocks until no inbound operation is left: not on a
-/// loop thread, not in the handler.
+/// Destroying it withdraws what is served, and blocks until no inbound operation is left: so not in
+/// the handler. On a loop thread it cannot wait: what the handler refers to then stays until the
+/// operations under way have ended.
 class [[nodiscard]] Registration {
  public:
   Registration() noexcept = default;

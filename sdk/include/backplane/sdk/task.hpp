@@ -3,7 +3,7 @@
 // outside.
 #pragma once
 
-#include "boundary.hpp"
+#include "loop.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -165,9 +165,11 @@ DetachedTask run_detached(Task<void> task, OnError on_error) {
 
 }  // namespace detail
 
-/// Runs it and blocks until it has ended; its exceptions come out here. Not on a loop thread.
+/// Runs it and blocks until it has ended; its exceptions come out here. On a loop thread of `host`
+/// it throws FAILED_PRECONDITION and does not begin.
 template <class T>
-T sync_wait(Task<T> task) {
+T sync_wait(const Host& host, Task<T> task) {
+  may_block(host).or_throw();
   detail::Gate gate;
   std::exception_ptr exception;
   if constexpr (std::is_void_v<T>) {

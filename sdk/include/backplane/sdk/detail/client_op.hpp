@@ -25,7 +25,7 @@ struct ClientRequest {
   uint16_t flags = 0;
   bp_ref target = 0;
   std::string_view address{};
-  std::chrono::nanoseconds timeout{0};  // 0: none
+  std::optional<std::chrono::nanoseconds> timeout{};
 };
 
 class ClientOp {
@@ -43,7 +43,7 @@ class ClientOp {
     op_->verb = request.verb;
     op_->flags = request.flags;
     op_->credit = UINT32_MAX;
-    op_->deadline_ns = request.timeout.count() == 0 ? 0 : monotonic_ns() + request.timeout.count();
+    op_->deadline_ns = request.timeout ? monotonic_after(*request.timeout) : 0;
     op_->target = request.target;
     op_->in = &in;
     op_->scratch = scratch_;
