@@ -9,6 +9,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 namespace backplane {
 namespace {
 
@@ -106,6 +109,26 @@ TEST_F(AHub, DeliversNothingWithoutCreditAndNotInsideCredit) {
   fake_.loop.run();
   publish(4, 5);
   EXPECT_EQ(sut->values(), range(1, 5));
+}
+
+TEST_F(AHub, KeepsTheDescriptorOfAMessageThatWaits) {
+  make();
+  std::optional<bool> is_open;
+  const auto sut = watch({.credit = 0,
+                          .overflow = {},
+                          .on_message =
+                              [&](WatchProbe&, MessageView message) {
+                                const auto got = static_cast<int>(message.body().as.i);
+                                is_open = fcntl(got, F_GETFD) >= 0;
+                                return Status::ok();
+                              },
+                          .keep = false});
+  const int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  hub_->publish(MessageBuilder(ValueView::descriptor(descriptor)));
+  close(descriptor);
+  sut->credit(1);
+  fake_.loop.run();
+  EXPECT_EQ(is_open, true);
 }
 
 TEST_F(AHub, DeliversWhatWaitsBeforeANewMessage) {

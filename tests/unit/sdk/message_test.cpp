@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <thread>
+#include <unistd.h>
 
 namespace backplane {
 namespace {
@@ -107,6 +109,83 @@ TEST(AnOwnedMessage, GivesItsOwnershipAway) {
   EXPECT_EQ(back.as<std::string>().value(), "text");
 }
 
+// ---- descriptors ----
+
+/// Both ends of a pipe; the read end of a closed one tells that nobody writes any more.
+struct Pipe {
+  Pipe() { EXPECT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0); }
+  ~Pipe() {
+    close(ends[0]);
+    close_mine();
+  }
+  void close_mine() {
+    if (const int mine = std::exchange(ends[1], -1); mine >= 0) close(mine);
+  }
+  bool has_writer() const {
+    char byte = 0;
+    return read(ends[0], &byte, 1) < 0 && errno == EAGAIN;
+  }
+  int ends[2] = {-1, -1};
+};
+
+bool is_open(const bp_value& value) { return fcntl(static_cast<int>(value.as.i), F_GETFD) >= 0; }
+
+TEST(AnOwnedMessage, KeepsADuplicateOfADescriptorUntilItsLastCopyGoes) {
+  Pipe pipe;
+  std::optional<OwnedMessage> sut(OwnedMessage(ValueView::descriptor(pipe.ends[1])));
+  EXPECT_EQ(sut->body().tag, BP_T_FD);
+  EXPECT_NE(sut->body().as.i, pipe.ends[1]);
+  EXPECT_NE(fcntl(static_cast<int>(sut->body().as.i), F_GETFD) & FD_CLOEXEC, 0);
+  pipe.close_mine();
+  {
+    const OwnedMessage copy = *sut;
+    sut.reset();
+    EXPECT_TRUE(is_open(copy.body()));
+    EXPECT_TRUE(pipe.has_writer());
+  }
+  EXPECT_FALSE(pipe.has_writer());
+}
+
+TEST(AnOwnedMessage, KeepsDescriptorsAnywhereInItsTree) {
+  Pipe pipe;
+  {
+    StackArena<> arena;
+    const ValueView descriptor = ValueView::descriptor(pipe.ends[1]);
+    MessageBuilder message(arena.list({1, arena.map({{"out", descriptor}}), "text"}));
+    message.header("err", descriptor);
+    const OwnedMessage sut{MessageView(message)};
+    pipe.close_mine();
+    EXPECT_TRUE(is_open(*sut.body().at(1).find("out")));
+    EXPECT_TRUE(is_open(*sut.view().header("err")));
+    EXPECT_EQ(sut.body().at(2).get<std::string>(), "text");
+  }
+  EXPECT_FALSE(pipe.has_writer());
+}
+
+TEST(AnOwnedMessage, RefusesADescriptorThatIsNotOpenAndClosesTheOthers) {
+  Pipe pipe;
+  StackArena<> arena;
+  const ValueView list =
+      arena.list({ValueView::descriptor(pipe.ends[1]), ValueView::descriptor(-1)});
+  try {
+    const OwnedMessage sut(list);
+    ADD_FAILURE() << "it was kept";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.status().code(), BP_INVALID_ARGUMENT);
+    EXPECT_EQ(error.status().message(), "descriptor -1 cannot be kept: Bad file descriptor");
+  }
+  pipe.close_mine();
+  EXPECT_FALSE(pipe.has_writer());
+}
+
+TEST(AnOwnedMessage, LeavesTheDescriptorsOfACountedMessageToItsOwner) {
+  Pipe pipe;
+  const Buffer owner = Buffer::make(8);
+  MessageBuilder message(ValueView::descriptor(pipe.ends[1]));
+  const OwnedMessage sut{MessageView(message.owner(owner.get()))};
+  EXPECT_EQ(sut.body().as.i, pipe.ends[1]);
+}
+
 TEST(ABuffer, IsReleasedByItsLastOwnerOnAnyThread) {
   Buffer sut = Buffer::make(1000);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(sut.data()) % 16, 0u);
@@ -148,6 +227,16 @@ TEST_F(AnOperation, IsAnsweredInABufferWhereItIsNot) {
   EXPECT_TRUE(sut.reply(text).is_ok());
   ASSERT_NE(raw.out.owner, nullptr);
   EXPECT_EQ(OwnedMessage::take(raw.out).as<std::string>().value(), text);
+}
+
+TEST_F(AnOperation, IsAnsweredWithADuplicateOfADescriptor) {
+  Pipe pipe;
+  EXPECT_TRUE(sut.reply(ValueView::descriptor(pipe.ends[1])).is_ok());
+  pipe.close_mine();
+  ASSERT_NE(raw.out.owner, nullptr);
+  EXPECT_TRUE(is_open(raw.out.body));
+  raw.out.owner->ops->release(raw.out.owner);
+  EXPECT_FALSE(pipe.has_writer());
 }
 
 TEST_F(AnOperation, IsAnsweredWithHeadersToo) {

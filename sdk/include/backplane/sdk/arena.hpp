@@ -19,13 +19,13 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  /// A deep copy of any value, text and bytes included. Throws Error when it is nested deeper than
-  /// kMaxDepth.
+  /// A deep copy of any value, text and bytes included; descriptors and references stay borrowed.
+  /// Throws Error when it is nested deeper than kMaxDepth.
   ValueView copy(ValueView value) {
     if (value.is_scalar()) {
       return value;
     }
-    detail::TreeCopy tree(allocate(detail::tree_size(value)));
+    detail::TreeCopy tree(allocate(detail::tree_size(value).bytes));
     return tree.copy(value);
   }
   /// The elements by value; what they point to is borrowed unless copied too.

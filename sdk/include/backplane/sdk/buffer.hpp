@@ -5,11 +5,13 @@
 #include "status.hpp"
 #include <backplane/message.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <new>
 #include <span>
 #include <string_view>
+#include <unistd.h>
 #include <utility>
 
 namespace backplane {
@@ -27,9 +29,9 @@ class Buffer {
     }
     return Buffer(buffer);
   }
-  /// A new one on the heap: 16-aligned, its content undefined; outlives plugin and host. Throws
-  /// std::bad_alloc.
-  static inline Buffer make(size_t size);
+  /// A new one on the heap: 16-aligned, its content undefined; outlives plugin and host. It closes
+  /// so many descriptors with its last owner; see descriptors(). Throws std::bad_alloc.
+  static inline Buffer make(size_t size, uint32_t descriptors = 0);
 
   Buffer(const Buffer& other) noexcept : Buffer(retain(other.buffer_)) {}
   Buffer(Buffer&& other) noexcept : buffer_(other.release()) {}
@@ -52,6 +54,8 @@ class Buffer {
     return buffer_ != nullptr ? static_cast<std::byte*>(buffer_->data) : nullptr;
   }
   size_t size() const noexcept { return buffer_ != nullptr ? buffer_->len : 0; }
+  /// Of one that make() gave: the descriptors that it closes, -1 until its maker sets them.
+  inline std::span<int> descriptors() const noexcept;
   std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
 
  private:
@@ -61,19 +65,30 @@ class Buffer {
 
 namespace detail {
 
-/// The counted head of a heap buffer; its data follow.
+/// The counted head of a heap buffer; its data follow, then its descriptors.
 struct alignas(16) HeapBuffer {
   bp_buffer base;
-  std::atomic<uint64_t> owners;
+  std::atomic<uint32_t> owners;
+  uint32_t n_descriptors;
 
   static HeapBuffer* of(bp_buffer* buffer) noexcept {
     return reinterpret_cast<HeapBuffer*>(buffer);
+  }
+  static constexpr size_t aligned(size_t size) noexcept {
+    return (size + alignof(int) - 1) / alignof(int) * alignof(int);
+  }
+  std::span<int> descriptors() noexcept {
+    return {reinterpret_cast<int*>(static_cast<std::byte*>(base.data) + aligned(base.cap)),
+            n_descriptors};
   }
   static void retain(bp_buffer* buffer) noexcept {
     of(buffer)->owners.fetch_add(1, std::memory_order_relaxed);
   }
   static void release(bp_buffer* buffer) noexcept {
     if (of(buffer)->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      for (const int descriptor : of(buffer)->descriptors()) {
+        if (descriptor >= 0) ::close(descriptor);
+      }
       of(buffer)->~HeapBuffer();
       ::operator delete (static_cast<void*>(buffer), std::align_val_t{alignof(HeapBuffer)});
     }
@@ -84,12 +99,21 @@ struct alignas(16) HeapBuffer {
 
 }  // namespace detail
 
-Buffer Buffer::make(size_t size) {
+Buffer Buffer::make(size_t size, uint32_t descriptors) {
   using detail::HeapBuffer;
-  void* memory = ::operator new (sizeof(HeapBuffer) + size, std::align_val_t{alignof(HeapBuffer)});
+  void* memory =
+      ::operator new (sizeof(HeapBuffer) + HeapBuffer::aligned(size) + descriptors * sizeof(int),
+                      std::align_val_t{alignof(HeapBuffer)});
   auto* head = new (memory) HeapBuffer{
-      {&HeapBuffer::kOps, static_cast<std::byte*>(memory) + sizeof(HeapBuffer), size, size, 0}, 1};
+      {&HeapBuffer::kOps, static_cast<std::byte*>(memory) + sizeof(HeapBuffer), size, size, 0},
+      1,
+      descriptors};
+  std::ranges::fill(head->descriptors(), -1);
   return Buffer(&head->base);
+}
+
+std::span<int> Buffer::descriptors() const noexcept {
+  return detail::HeapBuffer::of(buffer_)->descriptors();
 }
 
 }  // namespace backplane

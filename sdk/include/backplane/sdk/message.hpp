@@ -122,10 +122,13 @@ class MessageBuilder {
 /// A message that stays: shares the owner of a counted one, else holds a copy of the whole tree in
 /// one allocation, or in none when it is a scalar without headers. Copies share. Reading it is
 /// const and thread-safe.
+///
+/// A descriptor in it is the owner's, or a duplicate that is closed with the last copy. A reference
+/// in it is borrowed still: good as long as somebody holds it, so who keeps the message retains it.
 class OwnedMessage {
  public:
   OwnedMessage() noexcept = default;
-  /// Throws Error when it is nested deeper than kMaxDepth.
+  /// Throws Error when it is nested deeper than kMaxDepth, or a descriptor cannot be duplicated.
   explicit OwnedMessage(MessageView from) : message_(from.raw()) {
     owner_ = Buffer::retain(message_.owner);
     if (!owner_) {
@@ -160,16 +163,15 @@ class OwnedMessage {
 
  private:
   void copy() {
-    const std::span<const bp_pair> headers(message_.headers, message_.n_headers);
-    const size_t size = detail::tree_size(message_.body) + detail::pairs_size(headers);
-    if (size == 0) {
+    const detail::TreeSize size = detail::tree_size(message_);
+    if (size.bytes == 0 && size.descriptors == 0) {
       message_.headers = nullptr;
       return;
     }
-    owner_ = Buffer::make(size);
-    detail::TreeCopy tree(owner_.data());
+    owner_ = Buffer::make(size.bytes, size.descriptors);
+    detail::TreeCopy tree(owner_.data(), owner_.descriptors().data());
     message_.body = tree.copy(message_.body);
-    message_.headers = tree.pairs(headers).data();
+    message_.headers = tree.pairs({message_.headers, message_.n_headers}).data();
     message_.owner = owner_.get();
   }
 

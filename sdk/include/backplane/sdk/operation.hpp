@@ -24,13 +24,13 @@ class Op {
 
   /// Sets the answer and returns OK, for `return op.reply(21.5);`. A scalar goes by value, more is
   /// copied into the caller's scratch, or into a new buffer when that is too short or absent. A
-  /// counted message is shared, not copied.
+  /// counted message is shared, not copied. A descriptor stays yours: the caller gets a duplicate.
   Status reply(ValueView body) {
     return reply(MessageView(bp_message{body, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0}));
   }
   Status reply(MessageView message) {
-    const size_t size = detail::tree_size(message.body()) + detail::pairs_size(message.headers());
-    if (message.raw().owner != nullptr || size > op_->scratch_len) {
+    const detail::TreeSize size = detail::tree_size(message.raw());
+    if (message.raw().owner != nullptr || size.bytes > op_->scratch_len || size.descriptors > 0) {
       return reply(OwnedMessage(message));
     }
     op_->out = message.raw();

@@ -102,6 +102,13 @@ class ValueView : public bp_value {
     return out;
   }
 
+  /// A file descriptor, borrowed.
+  static ValueView descriptor(int fd) noexcept {
+    ValueView out(BP_T_FD, 0);
+    out.as.i = fd;
+    return out;
+  }
+
   // ---- reading ----
   bool is_null() const noexcept { return tag == BP_T_NULL; }
   bool is_number() const noexcept {

@@ -71,7 +71,7 @@ struct HubState {
 };
 
 inline size_t hub_entry_size(MessageView message) {
-  return sizeof(HubEntry) + tree_size(message.body()) + pairs_size(message.headers());
+  return sizeof(HubEntry) + tree_size(message.raw()).bytes;
 }
 
 /// What is to be called when the lock is free.
