@@ -562,5 +562,60 @@ TEST_F(AServedAddress, IsWithdrawnOnTheLoopWithoutWaiting) {
   host_.complete(server_->pending.take_first(), Status(BP_CANCELLED));
 }
 
+/// Counts its deaths.
+class Mortal final {
+ public:
+  explicit Mortal(int& deaths) : deaths_(deaths) {}
+  ~Mortal() { ++deaths_; }
+  Mortal(const Mortal&) = delete;
+  Mortal& operator=(const Mortal&) = delete;
+  Status read(Op op) { return op.reply(1); }
+
+ private:
+  int& deaths_;
+};
+
+TEST_F(AServedAddress, ClosesAHandlerThatItCouldNotOffer) {
+  int deaths = 0;
+  EXPECT_FALSE(address_.serve_object(std::make_unique<Mortal>(deaths), {{BP_H_MATCH, 99}}));
+  EXPECT_EQ(deaths, 1) << "refused by the server";
+  StackArena<> arena;
+  ValueView deep;
+  for (unsigned i = 0; i <= kMaxDepth; ++i) deep = arena.list({deep});
+  EXPECT_THROW(static_cast<void>(
+                   address_.serve_object(std::make_unique<Mortal>(deaths), {{"too deep", deep}})),
+               Error);
+  EXPECT_EQ(deaths, 2);
+}
+
+/// A host that takes no endpoint, and touches none.
+const void* service_that_adopts_nothing(const bp_host*, const char* id) {
+  static constexpr bp_endpoint_service kEndpoint = [] {
+    bp_endpoint_service out{};
+    out.struct_size = sizeof out;
+    out.adopt = [](const bp_host*, const bp_endpoint*, bp_ref*) -> bp_status {
+      return BP_RESOURCE_EXHAUSTED;
+    };
+    return out;
+  }();
+  return std::string_view(id) == BP_S_ENDPOINT ? &kEndpoint : nullptr;
+}
+
+TEST(AHandler, IsDeletedOnceWhenTheHostDoesNotTakeIt) {
+  const uint32_t log_level = BP_LOG_ERROR;
+  const bp_host raw = {BP_SIZE_TO(bp_host, system),
+                       BP_ABI_MINOR,
+                       &log_level,
+                       {"test", 4},
+                       &service_that_adopts_nothing,
+                       {}};
+  const Host host(&raw);
+  int deaths = 0;
+  const Endpoint address(host, 1);
+  const auto registration = address.serve_object(std::make_unique<Mortal>(deaths));
+  EXPECT_EQ(registration.status().code(), BP_RESOURCE_EXHAUSTED);
+  EXPECT_EQ(deaths, 1);
+}
+
 }  // namespace
 }  // namespace backplane

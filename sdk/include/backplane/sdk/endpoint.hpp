@@ -109,20 +109,20 @@ class Endpoint {
   Result<Registration> serve_object(std::unique_ptr<T> object, Pairs options = {}) const {
     const auto& services = host_->services().endpoint;
     const bp_endpoint endpoint = make_endpoint(std::move(object));
-    bp_ref handler = 0;
-    if (const bp_status status = services.adopt(host_->raw(), &endpoint, &handler); status < 0) {
-      endpoint.ops->close(endpoint.self);
+    bp_ref ref = 0;
+    if (const bp_status status = services.adopt(host_->raw(), &endpoint, &ref); status < 0) {
+      endpoint.ops->close(endpoint.self);  // the kernel never does: it was not taken
       return Status(status, "the handler was not taken");
     }
-    MessageBuilder in(ValueView::reference(handler));
+    Endpoint handler(*host_, ref);
+    MessageBuilder in(ValueView::reference(ref));
     in.headers(options);
     auto op =
         std::make_shared<detail::LongOp>(*host_, OwnedMessage(MessageView(in)), nullptr, nullptr);
     if (Status status = op->start(BP_V_SERVE, 0, ref_, 0); status.is_error()) {
-      services.close(host_->raw(), handler);
       return status;
     }
-    return Registration(*host_, handler, std::move(op));
+    return Registration(*host_, std::exchange(handler.ref_, 0), std::move(op));
   }
 
   bool is_open() const noexcept { return ref_ != 0; }
