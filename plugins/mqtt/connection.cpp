@@ -290,11 +290,12 @@ void Connection::on_tick() {
 
 // ---- ending ----
 
-void Connection::pause() {
+void Connection::pause(const std::string& reason) {
   if (!paused_) {
     paused_ = true;
     reconnect_.stop();
     tear_down();
+    user_.on_state(BP_STATE_DEGRADED, reason, Status::ok());
   }
 }
 

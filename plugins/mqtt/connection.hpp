@@ -79,8 +79,8 @@ class Connection {
   /// perhaps inside. Idempotent.
   void stop(bool forget, std::function<void()> stopped);
   /// Breaks the connection without a word, so that the broker keeps what it has not been told;
-  /// connects again after resume().
-  void pause();
+  /// connects again after resume(). DEGRADED for that reason until then.
+  void pause(const std::string& reason);
   void resume();
   bool is_paused() const noexcept { return paused_; }
 

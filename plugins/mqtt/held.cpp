@@ -72,7 +72,8 @@ void HeldMessages::settle(Id id, size_t part, bool accepted, int64_t now_ns) {
   count(*message, +1);
 }
 
-std::vector<HeldMessages::Claimed> HeldMessages::claim(const std::string& filter) {
+std::vector<HeldMessages::Claimed> HeldMessages::claim(const std::string& filter,
+                                                       int64_t listener_since_ns) {
   std::vector<Claimed> out;
   for (auto& [id, message] : messages_) {
     for (size_t i = 0; i < message.parts.size(); ++i) {
@@ -80,10 +81,14 @@ std::vector<HeldMessages::Claimed> HeldMessages::claim(const std::string& filter
       const bool is_of_it =
           part.filter == filter ||
           (part.filter.empty() && Subscriptions::belongs(*message.inbound, filter));
-      if (part.state == State::kUnclaimed && is_of_it) {
+      const bool is_for_it =
+          part.listener_since_ns == listener_since_ns || part.since_ns <= listener_since_ns;
+      if (part.state == State::kUnclaimed && is_of_it && is_for_it) {
         part.filter = filter;
         part.state = State::kOut;
+        part.listener_since_ns = listener_since_ns;
         out.push_back({id, i, message.inbound});
+        break;
       }
     }
   }

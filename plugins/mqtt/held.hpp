@@ -3,10 +3,12 @@
 //
 // Design notes. A message is settled when all its parts are: one part a listener that got it, one a
 // filter that had no listener. A part whose listener has ended without an acknowledgement is
-// offered again, to whoever listens to that filter next. The broker sends again, on a new
-// connection of the same session, exactly those whose acknowledgement has not left us, with the
-// packet identifiers that they had: these are found here and not handed over twice. As soon as
-// acknowledgements may have left, they are forgotten here: rather twice than never.
+// offered again, to whoever comes to listen to that filter afterwards: who was there before has the
+// message already. One whose listener is still there, but could not take it, is its own. The broker
+// sends again, on a new connection of the same session, exactly those whose acknowledgement has not
+// left us, with the packet identifiers that they had: these are found here and not handed over
+// twice. As soon as acknowledgements may have left, they are forgotten here: rather twice than
+// never.
 #pragma once
 
 #include "properties.hpp"
@@ -25,7 +27,8 @@ class HeldMessages {
   struct Part {
     std::string filter;  // empty: of a subscription that this run does not have
     State state = State::kOut;
-    int64_t since_ns = 0;  // unclaimed since
+    int64_t since_ns = 0;           // unclaimed since
+    int64_t listener_since_ns = 0;  // when the listener came that has it, or had
   };
   struct Message {
     std::shared_ptr<const Inbound> inbound;
@@ -49,8 +52,9 @@ class HeldMessages {
     size_t part;
     std::shared_ptr<const Inbound> inbound;
   };
-  /// Takes the unclaimed parts that belong to this filter out again, to be handed over.
-  std::vector<Claimed> claim(const std::string& filter);
+  /// Takes the unclaimed parts of this filter out again that a listener may have who came at that
+  /// time: one of each message at most.
+  std::vector<Claimed> claim(const std::string& filter, int64_t listener_since_ns);
   /// The parts unclaimed since before a time, which are settled now: they are dropped.
   size_t give_up(int64_t before_ns);
 

@@ -59,7 +59,7 @@ void Inbox::forget(const Listener* listener) {
   auto access = connection_.access();
   const std::string filter = subscriptions_.filter_of(listener);
   if (subscriptions_.remove(access.session(), listener, false) &&
-      !subscriptions_.newest_listener(filter)) {
+      !subscriptions_.has_listener(filter)) {
     lingering_.emplace(filter, monotonic_ns());
   }
 }
@@ -157,12 +157,12 @@ void Inbox::hand_over_new() {
       const auto message = held_.find(id)->inbound;
       std::vector<HeldMessages::Part> parts;
       auto [is_known, claims] = subscriptions_.match_by_filter(*message);
-      for (auto& [filter, listener] : claims) {
+      for (auto& [filter, listener, since_ns] : claims) {
         const auto state = listener ? HeldMessages::State::kOut : HeldMessages::State::kUnclaimed;
         if (listener) {
           deliveries.push_back({{id, parts.size(), message}, std::move(listener)});
         }
-        parts.push_back({std::move(filter), state, now});
+        parts.push_back({std::move(filter), state, now, since_ns});
       }
       if (!is_known) {
         parts.push_back({"", HeldMessages::State::kUnclaimed, now});
@@ -177,11 +177,9 @@ void Inbox::hand_over_unclaimed() {
   std::vector<Delivery> deliveries;
   {
     auto access = connection_.access();
-    for (const std::string& filter : subscriptions_.filters()) {
-      if (const auto listener = subscriptions_.newest_listener(filter)) {
-        for (auto& claimed : held_.claim(filter)) {
-          deliveries.push_back({std::move(claimed), listener});
-        }
+    for (const auto& [filter, listener, since_ns] : subscriptions_.listeners()) {
+      for (auto& claimed : held_.claim(filter, since_ns)) {
+        deliveries.push_back({std::move(claimed), listener});
       }
     }
   }
@@ -264,10 +262,11 @@ void Inbox::on_tick() {
     }
     is_paused_ = true;
   }
-  host_.log().info(
+  const std::string reason =
       "messages are not acknowledged for half the keep-alive: the connection pauses, the broker "
-      "keeps them");
-  connection_.pause();
+      "keeps them";
+  host_.log().info(reason);
+  connection_.pause(reason);
 }
 
 void Inbox::stop(std::function<void()> stopped) {

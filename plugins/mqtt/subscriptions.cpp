@@ -41,7 +41,7 @@ Status Subscriptions::add(Session* session, const std::string& filter, uint8_t q
       return status;
     }
   }
-  entry.members.push_back({std::move(listener), entry.sent});
+  entry.members.push_back({std::move(listener), entry.sent, monotonic_ns()});
   return Status::ok();
 }
 
@@ -183,20 +183,29 @@ Subscriptions::Claims Subscriptions::match_by_filter(const Inbound& message) con
     out.is_known = true;
     for (const Member& member : entry.second.members) {
       if (wants(member, entry.second, message)) {
-        out.claims.push_back({entry.first, member.listener});
+        out.claims.push_back({entry.first, member.listener, member.since_ns});
       }
     }
     if (entry.second.members.empty()) {
-      out.claims.push_back({entry.first, nullptr});
+      out.claims.push_back({entry.first, nullptr, 0});
     }
   });
   return out;
 }
 
-std::shared_ptr<Listener> Subscriptions::newest_listener(const std::string& filter) const {
+std::vector<Subscriptions::Claim> Subscriptions::listeners() const {
+  std::vector<Claim> out;
+  for (const auto& [name, filter] : filters_) {
+    for (const Member& member : filter.members) {
+      out.push_back({name, member.listener, member.since_ns});
+    }
+  }
+  return out;
+}
+
+bool Subscriptions::has_listener(const std::string& filter) const {
   const auto at = filters_.find(filter);
-  return at == filters_.end() || at->second.members.empty() ? nullptr
-                                                            : at->second.members.back().listener;
+  return at != filters_.end() && !at->second.members.empty();
 }
 
 std::string Subscriptions::filter_of(const Listener* listener) const {
@@ -208,14 +217,6 @@ std::string Subscriptions::filter_of(const Listener* listener) const {
     }
   }
   return {};
-}
-
-std::vector<std::string> Subscriptions::filters() const {
-  std::vector<std::string> out;
-  for (const auto& [name, filter] : filters_) {
-    out.push_back(name);
-  }
-  return out;
 }
 
 }  // namespace backplane::mqtt

@@ -66,6 +66,7 @@ class Subscriptions {
   struct Claim {
     std::string filter;
     std::shared_ptr<Listener> listener;  // null: the filter has none
+    int64_t since_ns;                    // when the listener came
   };
   struct Claims {
     bool is_known =
@@ -74,11 +75,11 @@ class Subscriptions {
   };
   /// The same with the filters, one entry for each listener, and one for each filter that has none.
   Claims match_by_filter(const Inbound& message) const;
-  /// The last one that came; null: none.
-  std::shared_ptr<Listener> newest_listener(const std::string& filter) const;
+  /// All there are, those of a filter in the order in which they came.
+  std::vector<Claim> listeners() const;
+  bool has_listener(const std::string& filter) const;
   /// Empty: it listens to nothing.
   std::string filter_of(const Listener* listener) const;
-  std::vector<std::string> filters() const;
 
   size_t size() const noexcept { return filters_.size(); }
   static uint32_t identifier(std::string_view filter) noexcept;
@@ -89,6 +90,7 @@ class Subscriptions {
   struct Member {
     std::shared_ptr<Listener> listener;
     uint64_t generation;  // of the SUBSCRIBE that it waits for, or had
+    int64_t since_ns;     // when it came
   };
   struct Filter {
     uint32_t id = 0;

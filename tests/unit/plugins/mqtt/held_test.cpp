@@ -106,12 +106,12 @@ TEST(HeldMessages, OfferAPartThatWasNotAcknowledgedToTheNextListener) {
   sut.settle(id, 0, false, 100);
   EXPECT_FALSE(sut.is_free());
 
-  EXPECT_TRUE(sut.claim("b").empty());
-  const auto claimed = sut.claim("a");
+  EXPECT_TRUE(sut.claim("b", 101).empty());
+  const auto claimed = sut.claim("a", 101);
 
   ASSERT_EQ(claimed.size(), 1u);
   EXPECT_EQ(claimed[0].id, id);
-  EXPECT_TRUE(sut.claim("a").empty()) << "it is out now";
+  EXPECT_TRUE(sut.claim("a", 102).empty()) << "it is out now";
   sut.settle(id, claimed[0].part, true, 200);
   EXPECT_TRUE(sut.is_free());
 }
@@ -123,8 +123,41 @@ TEST(HeldMessages, OfAnEarlierRunBelongToTheFilterWhoseIdentifierTheyBear) {
   sut.add(std::move(message));
   sut.set_parts(sut.take_new().at(0), {{"", State::kUnclaimed, 0}});
 
-  EXPECT_TRUE(sut.claim("a/+").empty());
-  EXPECT_EQ(sut.claim("a/#").size(), 1u);
+  EXPECT_TRUE(sut.claim("a/+", 1).empty());
+  EXPECT_EQ(sut.claim("a/#", 1).size(), 1u);
+}
+
+TEST(HeldMessages, OfferNothingToAListenerThatWasThereBefore) {
+  HeldMessages sut;
+  sut.add(inbound(1, "x"));
+  const auto id = sut.take_new().at(0);
+  sut.set_parts(id, {{"a", State::kOut, 50, 10}, {"a", State::kOut, 50, 20}});
+  sut.settle(id, 0, false, 100);
+
+  EXPECT_TRUE(sut.claim("a", 20).empty()) << "it has its own part";
+  EXPECT_EQ(sut.claim("a", 101).size(), 1u);
+}
+
+TEST(HeldMessages, OfferAPartAgainToItsOwnListenerWhichCouldNotTakeIt) {
+  HeldMessages sut;
+  sut.add(inbound(1, "x"));
+  const auto id = sut.take_new().at(0);
+  sut.set_parts(id, {{"a", State::kOut, 50, 10}});
+  sut.settle(id, 0, false, 100);
+
+  EXPECT_EQ(sut.claim("a", 10).size(), 1u);
+}
+
+TEST(HeldMessages, OfferOnePartOfAMessageToEachListener) {
+  HeldMessages sut;
+  sut.add(inbound(1, "x"));
+  const auto id = sut.take_new().at(0);
+  sut.set_parts(id, {{"a", State::kOut, 50, 10}, {"a", State::kOut, 50, 20}});
+  sut.settle(id, 0, false, 100);
+  sut.settle(id, 1, false, 100);
+
+  EXPECT_EQ(sut.claim("a", 101).size(), 1u);
+  EXPECT_EQ(sut.claim("a", 102).size(), 1u);
 }
 
 TEST(HeldMessages, GiveUpWhatNobodyClaims) {
