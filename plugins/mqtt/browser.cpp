@@ -9,15 +9,21 @@ namespace backplane::mqtt {
 
 class Browser::Look final : public Listener {
  public:
-  Look(const Host& host, const Settings& settings)
-      : hub_(host, options(settings)), most_(settings.max_topics) {}
+  Look(Browser& browser, Op its_op, uint64_t its_number)
+      : op(its_op),
+        number(its_number),
+        browser_(browser),
+        hub_(browser.host_, options(browser.settings_)) {}
+
+  const Op op;
+  const uint64_t number;
 
   Hub& hub() noexcept { return hub_; }
 
   void show(const std::string& topic) {
     {
       auto seen = seen_.lock();
-      if (seen->size() >= most_ || !seen->insert(topic).second) {
+      if (seen->size() >= browser_.settings_.max_topics || !seen->insert(topic).second) {
         return;
       }
     }
@@ -28,7 +34,10 @@ class Browser::Look final : public Listener {
     hub_.publish(entry);
   }
   void on_message(const Inbound& message, Hub::Settled) override { show(message.topic); }
-  void on_refused(const Status& status) override { hub_.stop(status); }
+  void on_refused(const Status& status) override {
+    const auto self = browser_.take(number);
+    hub_.stop(status);
+  }
 
  private:
   static HubOptions options(const Settings& settings) {
@@ -37,8 +46,8 @@ class Browser::Look final : public Listener {
     return out;
   }
 
+  Browser& browser_;
   Hub hub_;
-  const size_t most_;
   Guarded<std::set<std::string>> seen_;
 };
 
@@ -49,17 +58,15 @@ Browser::Browser(const Host& host, const Settings& settings, Client& client)
       timeouts_(host, settings.browse_time, [this](uint64_t number) { end(number); }) {}
 
 Status Browser::browse(Op op, const std::string& filter) {
-  const auto look = std::make_shared<Look>(host_, settings_);
+  const auto look = std::make_shared<Look>(*this, op, looks_.lock()->next++);
   Status status = look->hub().watch(op);
   if (!status.is_pending()) {
     return status;
   }
-  uint64_t number = 0;
   {
     auto looks = looks_.lock();
-    number = looks->next++;
-    looks->by_operation.insert_or_assign(op, look);
-    looks->by_number.emplace(number, op);
+    looks->by_number.emplace(look->number, look);
+    looks->by_operation.insert_or_assign(op, look->number);
   }
   for (const std::string& topic : client_.topics().all()) {
     if (matches(filter, topic)) {
@@ -67,20 +74,39 @@ Status Browser::browse(Op op, const std::string& filter) {
     }
   }
   if (const Status listening = client_.listen(filter, 0, look); listening.is_error()) {
+    take(look->number);
     look->hub().end(listening);
+  } else {
+    timeouts_.add(look->number);
   }
-  timeouts_.add(number);
   return status;
 }
 
 std::shared_ptr<Browser::Look> Browser::find(Op op) noexcept {
   auto looks = looks_.lock();
   const auto at = looks->by_operation.find(op);
-  return at == looks->by_operation.end() ? nullptr : at->second;
+  return at == looks->by_operation.end() ? nullptr : looks->by_number.at(at->second);
+}
+
+std::shared_ptr<Browser::Look> Browser::take(uint64_t number) noexcept {
+  auto looks = looks_.lock();
+  const auto at = looks->by_number.find(number);
+  if (at == looks->by_number.end()) {
+    return nullptr;
+  }
+  const auto look = std::move(at->second);
+  looks->by_number.erase(at);
+  const auto its = looks->by_operation.find(look->op);
+  if (its != looks->by_operation.end() && its->second == number) {
+    looks->by_operation.erase(its);
+  }
+  return look;
 }
 
 void Browser::cancel(Op op) noexcept {
   if (const auto look = find(op)) {
+    take(look->number);
+    client_.forget(look.get());
     look->hub().cancel(op);
   }
 }
@@ -92,17 +118,10 @@ void Browser::credit(Op op, uint32_t n) noexcept {
 }
 
 void Browser::end(uint64_t number) {
-  std::shared_ptr<Look> look;
-  {
-    auto looks = looks_.lock();
-    const auto at = looks->by_number.find(number);
-    const auto entry = looks->by_operation.find(at->second);
-    look = entry->second;
-    looks->by_operation.erase(entry);
-    looks->by_number.erase(at);
+  if (const auto look = take(number)) {
+    client_.forget(look.get());
+    look->hub().end(Status::ok());
   }
-  client_.forget(look.get());
-  look->hub().end(Status::ok());
 }
 
 }  // namespace backplane::mqtt

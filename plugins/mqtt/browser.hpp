@@ -24,13 +24,16 @@ class Browser {
 
  private:
   class Look;
+  /// An operation that has completed may come again, for another look: the number is a look's own.
   struct Looks {
-    std::unordered_map<bp_op*, std::shared_ptr<Look>> by_operation;
-    std::unordered_map<uint64_t, bp_op*> by_number;
+    std::unordered_map<uint64_t, std::shared_ptr<Look>> by_number;
+    std::unordered_map<bp_op*, uint64_t> by_operation;
     uint64_t next = 1;
   };
 
   std::shared_ptr<Look> find(Op op) noexcept;
+  /// Takes it out; nothing when it has ended already.
+  std::shared_ptr<Look> take(uint64_t number) noexcept;
   void end(uint64_t number);
 
   const Host& host_;

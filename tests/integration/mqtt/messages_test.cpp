@@ -153,6 +153,24 @@ TEST_P(Messages, AreFoundByBrowsing) {
   EXPECT_EQ(topics, (std::vector<std::string>{"plant/a", "plant/b/c"}));
 }
 
+TEST_P(Messages, AreBrowsedAgainWhileABrowseThatWasGivenUpIsStillDue) {
+  peer_.publish("plant/a", "1", 1, true);
+  const auto system = MqttSystem::connected(
+      broker_.url(), config() + "\nbrowse_time_s = 0.5\nclient_id = \"other\"");
+  const Endpoint plant = system->open("plant");
+  // Each gives its operation back, and the next one gets it.
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(plant.browse().within(50ms).get().status().code(), BP_DEADLINE_EXCEEDED);
+  }
+
+  const auto start = std::chrono::steady_clock::now();
+  const auto entries = plant.browse().get();
+
+  ASSERT_TRUE(entries) << entries.status().to_string();
+  EXPECT_EQ(entries->size(), 1u);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 500ms) << "ended by another one's time";
+}
+
 TEST_P(Messages, LargerThanTheBoundAreCountedAndNotDelivered) {
   const auto system = MqttSystem::connected(
       broker_.url(), config() + "\nmax_payload = 1000\nclient_id = \"other\"");
