@@ -95,6 +95,7 @@ Status Client::call(Op op, const char* topic) {
                   " calls wait already (max_requests)");
   }
   const uint64_t number = next_call_.fetch_add(1);
+  const bool has_deadline = op->deadline_ns != 0;
   Outgoing item;
   item.number = number;
   item.own = std::make_shared<OwnPublication>(
@@ -109,7 +110,9 @@ Status Client::call(Op op, const char* topic) {
   if (status.is_error()) {
     return calls_.take(number) ? status : Status::pending();
   }
-  call_timeouts_.add(number);
+  if (!has_deadline) {
+    call_timeouts_.add(number);
+  }
   return Status::pending();
 }
 

@@ -89,6 +89,8 @@ class Responders::Responder final : public Listener,
       made->op->verb = made->response_topic.empty() ? BP_V_WRITE : BP_V_CALL;
       made->op->target = made->active.handler();
       made->op->in = &made->borrowed;
+      // A handler that never answers shall not keep one of max_requests for ever.
+      made->op->deadline_ns = monotonic_ns() + made->active.owner().settings_.call_timeout.count();
       Request* const request = made.release();
       if (const bp_status status = request->op.submit(); status != BP_PENDING) {
         request->answered(status);

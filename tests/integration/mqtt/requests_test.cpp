@@ -75,6 +75,15 @@ TEST_F(Requests, WithoutADeadlineEndAtTheConfiguredTime) {
       << answer.status().to_string();
 }
 
+TEST_F(Requests, WithADeadlineOfTheirOwnWaitThatLong) {
+  const auto system =
+      MqttSystem::connected(broker_.url(), "call_timeout_s = 0.1\nclient_id = \"other\"");
+  const auto start = std::chrono::steady_clock::now();
+  const auto answer = system->open("nobody").call("x").within(500ms).get();
+  EXPECT_EQ(answer.status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 500ms);
+}
+
 TEST_F(Requests, NeedMqtt5) {
   const auto system = MqttSystem::connected(broker_.url(), "version = 4\nclient_id = \"other\"");
   EXPECT_EQ(system->open("a").call("x").get().status().code(), BP_UNIMPLEMENTED);
@@ -110,6 +119,30 @@ TEST_F(Requests, OfAForeignClientReachAHandler) {
   EXPECT_EQ(failure.user.find("status")->second, "NOT_FOUND");
   EXPECT_EQ(failure.user.find("error")->second, "no such method");
   EXPECT_EQ(system_->metric("requests_failed_total"), 1);
+}
+
+TEST_F(Requests, ThatAHandlerForgetsMakeRoomForOthersInTime) {
+  const auto system = MqttSystem::connected(
+      broker_.url(), "max_requests = 1\ncall_timeout_s = 0.2\nclient_id = \"other\"");
+  Endpoint topic = system->open("slow");
+  std::vector<Deferred> forgotten;
+  const auto served = topic.serve([&](Request request) -> Status {
+    forgotten.push_back(request.defer());
+    return Status::pending();
+  });
+  ASSERT_TRUE(served);
+  ASSERT_TRUE(eventually([&] { return broker_.count_in_log("slow (QoS 1)") == 1; }));
+  peer_.subscribe("answers", 1);
+  for (size_t i = 1; i <= 2; ++i) {
+    peer_.publish("slow", "x", 1, false, [](mosquitto_property** list) {
+      mosquitto_property_add_string(list, MQTT_PROP_RESPONSE_TOPIC, "answers");
+    });
+    const auto answers = peer_.wait_for(i);
+    ASSERT_EQ(answers.size(), i);
+    ASSERT_EQ(answers.back().user.count("status"), 1u);
+    EXPECT_EQ(answers.back().user.find("status")->second, "DEADLINE_EXCEEDED");
+  }
+  EXPECT_EQ(system->metric("requests_dropped_total"), 0);
 }
 
 TEST_F(Requests, FromOneInstanceReachAHandlerOfAnother) {
