@@ -281,7 +281,7 @@ void Inbox::stop(std::function<void()> stopped) {
   for (const Grant& grant : listeners) {
     grant.listener->on_refused(grant.status);
   }
-  connection_.stop(settings_.is_client_id_random, std::move(stopped));
+  connection_.stop(settings_.is_passing, std::move(stopped));
 }
 
 }  // namespace backplane::mqtt

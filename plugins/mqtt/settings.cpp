@@ -46,8 +46,16 @@ std::string digest_of_names(std::string_view system, std::string_view instance) 
               "; expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]");
 }
 
-/// The kernel calls an instance that it makes for a URL by that URL.
-bool is_of_url(std::string_view instance) noexcept { return instance.find("://") != instance.npos; }
+std::string client_id_of(const Config& config, std::string_view system, std::string_view instance) {
+  std::string id =
+      config.find<std::string>("client_id").value_or(default_client_id(system, instance));
+  if (is_passing(system, instance)) {
+    unsigned char random[8] = {};
+    RAND_bytes(random, sizeof random);
+    id += "-" + hex(random);
+  }
+  return id;
+}
 
 std::optional<Will> read_will(const Config& config) {
   if (!config.has("will")) {
@@ -122,6 +130,12 @@ std::string BrokerUrl::to_string() const {
   return concat(tls ? "mqtts://" : "mqtt://", is_v6 ? "[" : "", host, is_v6 ? "]:" : ":", port);
 }
 
+/// The kernel calls an instance that it makes for a URL by that URL; the command calls a system
+/// that it makes to look at another one look://NAME.
+bool is_passing(std::string_view system, std::string_view instance) noexcept {
+  return system.find("://") != system.npos || instance.find("://") != instance.npos;
+}
+
 std::string default_client_id(std::string_view system, std::string_view instance) {
   constexpr size_t kMaxName = 40;
   const std::string whole = concat(system, system.empty() ? "" : "-", instance);
@@ -130,21 +144,14 @@ std::string default_client_id(std::string_view system, std::string_view instance
     const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
     name += plain ? c : '-';
   }
-  std::string id = concat("backplane-", name, "-", digest_of_names(system, instance));
-  if (is_of_url(instance)) {
-    unsigned char random[8] = {};
-    RAND_bytes(random, sizeof random);
-    id += "-" + hex(random);
-  }
-  return id;
+  return concat("backplane-", name, "-", digest_of_names(system, instance));
 }
 
 Settings::Settings(const Config& config, std::string_view system, std::string_view instance)
     : url(BrokerUrl::parse(config.string("url"))),
       version(config.integer<int>("version")),
-      client_id(
-          config.find<std::string>("client_id").value_or(default_client_id(system, instance))),
-      is_client_id_random(!config.has("client_id") && is_of_url(instance)),
+      client_id(client_id_of(config, system, instance)),
+      is_passing(mqtt::is_passing(system, instance)),
       credentials(config.find<std::string>("credentials").value_or("")),
       server_name(config.find<std::string>("server_name").value_or(url.host)),
       keep_alive_s(config.integer<int>("keep_alive_s")),
@@ -167,6 +174,9 @@ Settings::Settings(const Config& config, std::string_view system, std::string_vi
       will(read_will(config)) {
   if (reconnect_max < reconnect_min) {
     throw Error(BP_INVALID_ARGUMENT, "configuration: reconnect_max_s is less than reconnect_min_s");
+  }
+  if (is_passing) {
+    will.reset();
   }
 }
 

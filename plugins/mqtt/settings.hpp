@@ -39,9 +39,9 @@ struct Settings {
   Settings(const Config& config, std::string_view system, std::string_view instance);
 
   BrokerUrl url;
-  int version = 5;        // 4: MQTT 3.1.1
-  std::string client_id;  // of the first connection; the second appends "-ack"
-  bool is_client_id_random = false;
+  int version = 5;          // 4: MQTT 3.1.1
+  std::string client_id;    // of the first connection; the second appends "-ack"
+  bool is_passing = false;  // see there
   std::string credentials;
   std::string server_name;  // that the certificate must have
   int keep_alive_s = 0;
@@ -68,9 +68,14 @@ struct Settings {
   bool keeps_session() const noexcept { return version == 5 && session_expiry_s > 0; }
 };
 
+/// Whether the instance is there for a moment: made for a URL, or by a command that looks at a
+/// system. Either name is a URL's then. Its client identifier differs each time, its sessions end
+/// with it, and it has no will: it takes nothing from others on the same broker, not even from the
+/// instance that it is a copy of.
+bool is_passing(std::string_view system, std::string_view instance) noexcept;
+
 /// A client identifier that is the same after a restart of this instance of this system on this
-/// machine and differs between instances, systems and machines. For an instance that was made for a
-/// URL it differs each time: two commands may look at one broker at once.
+/// machine and differs between instances, systems and machines.
 std::string default_client_id(std::string_view system, std::string_view instance);
 
 }  // namespace backplane::mqtt

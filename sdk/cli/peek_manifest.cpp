@@ -69,6 +69,9 @@ std::string manifest_of_instance(const std::string& file, const std::string& ins
       out.insert(key, *table);
     }
   }
+  // So that its plugins know that the running system may be there too, and take nothing from it.
+  toml::table& system = *out.insert("system", toml::table()).first->second.as_table();
+  system.insert_or_assign("name", concat("look://", system["name"].value_or("")));
   out.insert("instances", toml::table{{instance, alone}});
   std::ostringstream text;
   text << toml::toml_formatter{out, toml::format_flags::none};

@@ -57,10 +57,16 @@ TEST(ClientIdentifier, DiffersBetweenTwoSystemsOfOneMachine) {
   EXPECT_NE(default_client_id(longest, "cloud"), default_client_id(longest + "y", "cloud"));
 }
 
-TEST(ClientIdentifier, IsAnotherOneEachTimeForAnInstanceOfAUrl) {
-  const std::string url = "mqtt://localhost:1883";
-  EXPECT_NE(default_client_id("", url), default_client_id("", url));
-  EXPECT_EQ(default_client_id("", url).find_first_of(":/+#$"), std::string::npos);
+TEST(ClientIdentifier, HasOnlyCharactersThatEveryBrokerTakes) {
+  const std::string id = default_client_id("look://works", "mqtt://localhost:1883");
+  EXPECT_EQ(id.find_first_of(":/+#$"), std::string::npos) << id;
+}
+
+TEST(AnInstance, IsPassingIfItIsOfAUrlOrOfASystemThatOnlyLooks) {
+  EXPECT_FALSE(is_passing("works", "cloud"));
+  EXPECT_FALSE(is_passing("", "cloud"));
+  EXPECT_TRUE(is_passing("", "mqtt://localhost:1883"));
+  EXPECT_TRUE(is_passing("look://works", "cloud"));
 }
 
 }  // namespace
