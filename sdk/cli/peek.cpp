@@ -6,6 +6,7 @@
 #include "log.hpp"
 #include <backplane/sdk/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <iterator>
@@ -13,7 +14,10 @@
 namespace backplane::cli {
 namespace {
 
-bool is_url(const std::string& address) { return address.find("://") != std::string::npos; }
+bool is_url(std::string_view address) {
+  const size_t colon = address.find(':');
+  return colon != address.npos && address.substr(colon).starts_with("://");
+}
 
 std::string instance_of(const std::string& address) {
   const size_t colon = address.find(':');
@@ -68,11 +72,11 @@ std::string describe(const Status& status) {
   return text;
 }
 
-/// NAME=VALUE as a pair whose value is JSON if it can be, else a string; in the builder's memory.
+/// NAME=TEXT as a pair of texts, which is what a wire carries; in the builder's memory.
 Pair pair_of(MessageBuilder& builder, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
-    throw Peek::Stop{concat("'", text, "' is no header, expected NAME=VALUE"), kUsage};
+    throw Peek::Stop{concat("'", text, "' is no pair, expected NAME=TEXT"), kUsage};
   }
   const std::string value = text.substr(equals + 1);
   const ValueView name = builder.arena().copy(text.substr(0, equals));
@@ -97,7 +101,7 @@ void add_peek_options(CLI::App& app, PeekOptions& options) {
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--option", options.options, "An option of the mechanism, see its README")
-      ->type_name("NAME=VALUE")
+      ->type_name("NAME=TEXT")
       ->allow_extra_args(false);
   app.add_option("--log-level", options.log_level, "What is logged on standard error")
       ->check(CLI::IsMember({"error", "warning", "info", "debug", "trace"}))
@@ -105,8 +109,8 @@ void add_peek_options(CLI::App& app, PeekOptions& options) {
 }
 
 void add_body_options(CLI::App& app, PeekOptions& options) {
-  app.add_option("--header", options.headers, "Metadata that goes with the value")
-      ->type_name("NAME=VALUE")
+  app.add_option("--header", options.headers, "Metadata of the wire: a user property (MQTT)")
+      ->type_name("NAME=TEXT")
       ->allow_extra_args(false);
   app.add_option("--content-type", options.content_type, "The media type of the value")
       ->type_name("TYPE");
@@ -123,12 +127,19 @@ Peek::Peek(const PeekOptions& options, const Commands& commands)
                exit_code_of_open(opened.status())};
   }
   endpoint_ = *std::move(opened);
+  opened_ = std::chrono::steady_clock::now();
 }
 
 void Peek::add_headers(MessageBuilder& builder) const {
   for (const std::string& header : options_.headers) {
     const Pair pair = pair_of(builder, header);
-    builder.header(ValueView(pair.key).get<std::string_view>().value(), pair.val);
+    const auto name = ValueView(pair.key).get<std::string_view>().value();
+    if (name == "qos" || name == "retain") {
+      throw Stop{concat("--header ", header, " would only be metadata of that name; --", name,
+                        " is what the protocol acts on"),
+                 kUsage};
+    }
+    builder.header(name, pair.val);
   }
   if (!options_.options.empty()) {
     MapBuilder map(builder.arena());
@@ -157,13 +168,31 @@ Peek::Stop Peek::failure(std::string_view verb, const Status& status) const {
   if (status.code() != BP_DEADLINE_EXCEEDED) {
     return {why + describe(status), exit_code(status)};
   }
-  why += concat("no answer within ", ValueView(options_.timeout_s).to_text(), " s");
+  const bool is_ours =
+      options_.timeout_s > 0 && (status.message().empty() ||
+                                 std::chrono::steady_clock::now() >= opened_ + options_.timeout());
+  why += is_ours ? concat("no answer within ", ValueView(options_.timeout_s).to_text(), " s")
+                 : describe(status);
   for (const InstanceInfo& instance : kernel_.instances()) {
     if (instance.state != BP_STATE_UP && !instance.detail.empty()) {
       why += concat("; ", instance.detail);  // the cause, such as a refused connection
     }
   }
   return {why, exit_code(status)};
+}
+
+int64_t Peek::dropped() const {
+  int64_t dropped = 0;
+  for (const MetricInfo& metric : kernel_.metrics()) {
+    if (metric.name == "messages_dropped_total") {
+      // Not what came after the end, or for nobody.
+      const bool is_loss = std::none_of(
+          metric.labels.begin(), metric.labels.end(),
+          [](const auto& label) { return label.second == "ended" || label.second == "unwatched"; });
+      dropped += is_loss ? metric.value : 0;
+    }
+  }
+  return dropped;
 }
 
 int run_peek(const std::function<int()>& body) {

@@ -24,8 +24,8 @@ struct PeekOptions {
   bool retain = false;
   std::string method;
   std::string content_type;
-  std::vector<std::string> headers;  // NAME=VALUE, of the wire
-  std::vector<std::string> options;  // NAME=VALUE, of the mechanism
+  std::vector<std::string> headers;  // NAME=TEXT, of the wire
+  std::vector<std::string> options;  // NAME=TEXT, of the mechanism
   std::string log_level = "error";
 
   std::chrono::nanoseconds timeout() const;
@@ -59,13 +59,17 @@ class Peek {
         .within(options_.timeout())
         .get();
   }
-  /// "READ of ADDRESS failed, because..." with what the instance says about its connection.
+  /// Why `verb` on the address failed; when time ran out, with what the instance says about its
+  /// connection.
   Stop failure(std::string_view verb, const Status& status) const;
+  /// Messages that came and were not delivered.
+  int64_t dropped() const;
 
  private:
   const PeekOptions& options_;
   Kernel kernel_;
   Endpoint endpoint_;
+  std::chrono::steady_clock::time_point opened_;
 };
 
 /// Runs `body` and prints why it stopped, if it did. The exit code.
@@ -78,7 +82,8 @@ OwnedMessage value_of_argument(const std::string& text);
 bool print_line(const std::string& text);
 
 /// The part of a manifest that one instance needs: itself, and the credentials. Neither what it
-/// comes after nor a route is in it, so that looking at a system starts no second one. Throws Stop.
+/// comes after nor a route is in it, and the system is called look://NAME, so that looking at a
+/// system starts no second one. Throws Stop.
 std::string manifest_of_instance(const std::string& file, const std::string& instance);
 
 }  // namespace backplane::cli

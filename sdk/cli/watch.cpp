@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <iostream>
 
 namespace backplane::cli {
 namespace {
@@ -53,11 +54,30 @@ class Inbox {
   std::optional<Status> outcome_;      // guarded by mutex_
 };
 
+/// Says at the end, however it comes, what was lost: a source does not wait for a slow pipe.
+class Losses {
+ public:
+  explicit Losses(const Peek& peek) : peek_(peek) {}
+  Losses(const Losses&) = delete;
+  Losses& operator=(const Losses&) = delete;
+  ~Losses() {
+    if (const int64_t dropped = peek_.dropped(); dropped > 0) {
+      std::cerr << "backplane: warning: " << dropped
+                << " messages were dropped: they came faster than they were printed, or were too "
+                   "large\n";
+    }
+  }
+
+ private:
+  const Peek& peek_;
+};
+
 int watch(const PeekOptions& options, const Commands& commands) {
   const Signals signals;
   const Clock::time_point begin = Clock::now();
   Inbox inbox;  // outlives the kernel
   const Peek peek(options, commands);
+  const Losses losses(peek);
   MessageBuilder in;
   peek.add_headers(in);
 
@@ -123,7 +143,8 @@ void add_watch(CLI::App& app, Commands& commands) {
   backplane watch --full 'mqtt://127.0.0.1/plant/#'
   backplane watch --count 3 --timeout 10 mqtt://127.0.0.1/plant/line1/temperature
 
-It goes on until Ctrl-C, --count or --timeout. Fewer than --count messages in time: exit code 3.)");
+It goes on until Ctrl-C, --count or --timeout. Fewer than --count messages in time: exit code 3.
+Messages that come faster than they are read are dropped; their number is told on standard error.)");
   sub->callback([options, &commands] {
     commands.chosen = [options, &commands] {
       return run_peek([&] { return watch(*options, commands); });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command as scripts and people use it: the real binary in child processes.
+#include "support/broker.hpp"
 #include "support/child_process.hpp"
 #include "support/free_port.hpp"
 #include "support/scratch_folder.hpp"
@@ -9,7 +10,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <fstream>
 #include <sstream>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 namespace backplane::test {
@@ -98,6 +101,7 @@ TEST(TheCommand, CallsAMistakeInItsUseByExitCode2) {
   EXPECT_EQ(run({"read", "no address"}).code, 2);
   EXPECT_EQ(run({"read", "sensors:/temperature"}).code, 2) << "an instance needs -m";
   EXPECT_EQ(run({"watch", "--count", "-1", "coap://127.0.0.1/x"}).code, 2);
+  EXPECT_EQ(run({"write", "--header", "qos=2", "format://json/encode", "1"}).code, 2) << "--qos 2";
 }
 
 class TheHelpOf : public testing::TestWithParam<const char*> {};
@@ -287,6 +291,91 @@ to   = "client:/note"
   const Result unknown = run({"read", "-m", manifest, "clint:/temperature"});
   EXPECT_EQ(unknown.code, 2);
   EXPECT_THAT(unknown.err, HasSubstr("client"));
+}
+
+// --- with a broker
+// ---------------------------------------------------------------------------------
+
+class ABroker : public testing::Test {
+ protected:
+  std::string url(const std::string& topic) const { return broker_.url() + "/" + topic; }
+  std::string manifest(const std::string& config) const {
+    return folder_.write("system.toml",
+                         "[system]\nname = \"plant\"\n[instances.cloud]\n"
+                         "plugin = \"mqtt\"\nurl = \"" +
+                             broker_.url() + "\"\n" + config + "\n");
+  }
+
+  const Broker broker_;
+  const ScratchFolder folder_;
+};
+
+TEST_F(ABroker, KeepsTheClientOfARunningSystemWhileItIsLookedAt) {
+  ASSERT_EQ(run({"write", "--retain", url("valve"), "1"}).code, 0);
+  for (const std::string config : {"", "client_id = \"works-7\""}) {
+    const std::string file = manifest(config);
+    ChildProcess system(command({"run", file}));
+    ASSERT_TRUE(system.wait_until([&] {
+      return system.err().find("connected to") != std::string::npos;
+    })) << system.err();
+
+    const Result read = run({"read", "-m", file, "cloud:valve"});
+
+    EXPECT_EQ(read.out, "1\n") << read.err;
+    EXPECT_EQ(broker_.count_in_log("already connected"), 0u) << config;
+  }
+}
+
+TEST_F(ABroker, BringsAPayloadThatIsNestedTooDeepAsText) {
+  const std::string nested = std::string(60'000, '[') + std::string(60'000, ']');
+  ASSERT_EQ(run({"write", "--retain", "--content-type", "application/json", url("deep"),
+                 '"' + nested + '"'})
+                .code,
+            0);
+  EXPECT_EQ(run({"read", url("deep")}).out, '"' + nested + "\"\n");
+}
+
+TEST_F(ABroker, HasTopicsThatLookLikeAUrl) {
+  const std::string file = manifest("read_timeout_s = 0.1");
+  const Result read = run({"read", "-m", file, "cloud:proxy/http://x"});
+  EXPECT_EQ(read.code, 1);
+  EXPECT_THAT(read.err, HasSubstr("no retained message"));
+}
+
+TEST_F(ABroker, WithoutAnAnswerIsToldApartFromTheCommandsOwnTimeout) {
+  const std::string file = manifest("call_timeout_s = 0.2");
+  const Result theirs = run({"call", "--timeout", "0", "-m", file, "cloud:nobody"});
+  EXPECT_EQ(theirs.code, 3);
+  EXPECT_THAT(theirs.err, HasSubstr("no response within call_timeout_s"));
+
+  const Result ours = run({"call", "--timeout", "0.5", "-m", file, "cloud:nobody"});
+  EXPECT_EQ(ours.code, 3);
+  EXPECT_THAT(ours.err, HasSubstr("no answer within 0.5 s"));
+}
+
+TEST_F(ABroker, IsWatchedThroughASlowPipeWithAWarningOfWhatWasLost) {
+  const std::string gate = folder_.path() / "gate";
+  ASSERT_EQ(mkfifo(gate.c_str(), 0600), 0);
+  // The reader takes nothing before the gate opens. `exec`: the signal reaches the command.
+  ChildProcess watch({"bash", "-c",
+                      "exec \"$0\" watch \"$1\" > >(read -r go < \"$2\"; exec cat > /dev/null)",
+                      kBackplane, url("fast"), gate});
+  ASSERT_TRUE(watch.wait_until([&] { return broker_.count_in_log("fast (QoS 1)") > 0; }));
+  // 64 KiB in the pipe, then 256 that wait in the command and 1024 in the plugin.
+  constexpr size_t kSent = 2000;
+  ChildProcess publisher({"bash", "-c",
+                          "yes \"$(printf %01000d 1)\" | head -n 2000 | "
+                          "exec mosquitto_pub -p \"$0\" -t fast -q 1 -l",
+                          std::to_string(broker_.port())});
+  ASSERT_EQ(publisher.wait(), 0) << publisher.err();
+  ASSERT_TRUE(watch.wait_until(
+      [&] { return broker_.count_in_log("Received PUBACK from backplane-") >= kSent; }));
+
+  std::ofstream(gate) << "go\n";
+  watch.signal(SIGINT);
+
+  EXPECT_EQ(watch.wait(), 0);
+  EXPECT_THAT(watch.err(), testing::ContainsRegex("warning: [0-9]+ messages were dropped"));
 }
 
 // --- run -----------------------------------------------------------------------------------------
