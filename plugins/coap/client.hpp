@@ -38,7 +38,7 @@ class Client {
   Client(Stack& stack, const Options& options, const Config& config);
   ~Client();
 
-  /// Begins to look for the peer. [control]
+  /// Begins to look for the peer.
   void start();
   /// Ends all requests and watches with CANCELLED; `stopped` is called when nothing is left. Never
   /// from inside the library.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance.hpp"
 #include "local_path.hpp"
+#include "on_loop.hpp"
 #include "remote_path.hpp"
 #include <backplane/sdk/plugin.hpp>
 
@@ -57,18 +58,20 @@ class CoapPlugin final : public Plugin {
     instance_.server.reset();
   }
 
-  Status start(Op) override {
-    if (instance_.server) {
-      instance_.server->start();
-      if (!instance_.client) {
-        host().report(BP_STATE_UP, concat("listening on ", instance_.server->address()));
+  Status start(Op op) override {
+    return run_on_loop(host(), op, [this] {
+      if (instance_.server) {
+        instance_.server->start();
+        if (!instance_.client) {
+          host().report(BP_STATE_UP, concat("listening on ", instance_.server->address()));
+        }
       }
-    }
-    if (instance_.client) {
-      instance_.client->start();
-    }
-    stack_.start();
-    return Status::ok();
+      stack_.start();
+      if (instance_.client) {
+        instance_.client->start();
+      }
+      return Status::ok();
+    });
   }
 
   Status drain(Op op) override {

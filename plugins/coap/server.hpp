@@ -29,7 +29,7 @@ class Server {
   Server(Stack& stack, const Options& options, const Config& config);
   ~Server();
 
-  /// Binds the port and registers the resources. Throws Error. Before Stack::start. [control]
+  /// Binds the port and registers the resources. Throws Error. Before Stack::start.
   void start();
   /// Takes no more requests; `drained` is called when those that it has are answered.
   void drain(std::function<void()> drained);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A libcoap context on the kernel's loop: reads what has come, counts what is no CoAP, keeps the
-// library's log. After start() it is touched on the loop thread alone.
+// library's log. One thread at a time: the constructor is the control thread's, all after it the
+// loop's. So an instance starts in a task of the loop.
 //
 // Design notes.
 // - libcoap has an epoll set of its own, with its sockets and its timer in it. A loop that watches
@@ -34,7 +35,7 @@ class Stack {
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
 
-  /// From now on datagrams are read. [control]
+  /// From now on datagrams are read. [loop]
   void start();
   /// Before the context loses a socket, and after it has got another. No datagrams are read between
   /// them. [loop]

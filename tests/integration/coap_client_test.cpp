@@ -74,6 +74,17 @@ TEST(CoapClient, FindsAPeerByName) {
   EXPECT_EQ(text_of(data.read().value().body()), "by name");
 }
 
+TEST(CoapClient, StartsWhereItsNameHasAnAddressAtOnce) {
+  // A race of the control thread with the loop would show in one of so many starts.
+  std::string many;
+  for (int i = 0; i < 50; ++i) {
+    many += concat("[instances.i", i, "]\nplugin = \"coap\"\nurl = \"coap://localhost:",
+                   static_cast<unsigned>(free_port()), "\"\n");
+  }
+  TestKernel test(many);
+  EXPECT_TRUE(test.kernel.stop().is_ok());
+}
+
 TEST(CoapClient, GetsItsSocketWhileAServerOfTheSameInstanceHearsOn) {
   ForeignServer server;
   const uint16_t own = free_port();
