@@ -119,12 +119,16 @@ void Client::flush_unsent() {
   }
 }
 
+void Client::close_session() noexcept {
+  stack_.unwatch();
+  stack_.forget_drops_of_peer();
+  session_.reset();
+}
+
 void Client::use_address() {
   const Stack::Entry entry(stack_);
   drop_messages();
-  stack_.unwatch();
-  session_.reset();
-  stack_.forget_drops_of_peer();
+  close_session();
   const coap_address_t& address = addresses_.at(address_);
   session_.reset(coap_new_client_session(stack_.context(), nullptr, &address, COAP_PROTO_UDP));
   stack_.watch();
@@ -459,8 +463,7 @@ void Client::check_stopped() {
   if (stopped_ && stops_left_ == 0 && !resolver_.is_busy()) {
     const Stack::Entry entry(stack_);
     receivers_.clear();
-    stack_.unwatch();
-    session_.reset();
+    close_session();
     static_cast<void>(post(host(), std::exchange(stopped_, nullptr)));
   }
 }

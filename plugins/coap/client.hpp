@@ -80,6 +80,7 @@ class Client {
   void attempt();
   void connect(const std::vector<std::string>& hosts);
   void use_address();
+  void close_session() noexcept;
   bool try_next_address();
   void probe();
   void ping();

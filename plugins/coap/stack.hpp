@@ -52,7 +52,9 @@ class Stack {
   /// Counts the datagrams that the system drops for this socket of the context; -1 is ignored. The
   /// client's socket can be another one later.
   void count_drops(int socket, bool is_client = false);
+  /// Before the client's socket is closed: its number may soon be another's.
   void forget_drops_of_peer() noexcept {
+    sample_drops();
     std::erase_if(sockets_, [](const Socket& socket) { return socket.is_client; });
   }
 

@@ -195,14 +195,8 @@ TEST(CoapClient, BrowsesAForeignServer) {
 }
 
 TEST(CoapClient, HonoursADeadlineAtAPeerThatIsSilent) {
-  const UniqueFd silent(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  TestKernel test(manifest(ntohs(address.sin_port)));
+  const RawPeer silent;
+  TestKernel test(manifest(silent.port()));
   const Endpoint data = test.open("peer:/x");
   EXPECT_EQ(data.read().within(200ms).get().status().code(), BP_DEADLINE_EXCEEDED);
   EXPECT_EQ(test.info("peer").state, BP_STATE_CONNECTING);
@@ -279,16 +273,29 @@ TEST(CoapClient, GetsALongAnswerThatComesLater) {
   EXPECT_EQ(text_of(client.open("peer:/slow").read().value().body()), body);
 }
 
+/// The first datagram of a client.
+void answer_ping(const RawPeer& server) {
+  const auto ping = server.receive();
+  ASSERT_TRUE(ping && ping->code == 0);
+  server.send(RawPeer::kRst, 0, ping->mid, "", {}, "");
+}
+
+TEST(CoapClient, CountsDatagramsThatTheSystemDropsOnceWhenItStops) {
+  const RawPeer server;
+  TestKernel test(manifest(server.port()));
+  answer_ping(server);  // nothing keeps the socket open then
+  ASSERT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_UP; }));
+  server.send_bytes("x");
+  const auto dropped = [&] { return test.metric("peer", "coap_datagrams_dropped_total"); };
+  ASSERT_TRUE(eventually([&] { return dropped() == 1; }));
+  server.send_bytes("y");
+  EXPECT_TRUE(test.kernel.stop().is_ok());
+  EXPECT_EQ(dropped(), 2);
+}
+
 TEST(CoapClient, StopsWhileRequestsAreInFlight) {
-  TestKernel test(manifest(free_port()));
-  const UniqueFd silent(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(getsockname(silent.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  TestKernel client(manifest(ntohs(address.sin_port)));
+  const RawPeer silent;
+  TestKernel client(manifest(silent.port()));
   std::promise<bp_status> ended;
   const Endpoint data = client.open("peer:/x");
   data.read().then([&](Result<OwnedMessage> result) { ended.set_value(result.status().code()); });

@@ -178,15 +178,27 @@ class RawPeer {
     }
   };
 
-  explicit RawPeer(uint16_t port) : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port);
-    if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  /// A server, for the first client that it receives something of.
+  RawPeer() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), listens_(true) {
+    sockaddr_in address = loopback(0);
+    socklen_t size = sizeof address;
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+      throw std::runtime_error("no free port");
+    }
+    port_ = ntohs(address.sin_port);
+  }
+  /// A client of the server there.
+  explicit RawPeer(uint16_t port)
+      : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), port_(port) {
+    const sockaddr_in address = loopback(port);
+    if (connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       throw std::runtime_error("connect failed");
     }
   }
+
+  /// The server's.
+  uint16_t port() const { return port_; }
 
   void send_bytes(std::string_view bytes) const {
     ASSERT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
@@ -243,7 +255,13 @@ class RawPeer {
       return std::nullopt;
     }
     char buffer[2048];
-    const ssize_t size = recv(fd_.get(), buffer, sizeof buffer, 0);
+    sockaddr_in from{};
+    socklen_t from_size = sizeof from;
+    const ssize_t size = recvfrom(fd_.get(), buffer, sizeof buffer, 0,
+                                  reinterpret_cast<sockaddr*>(&from), &from_size);
+    if (listens_ && connect(fd_.get(), reinterpret_cast<sockaddr*>(&from), from_size) != 0) {
+      throw std::runtime_error("connect failed");
+    }
     if (size < 4) {
       return std::nullopt;
     }
@@ -260,7 +278,17 @@ class RawPeer {
   }
 
  private:
+  static sockaddr_in loopback(uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    return address;
+  }
+
   UniqueFd fd_;
+  uint16_t port_ = 0;
+  bool listens_ = false;
 };
 
 }  // namespace backplane::test
