@@ -5,6 +5,7 @@
 #include "block.hpp"
 #include "handles.hpp"
 #include "message.hpp"
+#include <backplane/sdk/host.hpp>
 
 namespace backplane::coap {
 
@@ -35,7 +36,17 @@ struct Wanted {
 Wanted wanted_block(const coap_pdu_t* request, unsigned most_szx) noexcept;
 
 /// Fills a response. When it has no room, or there is no such block, the response becomes an error.
+/// Throws Error (INVALID_ARGUMENT) for a header that does not fit its option.
 void write_answer(coap_pdu_t* response, const Answer& answer, const Wanted& wanted,
                   std::optional<uint32_t> block1);
+
+/// Runs what fills a response: what it throws is logged, and the response becomes 5.00.
+template <class Body>
+void answer_safely(const Host& host, coap_pdu_t* response, Body&& body) noexcept {
+  boundary(body, [&](const Status& status) noexcept {
+    coap_pdu_set_code(response, COAP_RESPONSE_CODE_INTERNAL_ERROR);
+    host.log().warning("a request is answered 5.00", {{"reason", status.message()}});
+  });
+}
 
 }  // namespace backplane::coap

@@ -68,6 +68,7 @@ void Server::on_declared(Resource& resource, coap_session_t* session, const coap
   if (coap_pdu_get_code(request) == COAP_REQUEST_CODE_GET) {
     get(resource, session, request, response);
   } else if (Taken* const taken = begin(session, request, response)) {
+    taken->code = COAP_RESPONSE_CODE_INTERNAL_ERROR;  // when this throws
     put(resource, session, *taken, request, response);
     taken->code = coap_pdu_get_code(response);  // still empty: it is held
   }
@@ -232,6 +233,7 @@ void Server::on_other(coap_session_t* session, const coap_pdu_t* request, coap_p
     return;
   }
   if (Taken* const taken = begin(session, request, response)) {
+    taken->code = COAP_RESPONSE_CODE_INTERNAL_ERROR;  // when this throws
     serve(path, session, *taken, request, response);
     taken->code = coap_pdu_get_code(response);
   }

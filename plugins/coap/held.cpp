@@ -38,13 +38,13 @@ std::optional<Asked> HeldRequests::take(uint64_t id) {
 
 void HeldRequests::send(const Asked& asked, const Answer& answer) {
   const Stack::Entry entry(stack_);
-  coap_pdu_t* const pdu = coap_new_pdu(asked.type, answer.code, asked.session);
-  if (pdu == nullptr || coap_add_token(pdu, asked.token.size(), asked.token.data()) == 0) {
-    coap_delete_pdu(pdu);
+  Pdu pdu(coap_new_pdu(asked.type, answer.code, asked.session));
+  if (!pdu || coap_add_token(pdu.get(), asked.token.size(), asked.token.data()) == 0) {
     return;
   }
-  write_answer(pdu, answer, asked.wanted, asked.block1);
-  coap_send(asked.session, pdu);  // owns it, whatever it returns
+  answer_safely(stack_.host(), pdu.get(),
+                [&] { write_answer(pdu.get(), answer, asked.wanted, asked.block1); });
+  coap_send(asked.session, pdu.release());  // owns it, whatever it returns
 }
 
 std::vector<uint64_t> HeldRequests::ids() const {

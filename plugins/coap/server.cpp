@@ -12,26 +12,18 @@ constexpr coap_request_t kMethods[] = {COAP_REQUEST_GET,    COAP_REQUEST_POST,  
                                        COAP_REQUEST_DELETE, COAP_REQUEST_FETCH, COAP_REQUEST_PATCH,
                                        COAP_REQUEST_IPATCH};
 
-/// Runs the body of a callback of the library: what it throws becomes 5.00.
-template <class Body>
-void answer_safely(coap_pdu_t* response, Body&& body) noexcept {
-  boundary(body, [response](const Status&) noexcept {
-    coap_pdu_set_code(response, COAP_RESPONSE_CODE_INTERNAL_ERROR);
-  });
-}
-
 void declared_handler(coap_resource_t* resource, coap_session_t* session, const coap_pdu_t* request,
                       const coap_string_t*, coap_pdu_t* response) {
   auto& own = *static_cast<Resource*>(coap_resource_get_userdata(resource));
-  answer_safely(response, [&] {
-    Instance::of(session).server->on_declared(own, session, request, response);
-  });
+  Server& server = *Instance::of(session).server;
+  answer_safely(server.host(), response,
+                [&] { server.on_declared(own, session, request, response); });
 }
 
 void other_handler(coap_resource_t*, coap_session_t* session, const coap_pdu_t* request,
                    const coap_string_t*, coap_pdu_t* response) {
-  answer_safely(response,
-                [&] { Instance::of(session).server->on_other(session, request, response); });
+  Server& server = *Instance::of(session).server;
+  answer_safely(server.host(), response, [&] { server.on_other(session, request, response); });
 }
 
 void links_handler(coap_resource_t*, coap_session_t* session, const coap_pdu_t* request,
@@ -39,7 +31,8 @@ void links_handler(coap_resource_t*, coap_session_t* session, const coap_pdu_t* 
   const std::string_view text =
       query == nullptr ? std::string_view()
                        : std::string_view(reinterpret_cast<const char*>(query->s), query->length);
-  answer_safely(response, [&] { Instance::of(session).server->on_links(request, text, response); });
+  Server& server = *Instance::of(session).server;
+  answer_safely(server.host(), response, [&] { server.on_links(request, text, response); });
 }
 
 /// A registration of the library; owns its path.

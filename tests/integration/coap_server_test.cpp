@@ -313,6 +313,62 @@ TEST(CoapServer, StopsWhileRequestsAreInFlight) {
   EXPECT_TRUE(watch->outcome().has_value());
 }
 
+/// The loop takes the path that is to be served before it answers this.
+void wait_until_served(TestKernel& test) {
+  ASSERT_TRUE(test.open("sensors:/").browse().get().status().is_ok());
+}
+
+TEST(CoapServer, AnswersAnErrorForAHeaderThatFitsNoOption) {
+  TestKernel test(manifest());
+  const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
+  const auto served = endpoint.serve([](Request request) {
+    MessageBuilder out("x");
+    out.header("accept", "no/type");
+    return request.reply(MessageView(out));
+  });
+  ASSERT_TRUE(served);
+  wait_until_served(test);
+  const RawPeer peer(test.port("sensors"));
+  for (uint16_t i = 0; i < 70; ++i) {  // more than are told from their copies
+    for (int copy = 0; copy < 2; ++copy) {
+      peer.put(i, "t", "/served", "");
+      const auto answer = peer.receive();
+      ASSERT_TRUE(answer);
+      ASSERT_EQ(answer->code, 500u) << "request " << i << ", copy " << copy;
+    }
+  }
+}
+
+TEST(CoapServer, AnswersAnErrorAlsoLaterAndDrains) {
+  TestKernel test(manifest("answer_timeout_s = 60"));
+  const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
+  std::promise<Deferred> asked;
+  const auto served = endpoint.serve([&](Request request) {
+    asked.set_value(request.defer());
+    return Status::pending();
+  });
+  ASSERT_TRUE(served);
+  wait_until_served(test);
+  const RawPeer peer(test.port("sensors"));
+  peer.put(1, "t", "/served", "");
+  Deferred deferred = asked.get_future().get();
+  const auto early = peer.receive();
+  ASSERT_TRUE(early);
+  EXPECT_EQ(early->code, 0u);
+  std::promise<Status> drained;
+  std::thread drain([&] { drained.set_value(test.kernel.drain()); });
+  MessageBuilder out("x");
+  out.header("hop-limit", 1.5);
+  deferred.reply(MessageView(out));
+  const auto answer = peer.receive();
+  EXPECT_TRUE(answer && answer->code == 500u);
+  if (answer) {
+    peer.acknowledge(*answer);
+  }
+  EXPECT_TRUE(drained.get_future().get().is_ok());
+  drain.join();
+}
+
 TEST(CoapServer, KeepsItsBoundsAtTenTimesOverload) {
   TestKernel test(manifest("max_requests = 8\nanswer_timeout_s = 30"));
   const Endpoint endpoint = test.open("sensors:/line1/temperature");
