@@ -79,7 +79,8 @@ Taken* Server::begin(coap_session_t* session, const coap_pdu_t* request, coap_pd
   Peer& peer = peer_of(session);
   const coap_mid_t mid = coap_pdu_get_mid(request);
   const Token token(coap_pdu_get_token(request));
-  if (const Taken* const known = peer.find(mid, token)) {
+  const int64_t now = monotonic_ns();
+  if (const Taken* const known = peer.find(mid, token, now)) {
     copies_.add();
     // A copy of a non-confirmable request gets nothing (RFC 7252, 4.3), an early one an
     // acknowledgement again.
@@ -91,7 +92,9 @@ Taken* Server::begin(coap_session_t* session, const coap_pdu_t* request, coap_pd
     }
     return nullptr;
   }
-  Taken* const taken = draining_ || held_.is_full() ? nullptr : peer.take(mid, token);
+  Taken* const taken = draining_ || held_.is_full()
+                           ? nullptr
+                           : peer.take(mid, token, coap_pdu_get_type(request), now);
   if (taken == nullptr) {
     refuse(response, COAP_RESPONSE_CODE_SERVICE_UNAVAILABLE,
            draining_ ? "stopping" : "too many requests wait for their answer");

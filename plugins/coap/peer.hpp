@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -34,6 +35,7 @@ class Token {
 /// to the application); a copy gets the first one's answer.
 struct Taken {
   Token token;
+  int64_t reusable_ns = 0;                 // from then on its message id may be another request's
   coap_pdu_code_t code = COAP_EMPTY_CODE;  // of the answer; empty: it is still to come
   std::optional<uint32_t> block1;          // the answer's option
   std::shared_ptr<const Answer> answer;    // what else the answer has
@@ -44,17 +46,24 @@ class Peer {
   /// As many requests of one peer are told from their copies, or wait for their answer, at a time.
   static constexpr size_t kTaken = 64;
 
-  /// The request that this one is a copy of, or none.
-  Taken* find(coap_mid_t mid, const Token& token) noexcept {
+  /// EXCHANGE_LIFETIME and NON_LIFETIME (RFC 7252, 4.8.2).
+  static constexpr std::chrono::nanoseconds kLifetime = std::chrono::seconds(247);
+  static constexpr std::chrono::nanoseconds kNonLifetime = std::chrono::seconds(145);
+
+  /// The request that this one is a copy of, or none. One that waits for its answer has its token
+  /// for as long as that takes.
+  Taken* find(coap_mid_t mid, const Token& token, int64_t now_ns) noexcept {
     for (size_t i = 0; i < kTaken; ++i) {
-      if (mids_[i] == static_cast<uint16_t>(mid) && used_[i] && taken_[i].token == token) {
-        return &taken_[i];
+      Taken& taken = taken_[i];
+      if (mids_[i] == static_cast<uint16_t>(mid) && used_[i] && taken.token == token &&
+          (taken.code == COAP_EMPTY_CODE || now_ns < taken.reusable_ns)) {
+        return &taken;
       }
     }
     return nullptr;
   }
   /// Takes the place of the oldest answered one; none when all of them wait for their answer.
-  Taken* take(coap_mid_t mid, const Token& token) noexcept {
+  Taken* take(coap_mid_t mid, const Token& token, coap_pdu_type_t type, int64_t now_ns) noexcept {
     for (size_t tries = 0; tries < kTaken; ++tries) {
       const size_t i = std::exchange(next_, (next_ + 1) % kTaken);
       if (used_[i] && taken_[i].code == COAP_EMPTY_CODE) {
@@ -64,6 +73,8 @@ class Peer {
       used_[i] = true;
       taken_[i] = Taken();
       taken_[i].token = token;
+      taken_[i].reusable_ns =
+          now_ns + (type == COAP_MESSAGE_NON ? kNonLifetime : kLifetime).count();
       return &taken_[i];
     }
     return nullptr;

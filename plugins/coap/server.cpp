@@ -236,7 +236,8 @@ void Server::settle_on_loop(uint64_t id, const Status& status) {
 void Server::answer_held(uint64_t id, Answer answer) {
   if (auto asked = held_.take(id)) {
     auto shared = std::make_shared<const Answer>(std::move(answer));
-    if (Taken* const taken = peer_of(asked->session).find(asked->mid, asked->token)) {
+    if (Taken* const taken =
+            peer_of(asked->session).find(asked->mid, asked->token, monotonic_ns())) {
       taken->code = shared->code;
       taken->answer = shared;
     }
