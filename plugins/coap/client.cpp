@@ -4,6 +4,8 @@
 #include "error_map.hpp"
 #include "socket.hpp"
 
+#include <algorithm>
+
 namespace backplane::coap {
 namespace {
 
@@ -14,6 +16,18 @@ uint64_t token_of(coap_bin_const_t token) noexcept {
   uint64_t out = 0;
   std::memcpy(&out, token.s, std::min(token.length, sizeof out));
   return out;
+}
+
+/// A copy with the same message id and token.
+Pdu same_message(coap_session_t* session, const coap_pdu_t* pdu) {
+  const coap_bin_const_t token = coap_pdu_get_token(pdu);
+  Pdu copy(coap_pdu_duplicate(pdu, session, token.length, token.s, nullptr));
+  const Bytes data = payload_of(pdu);
+  if (!copy || (!data.empty() && coap_add_data(copy.get(), data.size(), data.data()) == 0)) {
+    throw std::bad_alloc();
+  }
+  coap_pdu_set_mid(copy.get(), coap_pdu_get_mid(pdu));
+  return copy;
 }
 
 unsigned whole_seconds(std::chrono::nanoseconds time) noexcept {
@@ -94,9 +108,17 @@ void Client::connect(const std::vector<std::string>& hosts) {
       failed(error.status().message());
       return;
     }
+    resend_all();
   }
   ask_again_ = false;
   probe();
+}
+
+/// To another address: requests that wait, and observations, which the peer there knows nothing of.
+void Client::resend_all() {
+  for (const auto& receiver : receivers([](const Receiver&) { return true; })) {
+    receiver->resend();
+  }
 }
 
 /// Asks whether the peer is there.
@@ -156,11 +178,8 @@ bool Client::try_next_address() {
   if (address_ == 0) {
     return false;  // all of them refused
   }
-  const auto waiting = receivers([](const Receiver& r) { return r.is_waiting; });
   ping();
-  for (const auto& receiver : waiting) {
-    receiver->resend();
-  }
+  resend_all();
   return true;
 }
 
@@ -170,6 +189,42 @@ void Client::drop_messages() {
   if (session_) {
     const Stack::Entry entry(stack_);
     coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
+  }
+}
+
+/// Ends what the library would still send of requests that nobody waits for. It has no call for one
+/// message: so all are dropped, and the others go on as what they are, retransmissions to the peer.
+void Client::drop_abandoned() {
+  drop_posted_ = false;
+  if (stopping_ || !session_) {
+    return;
+  }
+  const Stack::Entry entry(stack_);
+  std::vector<Pdu> kept;
+  kept_ = &kept;
+  coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
+  kept_ = nullptr;
+  const coap_mid_t next = coap_new_message_id(session_.get());
+  const auto age = [next](const Pdu& pdu) {
+    return static_cast<uint16_t>(next - coap_pdu_get_mid(pdu.get()));
+  };
+  std::sort(kept.begin(), kept.end(),
+            [age](const Pdu& a, const Pdu& b) { return age(a) > age(b); });
+  for (const Pdu& pdu : kept) {
+    coap_mid_t sent = COAP_INVALID_MID;
+    for (int tries = 0; tries < kSends && sent == COAP_INVALID_MID; ++tries) {
+      sent = coap_send(session_.get(), same_message(session_.get(), pdu.get()).release());
+    }
+  }
+}
+
+/// Its receiver is told that nothing will come.
+void Client::abandon(const std::shared_ptr<Receiver>& receiver, const Status& status) {
+  const bool may_be_sent = receiver->is_waiting;
+  receiver->lost(status);
+  // In a task of its own: this may be inside the library.
+  if (may_be_sent && !std::exchange(drop_posted_, true)) {
+    drop_posted_ = post(host(), [this] { drop_abandoned(); }).is_ok();
   }
 }
 
@@ -238,7 +293,14 @@ void Client::failed(std::string_view reason) {
 
 void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_reason_t reason,
                      coap_mid_t mid) {
-  if (session != session_.get() || stopping_ || reason == COAP_NACK_NOT_DELIVERABLE) {
+  if (session != session_.get() || stopping_) {
+    return;
+  }
+  if (reason == COAP_NACK_NOT_DELIVERABLE) {
+    if (kept_ != nullptr &&
+        (mid == ping_ || receivers_.count(token_of(coap_pdu_get_token(sent))) != 0)) {
+      kept_->push_back(same_message(session, sent));
+    }
     return;
   }
   if (reason == COAP_NACK_ICMP_ISSUE) {
@@ -277,7 +339,7 @@ void Client::tick() {
       if (trying_) {
         failed(status.message());
       }
-      receiver->lost(status);
+      abandon(receiver, status);
     }
   }
   if (!session_) {
@@ -323,8 +385,7 @@ void Client::cancel(uint64_t operation) {
   }
   for (const auto& [token, entry] : receivers_) {
     if (entry->operation == operation) {
-      const std::shared_ptr<Receiver> receiver = entry;
-      receiver->lost(Status(BP_CANCELLED));
+      abandon(std::shared_ptr<Receiver>(entry), Status(BP_CANCELLED));
       return;
     }
   }

@@ -7,14 +7,13 @@
 //   for that at the start, after `keepalive_s` of silence, and again with back-off while nobody
 //   answers. Requests are sent whatever the state is.
 // - A name can have several addresses. Until the first answer, an address that refuses makes the
-// next
-//   one be tried, and what was being waited for is sent again.
+//   next one be tried. With another address, what was being waited for is sent again.
 // - The library gives up a confirmable request after its last retransmission. A request that was
 //   acknowledged, or needs no acknowledgement, is given up by a clock that ticks once a second.
 // - When the system says that nobody listens, the library would go on to send what it has again,
-// and
-//   an old PUT could arrive after a newer one. So all that is under way ends then: in a task of its
-//   own, since the library is walking its queue.
+//   and an old PUT could arrive after a newer one. So all that is under way ends then: in a task of
+//   its own, since the library is walking its queue. For the same reason, what the library would
+//   still send of a request that is cancelled or too late is dropped.
 // - A ping does not count for `nstart`, so that no request waits for a peer that answers none.
 #pragma once
 
@@ -87,6 +86,9 @@ class Client {
   void end_ping() noexcept;
   void link_down();
   void drop_messages();
+  void resend_all();
+  void abandon(const std::shared_ptr<Receiver>& receiver, const Status& status);
+  void drop_abandoned();
   void heard();
   void failed(std::string_view reason);
   void tick();
@@ -119,6 +121,8 @@ class Client {
   bool answered_ = false;   // ever
   bool ask_again_ = false;  // a name may have moved
   bool down_posted_ = false;
+  bool drop_posted_ = false;
+  std::vector<Pdu>* kept_ = nullptr;  // while the library drops its messages: those to send again
   bool stopping_ = false;
   size_t stops_left_ = 0;
   std::function<void()> stopped_;

@@ -2,7 +2,24 @@
 // The coap plugin's client against libcoap's server, the plugin's own one, and silence.
 #include "coap_peers.hpp"
 
+#include <dlfcn.h>
 #include <future>
+#include <netdb.h>
+
+namespace {
+std::atomic<const char*> moving_address{"127.0.0.1"};
+}
+
+/// In front of the system's: "moves.test" has the address that a test gives it.
+extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name,
+                                                                  const char* service,
+                                                                  const addrinfo* hints,
+                                                                  addrinfo** out) {
+  static const auto next =
+      reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  const bool moves = std::string_view(name) == "moves.test" && !(hints->ai_flags & AI_NUMERICHOST);
+  return next(moves ? moving_address.load() : name, service, hints, out);
+}
 
 namespace backplane::test {
 namespace {
@@ -278,6 +295,95 @@ void answer_ping(const RawPeer& server) {
   const auto ping = server.receive();
   ASSERT_TRUE(ping && ping->code == 0);
   server.send(RawPeer::kRst, 0, ping->mid, "", {}, "");
+}
+
+/// The next request to the server, past pings.
+std::optional<RawPeer::Message> next_request(const RawPeer& server,
+                                             std::chrono::milliseconds at_most = 5s) {
+  for (;;) {
+    auto message = server.receive(at_most);
+    if (!message || message->code != 0) {
+      return message;
+    }
+  }
+}
+
+TEST(CoapClient, SendsNothingMoreOfAWriteWhoseDeadlineHasPassed) {
+  const RawPeer server;
+  std::promise<bp_status> read;
+  std::promise<bp_status> written;
+  TestKernel test(manifest(server.port(), "nstart = 8\nack_timeout_s = 1"));
+  const Endpoint other = test.open("peer:/other");
+  other.read().then([&](Result<OwnedMessage> result) { read.set_value(result.status().code()); });
+  const auto get = next_request(server);
+  ASSERT_TRUE(get);
+  const Endpoint data = test.open("peer:/x");
+  EXPECT_EQ(data.write("old").within(200ms).get().code(), BP_DEADLINE_EXCEEDED);
+  data.write("new").then([&](const Status& status) { written.set_value(status.code()); });
+  auto request = next_request(server);
+  while (request && !request->has_payload("new")) {
+    request = next_request(server);
+  }
+  ASSERT_TRUE(request);
+  server.send(RawPeer::kAck, 204, request->mid, request->token, {}, "");
+  EXPECT_EQ(written.get_future().get(), BP_OK);
+  // The other request goes on as it was; its second copy from here comes after the old write's
+  // first.
+  for (int copy = 0; copy < 2; ++copy) {
+    const auto late = next_request(server);
+    ASSERT_TRUE(late);
+    ASSERT_FALSE(late->has_payload("old")) << "it overwrites the new value";
+    EXPECT_EQ(late->mid, get->mid);
+    EXPECT_EQ(late->token, get->token);
+  }
+  server.send(RawPeer::kAck, 205, get->mid, get->token, {}, "");
+  EXPECT_EQ(read.get_future().get(), BP_OK);
+}
+
+std::string manifest_of_moving_name(uint16_t port, std::string_view more = {}) {
+  moving_address = "127.0.0.1";
+  return concat("[instances.peer]\nplugin = \"coap\"\nurl = \"coap://moves.test:",
+                static_cast<unsigned>(port), "\"\n", more, "\n");
+}
+std::string manifest_at_second_address(uint16_t port) {
+  return concat("[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.2:",
+                static_cast<unsigned>(port), "\"\nresources = [{ path = \"/a\", initial = 2 }]\n");
+}
+
+TEST(CoapClient, ObservesAPeerWhoseNameHasMoved) {
+  std::optional<RawPeer> first(std::in_place);
+  TestKernel second(manifest_at_second_address(first->port()));
+  TestKernel test(manifest_of_moving_name(first->port()));
+  answer_ping(*first);
+  const Endpoint data = test.open("peer:/a");
+  Collector collector;
+  const auto watch = data.watch([&](MessageView message) { collector.add(message); });
+  ASSERT_TRUE(watch);
+  const auto registration = next_request(*first);
+  ASSERT_TRUE(registration);
+  first->send(RawPeer::kAck, 205, registration->mid, registration->token, {{6, "\x01"}}, "1");
+  ASSERT_TRUE(eventually([&] { return collector.count() == 1; }));
+  moving_address = "127.0.0.2";
+  first.reset();
+  EXPECT_EQ(data.write(3).get().code(), BP_UNAVAILABLE);
+  EXPECT_TRUE(eventually([&] { return collector.count() >= 2; }, 10s));
+  EXPECT_THAT(collector.texts(), ElementsAre("1", "2"));
+}
+
+TEST(CoapClient, SendsWhatWaitsAgainWhenTheNameHasMoved) {
+  const RawPeer first;
+  std::promise<bp_status> given_up;
+  TestKernel second(manifest_at_second_address(first.port()));
+  TestKernel test(
+      manifest_of_moving_name(first.port(), "ack_timeout_s = 1\nrequest_timeout_s = 2"));
+  const Endpoint data = test.open("peer:/a");
+  data.write(3).then([&](const Status& status) { given_up.set_value(status.code()); });
+  ASSERT_TRUE(next_request(first));
+  ASSERT_TRUE(next_request(first)) << "its copy: the second write ends a second after the first";
+  moving_address = "127.0.0.2";
+  EXPECT_EQ(data.write(4).get().code(), BP_OK);
+  EXPECT_EQ(given_up.get_future().get(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(text_of(second.open("server:/a").read().value().body()), "4");
 }
 
 TEST(CoapClient, CountsDatagramsThatTheSystemDropsOnceWhenItStops) {
