@@ -70,20 +70,35 @@ std::optional<Row> option_named(const bp_value& key) noexcept {
   return Row{name, number, Kind::kOpaque};
 }
 
+/// The number of an option: a registered media type's, a decimal text's, or a number itself.
+std::optional<uint32_t> number_of(Kind kind, ValueView value) {
+  const auto text = value.get<std::string_view>();
+  if (!text) {
+    return value.get<uint32_t>();
+  }
+  if (kind == Kind::kFormat) {
+    return format_of(*text);
+  }
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  return error == std::errc() && end == text->data() + text->size() ? std::optional(number)
+                                                                    : std::nullopt;
+}
+
 void add(coap_pdu_t* pdu, const Row& row, ValueView value) {
   const auto refuse = [&] {
-    return Error(BP_INVALID_ARGUMENT, "header '", row.name, "': a ", value.type_name(),
+    return Error(BP_INVALID_ARGUMENT, "header '", row.name, "': ", value.to_text(),
                  " does not fit this CoAP option");
   };
   bool done = false;
   if (row.kind == Kind::kEmpty) {
     done = value.tag == BP_T_BOOL && value.as.u == 0 ? true : add_option(pdu, row.number, Bytes());
-  } else if (row.kind == Kind::kFormat && value.tag == BP_T_STRING) {
-    const auto format = format_of(std::string_view(value.as.s, value.len));
-    if (!format) {
+  } else if (row.kind == Kind::kFormat || row.kind == Kind::kUint) {
+    const auto number = number_of(row.kind, value);
+    if (!number) {
       throw refuse();
     }
-    done = add_uint_option(pdu, row.number, *format);
+    done = add_uint_option(pdu, row.number, *number);
   } else if (const auto bytes = value.payload()) {
     done = add_option(pdu, row.number,
                       Bytes(reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()));

@@ -37,6 +37,14 @@ TEST(CoapMessage, CarriesHeadersAsOptionsAndBack) {
   EXPECT_FALSE(view.header(BP_H_HOPS));
 }
 
+TEST(CoapMessage, TakesANumberFromText) {  // of a route's headers, the command's, MQTT's
+  const Pdu pdu = make_pdu(COAP_REQUEST_CODE_POST, {});
+  MessageBuilder in;
+  in.header("hop-limit", "16");
+  add_header_options(pdu.get(), in);
+  EXPECT_EQ(option_uint(pdu.get(), COAP_OPTION_HOP_LIMIT), 16u);
+}
+
 TEST(CoapMessage, LetsNoPeerSetAHeaderOfTheKernel) {
   // Every header of a peer's has a text as its key, but for the few that the plugin makes itself.
   const Pdu pdu = make_pdu(COAP_REQUEST_CODE_POST, {{11, "x"}, {2048, "1"}, {2050, "2"}});
@@ -61,6 +69,9 @@ TEST(CoapMessage, RefusesValuesThatDoNotFitTheirOption) {
   };
   EXPECT_EQ(refused("accept", "no/type"), BP_INVALID_ARGUMENT);
   EXPECT_EQ(refused("if-match", 2.5), BP_INVALID_ARGUMENT);
+  EXPECT_EQ(refused("hop-limit", 1.5), BP_INVALID_ARGUMENT);
+  EXPECT_EQ(refused("hop-limit", "16 hops"), BP_INVALID_ARGUMENT);
+  EXPECT_EQ(refused("hop-limit", ""), BP_INVALID_ARGUMENT);
   EXPECT_EQ(refused("uri-query", std::string(5000, 'x').c_str()), BP_INVALID_ARGUMENT);
   EXPECT_EQ(refused("accept", 50u), BP_OK);
 }
