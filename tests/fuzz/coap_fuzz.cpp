@@ -60,9 +60,12 @@ void take(const coap_pdu_t* pdu, Inbox& inbox, Observers& observers, Peer& peer)
   }
   observers.look_at(peer, nullptr, pdu);
   require(observers.count() <= kMaxObservers && observers.count() == peer.observations.size());
-  if (Taken* const taken = peer.take(coap_pdu_get_mid(pdu), Token(coap_pdu_get_token(pdu)))) {
+  const coap_mid_t mid = coap_pdu_get_mid(pdu);
+  const Token token(coap_pdu_get_token(pdu));
+  if (Taken* const taken = peer.take(mid, token, coap_pdu_get_type(pdu), 0)) {
     taken->code = COAP_RESPONSE_CODE_CHANGED;
-    require(peer.find(coap_pdu_get_mid(pdu), Token(coap_pdu_get_token(pdu))) != nullptr);
+    require(peer.find(mid, token, 1) != nullptr);
+    require(peer.find(mid, token, Peer::kLifetime.count()) == nullptr);
   }
   const Bytes payload = payload_of(pdu);
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
