@@ -85,8 +85,9 @@ Pair pair_of(MessageBuilder& builder, const std::string& text) {
 
 }  // namespace
 
-std::chrono::nanoseconds PeekOptions::timeout() const {
-  return std::chrono::nanoseconds(std::llround(timeout_s * 1e9));
+std::optional<std::chrono::nanoseconds> PeekOptions::timeout() const {
+  return timeout_s > 0 ? std::optional(std::chrono::nanoseconds(std::llround(timeout_s * 1e9)))
+                       : std::nullopt;
 }
 
 void add_peek_options(CLI::App& app, PeekOptions& options) {

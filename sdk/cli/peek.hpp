@@ -28,7 +28,7 @@ struct PeekOptions {
   std::vector<std::string> options;  // NAME=TEXT, of the mechanism
   std::string log_level = "error";
 
-  std::chrono::nanoseconds timeout() const;
+  std::optional<std::chrono::nanoseconds> timeout() const;
 };
 
 /// Adds the address and the options of all five. `app` is a subcommand.

@@ -114,7 +114,7 @@ int watch(const PeekOptions& options, const Commands& commands) {
       }
       return printed < options.count ? kRefused : kDone;
     }
-    if (options.timeout_s > 0 && Clock::now() - begin > options.timeout()) {
+    if (const auto timeout = options.timeout(); timeout && Clock::now() - begin > *timeout) {
       if (options.count == 0 && printed > 0) {
         return kDone;
       }

@@ -163,6 +163,7 @@ TEST_F(AKernel, EndsAnOperationForWhichNoTimeIsLeft) {
   EXPECT_EQ(apples.read<int64_t>().within(0s).get().status().code(), BP_DEADLINE_EXCEEDED);
   EXPECT_EQ(apples.read<int64_t>().within(-1s).get().status().code(), BP_DEADLINE_EXCEEDED);
   EXPECT_EQ(apples.read<int64_t>().within(std::chrono::nanoseconds::max()).value(), 3);
+  EXPECT_EQ(apples.read<int64_t>().within(std::nullopt).value(), 3);
 }
 
 TEST_F(AKernel, RunsTasksOnItsLoop) {

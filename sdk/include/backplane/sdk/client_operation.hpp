@@ -35,8 +35,8 @@ class [[nodiscard]] Operation {
   Operation& operator=(const Operation&) = delete;
 
   /// Ends with DEADLINE_EXCEEDED when it takes longer; at once when nothing is left of the time.
-  /// Without it, it takes as long as the plugin allows.
-  Operation&& within(std::chrono::nanoseconds timeout) && {
+  /// Without it, or with nothing, it takes as long as the plugin allows.
+  Operation&& within(std::optional<std::chrono::nanoseconds> timeout) && {
     request_.timeout = timeout;
     return std::move(*this);
   }
