@@ -79,9 +79,12 @@ class Arena {
       out.as.map = copy_pairs(value.as.map, value.len);
     } else if (value.tag == BP_T_FD) {
       out.as.i = fcntl(static_cast<int>(value.as.i), F_DUPFD_CLOEXEC, 0);
+      complete_ = complete_ && out.as.i >= 0;
     }
     return out;
   }
+  // False: a descriptor could not be duplicated.
+  bool is_complete() const { return complete_; }
   const bp_pair* copy_pairs(const bp_pair* pairs, std::size_t n) {
     auto* out = static_cast<bp_pair*>(take(n * sizeof(bp_pair)));
     for (std::size_t i = 0; i < n; ++i) out[i] = {copy(pairs[i].key), copy(pairs[i].val)};
@@ -90,6 +93,7 @@ class Arena {
 
  private:
   char* next_;
+  bool complete_ = true;
 };
 
 void close_descriptors(const bp_pair* pairs, std::size_t n);
@@ -137,6 +141,10 @@ const bp_message* keep_messages(const bp_message* messages, std::uint32_t n) noe
       out[i].headers = arena.copy_pairs(messages[i].headers, messages[i].n_headers);
       out[i].body = arena.copy(messages[i].body);
     }
+  }
+  if (!arena.is_complete()) {
+    free_messages(out, n);
+    return nullptr;
   }
   return out;
 }
