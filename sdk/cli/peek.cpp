@@ -169,9 +169,10 @@ Peek::Stop Peek::failure(std::string_view verb, const Status& status) const {
   if (status.code() != BP_DEADLINE_EXCEEDED) {
     return {why + describe(status), exit_code(status)};
   }
+  const auto timeout = options_.timeout();
   const bool is_ours =
-      options_.timeout_s > 0 && (status.message().empty() ||
-                                 std::chrono::steady_clock::now() >= opened_ + options_.timeout());
+      timeout &&
+      (status.message().empty() || std::chrono::steady_clock::now() >= opened_ + *timeout);
   why += is_ours ? concat("no answer within ", ValueView(options_.timeout_s).to_text(), " s")
                  : describe(status);
   for (const InstanceInfo& instance : kernel_.instances()) {
