@@ -170,9 +170,8 @@ Peek::Stop Peek::failure(std::string_view verb, const Status& status) const {
     return {why + describe(status), exit_code(status)};
   }
   const auto timeout = options_.timeout();
-  const bool is_ours =
-      timeout &&
-      (status.message().empty() || std::chrono::steady_clock::now() >= opened_ + *timeout);
+  const bool is_ours = timeout && (status.message().empty() ||
+                                   std::chrono::steady_clock::now() >= opened_ + *timeout);
   why += is_ours ? concat("no answer within ", ValueView(options_.timeout_s).to_text(), " s")
                  : describe(status);
   for (const InstanceInfo& instance : kernel_.instances()) {
