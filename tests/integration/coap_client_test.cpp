@@ -329,10 +329,14 @@ TEST(CoapClient, SendsNothingMoreOfAWriteWhoseDeadlineHasPassed) {
   EXPECT_EQ(written.get_future().get(), BP_OK);
   // The other request goes on as it was; its second copy from here comes after the old write's
   // first.
-  for (int copy = 0; copy < 2; ++copy) {
+  for (int copies = 0; copies < 2;) {
     const auto late = next_request(server);
     ASSERT_TRUE(late);
     ASSERT_FALSE(late->has_payload("old")) << "it overwrites the new value";
+    if (late->has_payload("new")) {
+      continue;  // a copy that was under way
+    }
+    ++copies;
     EXPECT_EQ(late->mid, get->mid);
     EXPECT_EQ(late->token, get->token);
   }
