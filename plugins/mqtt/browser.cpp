@@ -94,7 +94,7 @@ std::shared_ptr<Browser::Look> Browser::take(uint64_t number) noexcept {
   if (at == looks->by_number.end()) {
     return nullptr;
   }
-  const auto look = std::move(at->second);
+  auto look = std::move(at->second);
   looks->by_number.erase(at);
   const auto its = looks->by_operation.find(look->op);
   if (its != looks->by_operation.end() && its->second == number) {
