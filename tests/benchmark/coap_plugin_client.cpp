@@ -31,9 +31,9 @@ class PluginCoapClient final : public CoapClient {
 
   void observe() override {
     begin({"value", "", kCoapValue.size(), false}, 1, nullptr);
+    watched_ = kernel_.open("client:/value").value();
     wait_for([this] {
       take();
-      watched_ = kernel_.open("client:/value").value();
       watch_ =
           watched_.watch([this](MessageView message) { on_part(true, message.raw().body.len); })
               .value();
@@ -69,8 +69,15 @@ class PluginCoapClient final : public CoapClient {
   void wait_for(const std::function<void()>& start) {
     std::promise<void> over;
     over_ = &over;
-    post(kernel_.host(), start).or_throw();
-    over.get_future().wait();
+    const auto begin_there = [&] {
+      try {
+        start();
+      } catch (...) {
+        std::exchange(over_, nullptr)->set_exception(std::current_exception());
+      }
+    };
+    post(kernel_.host(), begin_there).or_throw();
+    over.get_future().get();
     check();
   }
 
