@@ -24,11 +24,7 @@ void no_ack(bp_op*, std::uint64_t, bp_status) {}
 std::uint32_t no_submit_n(bp_op* const*, std::uint32_t) { return 0; }
 
 // The endpoints of a quarantined instance.
-bp_status unavailable(bp_op* op) {
-  set_error(op->error, BP_UNAVAILABLE,
-            "the instance did not stop in time and is quarantined: restart the process");
-  return BP_UNAVAILABLE;
-}
+bp_status unavailable(bp_op* op) { return set_error(op->error, BP_UNAVAILABLE, kQuarantinedText); }
 void ignore_cancel(bp_op*) {}
 void ignore_close(void*) {}
 constexpr bp_endpoint_ops kQuarantined = {BP_SIZE_TO(bp_endpoint_ops, close),
@@ -72,8 +68,7 @@ bp_ref EndpointTable::insert(const bp_endpoint_ops* ops, void* self, std::uint32
   }
   Slot* const slot = free_.back();
   free_.pop_back();
-  slot->pending_owner_ = std::move(pending);
-  slot->pending = slot->pending_owner_.get();
+  slot->pending = std::move(pending);
   slot->self = self;
   slot->provider = provider;
   slot->verbs = verbs;
@@ -170,8 +165,7 @@ void EndpointTable::collect() noexcept {
 void EndpointTable::free_slot(Slot& slot) noexcept {
   slot.ops()->close(slot.self);
   const std::lock_guard lock(free_mutex_);
-  slot.pending_owner_.reset();
-  slot.pending = nullptr;
+  slot.pending.reset();
   slot.provider = nullptr;
   free_.push_back(&slot);
 }
@@ -206,7 +200,7 @@ void EndpointTable::quarantine(const Host* provider) noexcept {
     for_each_slot([&](Slot& slot) {
       if (slot.provider != provider) return;
       slot.ops_.store(&kQuarantined, std::memory_order_release);
-      pending.push_back(slot.pending_owner_);
+      pending.push_back(slot.pending);
     });
   }
   for (const auto& list : pending) list->abandon_all();

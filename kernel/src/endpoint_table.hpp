@@ -29,7 +29,8 @@ class Slot {
   void* self = nullptr;
   const Host* provider = nullptr;
   VerbMask verbs = 0;  // what the caller may do: verbs, and verbs with a flag; nothing unknown
-  PendingList* pending = nullptr;
+  // What pends in it. Shared, so that a quarantine may go through it while the slot is freed.
+  std::shared_ptr<PendingList> pending;
 
  private:
   friend class EndpointTable;
@@ -40,7 +41,6 @@ class Slot {
   bool retired_ = false;            // guarded by the table's retire mutex
   bool seen_empty_ = false;         // likewise
   std::uint64_t retire_epoch_ = 0;  // likewise
-  std::shared_ptr<PendingList> pending_owner_;
 };
 
 // Design notes: a slot's end. The last close makes the generation even, so that nobody finds the

@@ -16,12 +16,6 @@
 #include <utility>
 
 namespace backplane::kernel {
-namespace {
-
-constexpr std::string_view kGivenUp =
-    "the instance did not stop in time and is quarantined: restart the process";
-
-}  // namespace
 
 void Operation::begin(Kind what, const Host* by) noexcept {
   kind = what;
@@ -55,7 +49,7 @@ void Operation::pend_in(PendingList& list) noexcept {
   const std::uint32_t before = state_.fetch_and(~kDispatching, std::memory_order_seq_cst);
   tell_credit();
   if (then == PendingList::Then::kAbandon) {
-    abandon(BP_UNAVAILABLE, kGivenUp);
+    abandon(BP_UNAVAILABLE, kQuarantinedText);
   } else if (then == PendingList::Then::kCancel) {
     state_.fetch_or(kCancelRequested, std::memory_order_relaxed);
     call_cancel();
@@ -91,18 +85,23 @@ void Operation::leave_without_done() noexcept {
   if (provider->kernel.executor().post(run, this) < 0) finish();  // the loop has ended
 }
 
-bool Operation::complete(bp_status status) noexcept {
+bool Operation::enter_to_complete(bp_status status, std::uint32_t flags) noexcept {
   if (!enter()) return false;
-  // Two completers at a time are a breach; the flag decides between them.
+  // Two completers at a time are a breach, but an abandon may meet one; the flag decides.
   std::uint32_t state = state_.load(std::memory_order_relaxed);
   do {
     if ((state & kCompleted) != 0) {
       leave();
       return false;
     }
-  } while (!state_.compare_exchange_weak(state, state | kCompleted, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed));
+  } while (!state_.compare_exchange_weak(state, state | kCompleted | flags,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed));
   final_status_ = status;  // nobody finishes it while this call is inside
+  return true;
+}
+
+bool Operation::complete(bp_status status) noexcept {
+  if (!enter_to_complete(status, 0)) return false;
   leave();
   return true;
 }
@@ -118,17 +117,8 @@ void Operation::request_cancel(bool at_deadline) noexcept {
 }
 
 void Operation::abandon(bp_status status, std::string_view why) noexcept {
-  if (!enter()) return;
-  std::uint32_t state = state_.load(std::memory_order_relaxed);
-  do {
-    if ((state & kCompleted) != 0) {
-      leave();
-      return;
-    }
-  } while (!state_.compare_exchange_weak(state, state | kCompleted | kAbandoned,
-                                         std::memory_order_acq_rel, std::memory_order_relaxed));
+  if (!enter_to_complete(status, kAbandoned)) return;
   static constexpr bp_message kNothing = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
-  final_status_ = status;
   set_error(std::exchange(op.error, nullptr), status, why);
   op.in = &kNothing;
   op.scratch = nullptr;
@@ -254,7 +244,7 @@ void PendingList::abandon_all() noexcept {
     abandoned_ = true;
   }
   for (Operation* operation : enter_all()) {
-    operation->abandon(BP_UNAVAILABLE, kGivenUp);
+    operation->abandon(BP_UNAVAILABLE, kQuarantinedText);
     operation->leave();
   }
 }

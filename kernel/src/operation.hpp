@@ -28,6 +28,10 @@ class CompletionQueue;
 
 namespace bi = boost::intrusive;
 
+// Why an operation of a quarantined instance fails.
+inline constexpr std::string_view kQuarantinedText =
+    "the instance did not stop in time and is quarantined: restart the process";
+
 // Pending operations of one thing (an endpoint, an instance), which can be told to end together.
 class PendingList;
 
@@ -110,6 +114,9 @@ class Operation {
   static constexpr std::uint32_t kAtDeadline = 1u << 20;  // by the deadline, not by the caller
   static constexpr std::uint32_t kAbandoned = 1u << 21;
 
+  // Gets inside as the one that completes it, with more flags; then leave() ends it. False: it had
+  // completed.
+  bool enter_to_complete(bp_status status, std::uint32_t flags) noexcept;
   void call_cancel() noexcept;
   void tell_credit() noexcept;
   void finish() noexcept;
