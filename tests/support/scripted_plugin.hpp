@@ -6,6 +6,7 @@
 #include "backplane/backplane.h"
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -81,5 +82,14 @@ class ScriptedKernel {
   std::mutex mutex_;
   std::vector<std::string> log_;  // guarded by mutex_
 };
+
+inline std::string text(const bp_error& error) { return {error.message, error.message_len}; }
+
+// The monotonic time that far from now, as deadlines have it.
+inline std::int64_t in(std::chrono::nanoseconds time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch() + time)
+      .count();
+}
 
 }  // namespace backplane::test

@@ -19,12 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::int64_t in(std::chrono::nanoseconds time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch() + time)
-      .count();
-}
-
 class Dispatch : public ::testing::Test {
  protected:
   Dispatch() { EXPECT_EQ(sut.start(), BP_OK); }

@@ -19,8 +19,6 @@ namespace {
 constexpr const char* kImpatient =
     "[system]\nname = \"t\"\nstop_timeout_s = 0.05\n[instances.it]\nplugin = \"scripted\"\n";
 
-std::string text(const bp_error& error) { return {error.message, error.message_len}; }
-
 class Ending : public ::testing::Test {
  protected:
   void start(const char* manifest = kImpatient) {
@@ -37,6 +35,12 @@ class Ending : public ::testing::Test {
   bp_status open(bp_op* op, std::string_view address) {
     return sut->service->open(sut->host, {address.data(), address.size()}, nullptr, op);
   }
+  void keeps() {
+    script.submit = [this](bp_op* op) {
+      source = op;
+      return BP_PENDING;
+    };
+  }
   void never_stops() {
     script.stop = [this](bp_op* op) {
       step = op;
@@ -48,6 +52,7 @@ class Ending : public ::testing::Test {
   std::optional<ScriptedKernel> sut;
   std::atomic<int> done{0};
   bp_error error{};
+  bp_op* source = nullptr;  // the operation that keeps() has
   bp_op* step = nullptr;
 };
 
@@ -178,11 +183,7 @@ TEST_F(Ending, AUrlsInstanceThatDoesNotStartIsEndedAndTriedAgain) {
 
 TEST_F(Ending, CreditNeverCallsDone) {
   start();
-  bp_op* source = nullptr;
-  script.submit = [&](bp_op* op) {
-    source = op;
-    return BP_PENDING;
-  };
+  keeps();
   bp_op* const op = counted(BP_V_WATCH, sut->open("it:x"));
   constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0,
                              [](bp_op*, const bp_message*, std::uint32_t) { return BP_OK; }};
@@ -227,11 +228,7 @@ TEST_F(Ending, AFailureWithoutATextHasOneAllTheSame) {
 
 TEST_F(Ending, ADeadlineKeepsWhatTheEndpointSaid) {
   start();
-  bp_op* source = nullptr;
-  script.submit = [&](bp_op* op) {
-    source = op;
-    return BP_PENDING;
-  };
+  keeps();
   script.cancel = [&](bp_op* op) {
     op->error->code = BP_UNAVAILABLE;
     op->error->native = 7;
@@ -240,10 +237,7 @@ TEST_F(Ending, ADeadlineKeepsWhatTheEndpointSaid) {
     sut->service->complete(script.host, op, BP_CANCELLED);
   };
   bp_op* const op = counted(BP_V_READ, sut->open("it:x"));
-  op->deadline_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                        std::chrono::steady_clock::now().time_since_epoch())
-                        .count() +
-                    20'000'000;
+  op->deadline_ns = in(std::chrono::milliseconds(20));
   ASSERT_EQ(sut->submit(op), BP_PENDING);
   ASSERT_TRUE(eventually([&] { return done == 1; }));
   EXPECT_EQ(op->status, BP_DEADLINE_EXCEEDED);
@@ -257,11 +251,7 @@ TEST_F(Ending, ADeadlineKeepsWhatTheEndpointSaid) {
 
 TEST_F(Ending, TheHandlerOfAServeIsHeldUntilItCompletes) {
   start();
-  bp_op* source = nullptr;
-  script.submit = [&](bp_op* op) {
-    source = op;
-    return BP_PENDING;
-  };
+  keeps();
   const bp_ref ref = sut->open("it:x");
   bp_endpoint handler = Script::endpoint();
   bp_ref handler_ref = 0;

@@ -16,8 +16,6 @@
 namespace backplane::test {
 namespace {
 
-std::string text(const bp_error& error) { return {error.message, error.message_len}; }
-
 struct Info {
   std::uint32_t life = 99;
   std::uint32_t state = 99;
