@@ -110,21 +110,11 @@ class Reader {
       : bytes_(bytes), limits_(limits), tree_(arena_, limits) {}
 
   OwnedMessage read() {
-    static const cbor_callbacks callbacks = make_callbacks();
-    const auto* data = reinterpret_cast<const unsigned char*>(bytes_.data());
     do {
-      const size_t left = bytes_.size() - offset_;
-      Token token{};
-      const cbor_decoder_result result =
-          cbor_stream_decode(data + offset_, left, &callbacks, &token);
-      if (left == 0 || result.status == CBOR_DECODER_NEDATA) {
-        throw Error(BP_INVALID_ARGUMENT, "the input ends inside an item");
-      }
-      if (result.status != CBOR_DECODER_FINISHED) {
-        throw Error(BP_INVALID_ARGUMENT, "a reserved or unassigned item");
-      }
-      take(token, left - result.read);
-      offset_ += result.read;
+      const auto left = bytes_.subspan(offset_);
+      const auto [token, size] = next(left);
+      take(token, left.size() - size);
+      offset_ += size;
     } while (!frames_.empty());
     if (offset_ != bytes_.size()) {
       throw Error(BP_INVALID_ARGUMENT, bytes_.size() - offset_, " bytes after the value");
@@ -140,6 +130,25 @@ class Reader {
     uint64_t tag = 0;
     size_t items = 0;
   };
+
+  /// The item, or its head, that stands first, and the bytes that it takes.
+  static std::pair<Token, size_t> next(std::span<const std::byte> left) {
+    static const cbor_callbacks callbacks = make_callbacks();
+    const auto* data = reinterpret_cast<const unsigned char*>(left.data());
+    // libcbor refuses the tags 6 to 20 in their short form, with which COSE begins (RFC 9052).
+    if (!left.empty() && data[0] >= 0xC6 && data[0] <= 0xD4) {
+      return {{Token::Kind::kTag, data[0] & 0x1Fu, 0, {}}, 1};
+    }
+    Token token{};
+    const cbor_decoder_result result = cbor_stream_decode(data, left.size(), &callbacks, &token);
+    if (left.empty() || result.status == CBOR_DECODER_NEDATA) {
+      throw Error(BP_INVALID_ARGUMENT, "the input ends inside an item");
+    }
+    if (result.status != CBOR_DECODER_FINISHED) {
+      throw Error(BP_INVALID_ARGUMENT, "a reserved or unassigned item");
+    }
+    return {token, result.read};
+  }
 
   void take(const Token& token, size_t left) {
     using Kind = Token::Kind;
