@@ -87,8 +87,7 @@ class Exchange final : public MqttWork {
 struct Bed {
   OneCore core;
   // No bound of the broker is to drop or hold back what is measured.
-  test::Broker broker{
-      {.config = "max_queued_messages 0\nmax_inflight_messages 0\n", .log_type = "none"}};
+  test::Broker broker{{.config = "max_inflight_messages 0", .log_type = "none"}};
 };
 
 Measure measure(const Question& question, std::shared_ptr<Bed> bed,

@@ -55,8 +55,8 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
   experiment.repetitions = 11;
   experiment.prepare = [prefix, messages, outstanding] {
     const auto new_broker = [] {
-      return std::make_shared<test::Broker>(test::BrokerOptions{
-          .config = "max_queued_messages 0\nmax_inflight_messages 0\n", .log_type = "none"});
+      return std::make_shared<test::Broker>(
+          test::BrokerOptions{.config = "max_inflight_messages 0", .log_type = "none"});
     };
     const auto core = std::make_shared<OneCore>();
     const auto broker = new_broker();

@@ -142,7 +142,7 @@ class Counting {
 void lose_nothing(int version, const std::string& config, int rounds,
                   std::chrono::milliseconds away) {
   for (int round = 0; round < rounds; ++round) {
-    Broker broker({.config = "max_inflight_messages 0\nmax_queued_messages 0"});
+    Broker broker({.config = "max_inflight_messages 0"});
     TcpRelay relay(broker.port());
     const auto system =
         MqttSystem::connected("mqtt://127.0.0.1:" + std::to_string(relay.port()), config);
