@@ -22,6 +22,9 @@ install(FILES ${PROJECT_BINARY_DIR}/backplaneConfig.cmake
               ${PROJECT_BINARY_DIR}/backplaneConfigVersion.cmake
               ${PROJECT_SOURCE_DIR}/sdk/cmake/BackplaneAddPlugin.cmake
               ${PROJECT_SOURCE_DIR}/sdk/cmake/plugin_exports.map
-        DESTINATION ${bp_package_dir})
-install(EXPORT backplaneTargets NAMESPACE backplane:: DESTINATION ${bp_package_dir})
-install(FILES ${PROJECT_BINARY_DIR}/backplane.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+        DESTINATION ${bp_package_dir}
+        COMPONENT libbackplane-dev)
+install(EXPORT backplaneTargets NAMESPACE backplane:: DESTINATION ${bp_package_dir}
+        COMPONENT libbackplane-dev)
+install(FILES ${PROJECT_BINARY_DIR}/backplane.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+        COMPONENT libbackplane-dev)

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# Reads the version from its one place, the header. Sets BP_VERSION and BP_VERSION_MAJOR, _MINOR, _PATCH.
-set(bp_version_header ${CMAKE_CURRENT_LIST_DIR}/../api/include/backplane/version.h)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${bp_version_header})
-file(STRINGS ${bp_version_header} bp_version_lines REGEX "^#define BP_VERSION_(MAJOR|MINOR|PATCH) ")
-foreach(part MAJOR MINOR PATCH)
-  if(NOT bp_version_lines MATCHES "#define BP_VERSION_${part} +([0-9]+)")
-    message(FATAL_ERROR "${bp_version_header} does not define BP_VERSION_${part} as a number")
-  endif()
-  set(BP_VERSION_${part} ${CMAKE_MATCH_1})
-endforeach()
+# Reads the versions from their one place, the headers. Sets BP_VERSION, BP_ABI_MAJOR, BP_ABI_MINOR.
+function(bp_read_numbers header prefix)
+  set(path ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../api/include/backplane/${header})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+  file(STRINGS ${path} lines REGEX "^#define ${prefix}_")
+  foreach(part ${ARGN})
+    if(NOT lines MATCHES "#define ${prefix}_${part} +([0-9]+)")
+      message(FATAL_ERROR "${path} does not define ${prefix}_${part} as a number")
+    endif()
+    set(${prefix}_${part} ${CMAKE_MATCH_1} PARENT_SCOPE)
+  endforeach()
+endfunction()
+
+bp_read_numbers(version.h BP_VERSION MAJOR MINOR PATCH)
+bp_read_numbers(base.h BP_ABI MAJOR MINOR)
 set(BP_VERSION ${BP_VERSION_MAJOR}.${BP_VERSION_MINOR}.${BP_VERSION_PATCH})

@@ -13,6 +13,7 @@
 #include "exit_code.hpp"
 #include "kernel_options.hpp"
 #include "log.hpp"
+#include "shared_files.hpp"
 #include "signals.hpp"
 #include <backplane/sdk/kernel.hpp>
 
@@ -70,16 +71,6 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-/// The folder of plant.toml and mosquitto.conf: of the build tree, or of the installation.
-std::filesystem::path plant_folder() {
-  const auto bin = std::filesystem::canonical("/proc/self/exe").parent_path();
-  auto folder = bin.parent_path() / "share" / "backplane" / "plant";
-  if (!std::filesystem::exists(folder / "plant.toml")) {
-    throw Failure{(folder / "plant.toml").string() + " is missing; build or install it again"};
-  }
-  return folder;
-}
-
 /// The latest log records: below the table of a terminal, else on standard error.
 class Records {
  public:
@@ -129,7 +120,7 @@ class Demo {
   std::string run() {
     const DemoPorts ports = options_.ports();
     check_free(ports).or_throw();
-    const auto folder = plant_folder();
+    const auto folder = shared_folder("plant");
     setenv("PLANT_FOLDER", folder.c_str(), 1);
     setenv("PLANT_STATE", scratch_.path().c_str(), 1);
     setenv("PLANT_COAP_PORT", std::to_string(ports.coap).c_str(), 1);

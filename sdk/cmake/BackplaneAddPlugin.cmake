@@ -76,7 +76,10 @@ function(backplane_add_plugin name)
   endif()
 
   if(NOT arg_NO_INSTALL)
-    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/backplane/plugins)
-    install(FILES ${manifest} DESTINATION ${CMAKE_INSTALL_DATADIR}/backplane/plugin_manifests)
+    install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/backplane/plugins
+            COMPONENT backplane-plugin-${name})
+    install(FILES ${manifest} DESTINATION ${CMAKE_INSTALL_DATADIR}/backplane/plugin_manifests
+            COMPONENT backplane-plugin-${name})
+    set_property(GLOBAL APPEND PROPERTY BACKPLANE_INSTALLED_PLUGINS ${name}@${manifest})
   endif()
 endfunction()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Inside the new system, without a network but loopback: what a newcomer does.
+set -euo pipefail
+cd /source
+page() {
+  mkdir "/tmp/$1"
+  tests/docs/run_page.sh "docs/$1.md" "/tmp/$1"
+}
+
+backplane --version
+backplane plugins
+page embedding
+diff <(cd /tmp/embedding && python3 /source/sdk/examples/python/embed.py room.toml room:/temperature) - <<'TEXT'
+now 20.5
+is 20.5
+is 21.5
+unknown instance 'rom', did you mean 'room'?
+TEXT
+echo 'embed.py: ok'
+page writing_a_plugin
+backplane demo --seconds 5 | tail -n 1
