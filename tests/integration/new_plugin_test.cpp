@@ -47,14 +47,14 @@ TEST_P(NewPlugin, HasItsNameInEveryFileAndInTheirNames) {
     EXPECT_THAT(text_of(entry.path()), Not(HasSubstr("my_plugin"))) << entry.path();
     EXPECT_THAT(text_of(entry.path()), Not(HasSubstr("MyPlugin"))) << entry.path();
   }
-  EXPECT_EQ(files, 6u);
+  EXPECT_EQ(files, 7u);
   EXPECT_THAT(text_of(folder_ / "plugin_manifests" / "water_meter2.toml"),
               HasSubstr("id = \"water_meter2\""));
   EXPECT_THAT(text_of(folder_ / ("plugin." + GetParam())), HasSubstr("\"water_meter2\""));
 }
 
 INSTANTIATE_TEST_SUITE_P(In, NewPlugin, testing::Values("c", "cpp"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& of) { return of.param; });
 
 TEST(ANewPlugin, NeverWritesOverWhatIsThere) {
   const ScratchFolder scratch;

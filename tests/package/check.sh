@@ -31,7 +31,7 @@ mkdir -p "$system/source/sdk" "$system/source/tests"
 cp -r "$packages" "$system/packages"
 cp -r "$source/docs" "$system/source/"
 cp -r "$source/sdk/examples" "$system/source/sdk/"
-cp -r "$source/tests/docs" "$source/tests/package" "$system/source/tests/"
+cp -r "$source/tests/docs" "$source/tests/package" "$source/tests/conformance" "$system/source/tests/"
 cp "$source/LICENSE" "$system/source/"
 
 # inside UNSHARE_OPTION... -- SCRIPT: a script of this folder, in the system.

@@ -19,4 +19,9 @@ unknown instance 'rom', did you mean 'room'?
 TEXT
 echo 'embed.py: ok'
 page writing_a_plugin
+for traits in tests/conformance/*/traits.toml; do
+  plugin=$(basename "$(dirname "$traits")")
+  backplane validate --traits "$traits" "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" |
+    grep -v ' pass$\| skip '
+done
 backplane demo --seconds 5 | tail -n 1
