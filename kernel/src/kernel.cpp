@@ -224,7 +224,9 @@ bp_status Kernel::start_all(bp_error& error) {
     InstanceManifest& declared = manifest_->instances[index];
     bp_error problem{};
     std::unique_ptr<Instance> instance =
-        make_instance(declared.name, *declared.plugin, std::move(declared.config), problem);
+        declared.isolated
+            ? make_isolated(declared, problem)
+            : make_instance(declared.name, *declared.plugin, std::move(declared.config), problem);
     if (instance == nullptr) {
       error = problem;
       return problem.code;
@@ -232,7 +234,8 @@ bp_status Kernel::start_all(bp_error& error) {
     for (const Grant& grant : declared.grants)
       instance->host.permissions.grant(grant.pattern, grant.verbs);
     instance->host.credentials = declared.credentials;
-    instance->host.services = declared.services;
+    instance->host.services.insert(instance->host.services.end(), declared.services.begin(),
+                                   declared.services.end());
     made.push_back(&publish(std::move(instance)));
   }
   for (Instance* instance : made) {
@@ -314,7 +317,9 @@ bp_status Kernel::map_plugins(const SystemManifest& system, bp_error& error) {
   bp_status status = BP_OK;
   std::set<const PluginManifest*> seen;
   for (const std::size_t index : system.start_order) {
-    const PluginManifest& plugin = *system.instances[index].plugin;
+    const InstanceManifest& instance = system.instances[index];
+    const PluginManifest& plugin =
+        instance.isolated ? *plugins_.find(kIsolationPlugin) : *instance.plugin;
     if (!seen.insert(&plugin).second) continue;
     bp_error refusal{};
     if (map_plugin(plugin, refusal) == nullptr && status == BP_OK) {
@@ -349,8 +354,25 @@ std::unique_ptr<Instance> Kernel::make_instance(const std::string& name,
                                                 nlohmann::json config, bp_error& error) {
   const bp_plugin* const plugin = map_plugin(manifest, error);
   if (plugin == nullptr) return nullptr;
-  auto instance = std::make_unique<Instance>(*this, name, manifest.id, *plugin, std::move(config));
-  instance->host.services = manifest.services();
+  return std::make_unique<Instance>(*this, name, manifest.id, *plugin, std::move(config));
+}
+
+// The plugin that stands in for it, under its name and with its rights: so what is opened for the
+// isolated plugin is checked like what it opens in this process. plugin_manifests/isolation.toml
+// describes the configuration.
+std::unique_ptr<Instance> Kernel::make_isolated(const InstanceManifest& declared, bp_error& error) {
+  const PluginManifest& stand_in = *plugins_.find(kIsolationPlugin);
+  const bp_plugin* const plugin = map_plugin(stand_in, error);
+  if (plugin == nullptr) return nullptr;
+  nlohmann::json setup = *declared.isolated;
+  setup["manifest"] = declared.plugin->position.file;
+  setup["library_folder"] = declared.plugin->library.parent_path().string();
+  setup["services"] = declared.services;
+  setup["config"] = declared.config;
+  setup["checked"] = checked();
+  auto instance = std::make_unique<Instance>(*this, declared.name, declared.plugin->id, *plugin,
+                                             std::move(setup));
+  instance->host.services = stand_in.services();
   return instance;
 }
 
@@ -384,6 +406,10 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
     return refuse(BP_INVALID_ARGUMENT,
                   "'" + std::string(text) +
                       "' is no address, expected instance:path or scheme://authority/path");
+  }
+  if (outside_ != nullptr && caller.instance != nullptr && caller.instance != outside_) {
+    operation.open_verbs = UINT32_MAX;  // who opens it there knows what is allowed
+    return open_on(*outside_, text, options, operation);
   }
   operation.open_verbs = with_flags(caller.permissions.verbs_on(text));
   if (operation.open_verbs == 0) {
@@ -490,6 +516,7 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
       make_instance(url, *resolved->plugin, std::move(resolved->config.config), error);
   if (made == nullptr) return nullptr;
   made->made_by_url = true;
+  made->host.services = resolved->plugin->services();
   made->url_path_prefix = resolved->path;
   for (const CredentialUse& use : resolved->config.credentials)
     made->host.credentials.push_back(use.name);

@@ -62,6 +62,12 @@ class Kernel {
   void visit_plugins(const std::function<void(const bp_plugin_info&)>& visit);
   [[nodiscard]] const bp_host* application() const noexcept { return &application_.base; }
 
+  // ---- for the host of an isolated plugin ----
+  // Makes it findable, with all its rights set; in the place of one that failed.
+  Instance& publish(std::unique_ptr<Instance> instance);
+  // From now on that instance is asked for whatever another one opens. Before these are created.
+  void open_outside_with(Instance& instance) noexcept { outside_ = &instance; }
+
   // ---- for the parts ----
   // Opens on behalf of an operation that has begun. Any thread.
   bp_status open(const Host& caller, std::string_view address, const bp_message* options,
@@ -104,8 +110,7 @@ class Kernel {
   bp_status on_control(bp_status (Kernel::*job)(bp_error&), bp_error* error);
   std::unique_ptr<Instance> make_instance(const std::string& name, const PluginManifest& manifest,
                                           nlohmann::json config, bp_error& error);
-  // Makes it findable, with all its rights set; in the place of one that failed.
-  Instance& publish(std::unique_ptr<Instance> instance);
+  std::unique_ptr<Instance> make_isolated(const InstanceManifest& declared, bp_error& error);
   static bp_status open_on(Instance& instance, std::string_view path, const bp_message* options,
                            Operation& operation) noexcept;
   bp_status open_url(const Address& address, const bp_message* options, Operation& operation);
@@ -136,6 +141,8 @@ class Kernel {
       libraries_;                   // written on the control thread, with instances_mutex_
   std::vector<Instance*> started_;  // on the control thread, in the order of start
   bool ending_ = false;             // on the control thread: draining, or further
+
+  Instance* outside_ = nullptr;  // constant once started
 
   std::shared_mutex instances_mutex_;
   std::map<std::string, std::unique_ptr<Instance>, std::less<>>

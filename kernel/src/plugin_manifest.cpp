@@ -126,7 +126,7 @@ std::vector<std::string> PluginManifest::services() const {
 }
 
 const std::vector<std::string>& reserved_keys() {
-  static const std::vector<std::string> keys{"plugin", "after", "isolation", "allow"};
+  static const std::vector<std::string> keys{"plugin", "after", "isolation", "isolated", "allow"};
   return keys;
 }
 

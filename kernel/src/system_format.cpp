@@ -84,6 +84,40 @@ default = []
 [properties.isolation]
 enum = ["none", "process"]
 default = "none"
+[properties.isolated]
+type = "object"
+description = "limits of an isolated instance"
+additionalProperties = false
+default = {}
+[properties.isolated.properties.memory_mib]
+type = "integer"
+description = "memory that the plugin may take, in MiB"
+minimum = 1
+maximum = 1048576
+examples = [256]
+[properties.isolated.properties.cpu_percent]
+type = "integer"
+description = "of one processor, on average over ten seconds"
+minimum = 1
+maximum = 100000
+examples = [50]
+[properties.isolated.properties.crash_limit]
+type = "object"
+description = "how often it may crash before it stays down"
+additionalProperties = false
+default = {}
+[properties.isolated.properties.crash_limit.properties.crashes]
+type = "integer"
+description = "crashes within the time; one more, and it stays down"
+minimum = 0
+maximum = 1000
+default = 10
+[properties.isolated.properties.crash_limit.properties.seconds]
+type = "number"
+description = "the time"
+exclusiveMinimum = 0
+maximum = 86400
+default = 10
 [properties.allow]
 type = "object"
 description = "what the operator allows it"

@@ -121,10 +121,10 @@ class SystemReader {
     const DocumentTable source{document_, draft.pointer};
     const ConfigSchema& format = draft.is_route ? format_.route : format_.instance;
     const auto common = format.complete(*draft.table, source, {}, diagnostics_);
-    if (common) this->common(index, common->config);
     const PluginManifest* plugin = plugin_of(index);
-    if (plugin == nullptr) return;
     manifest_.instances[index].plugin = plugin;
+    if (common) this->common(index, common->config);
+    if (plugin == nullptr) return;
     services(index, common ? common->config.at("allow") : json::object());
 
     json own = *draft.table;
@@ -154,10 +154,12 @@ class SystemReader {
   void common(std::size_t index, const json& table) {
     const std::string& pointer = drafts_[index].pointer;
     if (table.at("isolation") == "process") {
-      diagnostics_.error(document_.value_at(member(pointer, "isolation")),
-                         "isolation = \"process\" needs a host for isolated plugins, which this "
-                         "build does not have; "
-                         "remove the key, or write \"none\"");
+      manifest_.instances[index].isolated = table.at("isolated");
+      isolated(index);
+    } else if (drafts_[index].table->contains("isolated")) {
+      diagnostics_.error(document_.key_at(member(pointer, "isolated")),
+                         "'isolated' has limits of an isolated instance: add isolation = "
+                         "\"process\", or remove it");
     }
     const json& after = table.at("after");
     for (std::size_t i = 0; i < after.size(); ++i) {
@@ -165,6 +167,22 @@ class SystemReader {
       const SourcePosition at = document_.value_at(item(member(pointer, "after"), i));
       if (const auto other = instance_named(name, at))
         manifest_.instances[index].after.push_back(*other);
+    }
+  }
+
+  void isolated(std::size_t index) {
+    const SourcePosition at = document_.value_at(member(drafts_[index].pointer, "isolation"));
+    if (catalogue_.find(kIsolationPlugin) == nullptr) {
+      diagnostics_.error(at, "isolation = \"process\" needs the plugin '" +
+                                 std::string(kIsolationPlugin) +
+                                 "', which is not installed; install it, or write \"none\"");
+      return;
+    }
+    const PluginManifest* const plugin = manifest_.instances[index].plugin;
+    if (plugin != nullptr && plugin->library.empty()) {
+      diagnostics_.error(at, "plugin '" + plugin->id +
+                                 "' is linked into this program and cannot run in another process; "
+                                 "write \"none\"");
     }
   }
 

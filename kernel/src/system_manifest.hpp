@@ -40,8 +40,13 @@ struct InstanceManifest {
   std::vector<Grant> grants;
   std::vector<std::string> services;     // ids that it gets
   std::vector<std::string> credentials;  // names, without doubles
+  /// Of an isolated one: `isolated` with its defaults.
+  std::optional<nlohmann::json> isolated;
   SourcePosition position;
 };
+
+/// The plugin that stands in for one in a process of its own.
+inline constexpr std::string_view kIsolationPlugin = "isolation";
 
 struct SystemManifest {
   SystemOptions options;

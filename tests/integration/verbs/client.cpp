@@ -272,13 +272,18 @@ void Handler::close(void* self) {
 // ---- Fixture ----
 
 std::string form_name(const testing::TestParamInfo<Form>& info) {
-  return info.param == Form::kLinked ? "Linked" : "Loaded";
+  return info.param == Form::kLinked   ? "Linked"
+         : info.param == Form::kLoaded ? "Loaded"
+                                       : "Isolated";
 }
 
 void Fixture::SetUp() {
   const std::string folder = BP_TEST_BUILD_DIR "/tests/fake_plugin";
-  const std::string nowhere = BP_TEST_BUILD_DIR "/tests/fake_plugin/none";
-  const std::string& used = GetParam() == Form::kLoaded ? folder : nowhere;
+  const std::string isolation =
+      ":" BP_TEST_BUILD_DIR "/plugins:" BP_TEST_BUILD_DIR "/plugin_manifests";
+  const std::string used = GetParam() == Form::kLoaded     ? folder
+                           : GetParam() == Form::kIsolated ? folder + isolation
+                                                           : folder + "/none";
   bp_error error{};
   const auto said = [&error] { return std::string(error.message, error.message_len); };
   bp_kernel_options options{};
@@ -294,7 +299,8 @@ void Fixture::SetUp() {
         << said();
   }
   const std::string system =
-      "[system]\nname = \"verbs\"\n[instances.fake]\nplugin = \"fake\"\n" + config();
+      "[system]\nname = \"verbs\"\n[instances.fake]\nplugin = \"fake\"\n" +
+      std::string(GetParam() == Form::kIsolated ? "isolation = \"process\"\n" : "") + config();
   ASSERT_EQ(bp_kernel_load_text(kernel_, str("verbs.toml"), str(system), nullptr, nullptr, &error),
             BP_OK)
       << said();

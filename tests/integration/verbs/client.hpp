@@ -158,7 +158,7 @@ class Handler {
 };
 
 // The parameter says how the plugin gets into the kernel.
-enum class Form { kLinked, kLoaded };
+enum class Form { kLinked, kLoaded, kIsolated };
 std::string form_name(const testing::TestParamInfo<Form>& info);
 
 class Fixture : public testing::TestWithParam<Form> {

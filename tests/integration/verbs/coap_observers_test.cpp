@@ -237,7 +237,8 @@ TEST_P(CoapObservers, ATakenPathCannotBeServedTwice) {
   EXPECT_EQ(second.body(value_ref(resource.handler.ref())).run(), BP_ALREADY_EXISTS);
 }
 
-INSTANTIATE_TEST_SUITE_P(, CoapObservers, testing::Values(Form::kLinked, Form::kLoaded), form_name);
+INSTANTIATE_TEST_SUITE_P(, CoapObservers,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

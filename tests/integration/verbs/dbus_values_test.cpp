@@ -148,7 +148,8 @@ TEST_P(DbusValues, AnErrorKeepsItsNameAndItsArguments) {
   EXPECT_EQ(call.out().body.as.list[1].as.i, 7);
 }
 
-INSTANTIATE_TEST_SUITE_P(, DbusValues, testing::Values(Form::kLinked, Form::kLoaded), form_name);
+INSTANTIATE_TEST_SUITE_P(, DbusValues,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

@@ -198,7 +198,8 @@ TEST_P(LazyModel, AFetchUnderWayIsAnsweredWithTheRowsOfItsVersion) {
   EXPECT_GE(replica.size(), 60u) << "rows stay known through changes";
 }
 
-INSTANTIATE_TEST_SUITE_P(, LazyModel, testing::Values(Form::kLinked, Form::kLoaded), form_name);
+INSTANTIATE_TEST_SUITE_P(, LazyModel,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

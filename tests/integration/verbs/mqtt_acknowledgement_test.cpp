@@ -160,8 +160,8 @@ TEST_P(MqttAcknowledgement, WithoutTheFlagNextItselfAccepts) {
   EXPECT_EQ(watch.count(), 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(, MqttAcknowledgement, testing::Values(Form::kLinked, Form::kLoaded),
-                         form_name);
+INSTANTIATE_TEST_SUITE_P(, MqttAcknowledgement,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

@@ -216,8 +216,10 @@ TEST_P(OpcuaBrowse, StaysSilentWithoutCreditUntilItsDeadline) {
   EXPECT_EQ(browse.count(), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(, OpcuaValues, testing::Values(Form::kLinked, Form::kLoaded), form_name);
-INSTANTIATE_TEST_SUITE_P(, OpcuaBrowse, testing::Values(Form::kLinked, Form::kLoaded), form_name);
+INSTANTIATE_TEST_SUITE_P(, OpcuaValues,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
+INSTANTIATE_TEST_SUITE_P(, OpcuaBrowse,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

@@ -166,7 +166,8 @@ TEST_P(SessionPhase, AnInhibitorIsHeldAsLongAsItsReference) {
   EXPECT_EQ(held.out().body.as.u, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(, SessionPhase, testing::Values(Form::kLinked, Form::kLoaded), form_name);
+INSTANTIATE_TEST_SUITE_P(, SessionPhase,
+                         testing::Values(Form::kLinked, Form::kLoaded, Form::kIsolated), form_name);
 
 }  // namespace
 }  // namespace backplane::test

@@ -222,7 +222,7 @@ TEST_F(SystemManifestReports, ARouteWithoutItsKeys) {
                        "'s:y'\n[[routes]]\nplugin = 'route'\nfrom = 's:x'\nto = 's:y'\n"),
               ElementsAre("p.toml:4:1: error: unknown key 'form', did you mean 'from'?",
                           "p.toml:7:1: error: unknown key 'plugin', expected one of 'policy', "
-                          "'after', 'isolation', 'allow', "
+                          "'after', 'isolation', 'isolated', 'allow', "
                           "'name'"));
 }
 
@@ -318,11 +318,36 @@ TEST_F(SystemManifestReports, ASecondInstanceOfAPluginThatAllowsOne) {
           "p.toml:4:10: error: plugin 'single' allows one instance, which is 'a', at p.toml:1:12"));
 }
 
-TEST_F(SystemManifestReports, AnIsolationThatThisBuildLacks) {
+TEST_F(SystemManifestReports, AnIsolationThatIsNotInstalled) {
   EXPECT_THAT(mistakes("[instances.a]\nplugin = 'source'\nisolation = 'process'\n"),
-              ElementsAre("p.toml:3:13: error: isolation = \"process\" needs a host for isolated "
-                          "plugins, which this build "
-                          "does not have; remove the key, or write \"none\""));
+              ElementsAre("p.toml:3:13: error: isolation = \"process\" needs the plugin "
+                          "'isolation', which is not installed; install it, or write \"none\""));
+}
+
+constexpr std::string_view kIsolation =
+    "manifest_version = 1\nid = 'isolation'\nversion = '1.0.0'\ndescription = 'of a test'\n"
+    "license = 'Apache-2.0'\nstatus = 'draft'\nsecurity_posture = 'local'\n"
+    "[config]\ntype = 'object'\nadditionalProperties = false\n";
+
+TEST_F(SystemManifestReports, AnIsolatedPluginThatIsLinkedIn) {
+  Diagnostics diagnostics;
+  catalogue_.add(kIsolation, "isolation.toml", diagnostics);
+  EXPECT_THAT(mistakes("[instances.a]\nplugin = 'source'\nisolation = 'process'\n"),
+              ElementsAre("p.toml:3:13: error: plugin 'source' is linked into this program and "
+                          "cannot run in another process; write \"none\""));
+}
+
+TEST_F(SystemManifestReports, LimitsOfAnInstanceThatIsNotIsolated) {
+  EXPECT_THAT(mistakes("[instances.a]\nplugin = 'source'\nisolated.memory_mib = 64\n"),
+              ElementsAre("p.toml:3:1: error: 'isolated' has limits of an isolated instance: add "
+                          "isolation = \"process\", or remove it"));
+}
+
+TEST_F(SystemManifestReports, AMisspeltLimit) {
+  EXPECT_THAT(mistakes("[instances.a]\nplugin = 'source'\n[instances.a.isolated]\n"
+                       "memory_mb = 64\ncrash_limit = { crashs = 1 }\n"),
+              ElementsAre(HasSubstr("unknown key 'memory_mb', did you mean 'memory_mib'?"),
+                          HasSubstr("unknown key 'crashs', did you mean 'crashes'?")));
 }
 
 TEST_F(SystemManifestReports, TheMissingRoutePluginOnce) {

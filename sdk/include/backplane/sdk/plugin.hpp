@@ -22,6 +22,8 @@ class OpenOp : public Op {
     *out_ = make_endpoint(std::move(object), verbs);
     return Status::ok();
   }
+  /// Where an endpoint goes that is made by other means; valid until completion.
+  bp_endpoint* place() const noexcept { return out_; }
 
  private:
   bp_endpoint* out_;

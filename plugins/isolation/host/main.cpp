@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// backplane-host: the process of one isolated plugin. It is started by the plugin isolation, with
+// one end of a socket pair, and ends with it.
+#include "plugins/isolation/host/isolated.hpp"
+#include "plugins/isolation/host_socket.hpp"
+#include "plugins/isolation/link/socket_channel.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace backplane;
+using namespace backplane::isolation;
+
+/// Who made the socket; 0: there is none.
+pid_t maker_of_socket() {
+  ucred maker{};
+  socklen_t size = sizeof maker;
+  return getsockopt(kHostSocket, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0 ? maker.pid : 0;
+}
+
+}  // namespace
+
+int main() {
+  const pid_t proxy = maker_of_socket();
+  if (proxy == 0) {
+    std::fputs("backplane-host: started by Backplane for isolation = \"process\", not by hand\n",
+               stderr);
+    return 2;
+  }
+  // Whatever happens to who started us. It may have happened already.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != proxy) {
+    return 1;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  fcntl(kHostSocket, F_SETFD, FD_CLOEXEC);
+  try {
+    UniqueFd socket(kHostSocket);
+    const auto frame = read_first_frame(socket.get());
+    if (!frame) {
+      return 1;
+    }
+    return Isolated(read_beginning(*frame), std::move(socket)).run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "backplane-host: %s\n", error.what());
+    return 1;
+  }
+}

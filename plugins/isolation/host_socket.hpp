@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a proxy and its host agree on before the first frame.
+#pragma once
+
+namespace backplane::isolation {
+
+/// The host's end of the link.
+inline constexpr int kHostSocket = 3;
+
+/// Steps of the life cycle, in wire::Step.
+inline constexpr unsigned kStepStart = 0;
+inline constexpr unsigned kStepDrain = 1;
+inline constexpr unsigned kStepStop = 2;
+
+}  // namespace backplane::isolation

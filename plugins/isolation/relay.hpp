@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Relay: what the plugin in the host asks of services, done with the rights of its instance.
+#pragma once
+
+#include "plugins/isolation/link/peer.hpp"
+#include <backplane/sdk/config.hpp>
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace backplane::isolation {
+
+/// On the loop.
+class Relay {
+ public:
+  Relay(const Host& host, std::vector<std::string> services)
+      : host_(host), services_(std::move(services)) {}
+
+  /// A frame of the host that is no operation. Throws Error when it asks for what its plugin has no
+  /// right to, or breaks a rule.
+  void received(Peer& peer, wire::Frame::Reader frame);
+  /// Of the present run: the plugin has told its state.
+  bool told_state() const noexcept { return told_state_; }
+  /// A new run: its metrics begin at nothing, ours go on.
+  void forget_run();
+
+ private:
+  struct Metric {
+    uint64_t id = 0;
+    bool counter = false;
+    int64_t value = 0;
+  };
+
+  void require(std::string_view service) const;
+  void log(wire::Log::Reader in);
+  void state(wire::State::Reader in);
+  void metric(wire::Metric::Reader in);
+  void values(capnp::List<wire::MetricValue>::Reader in);
+  void credential(Peer& peer, wire::Credential::Reader in);
+
+  const Host& host_;
+  const std::vector<std::string> services_;
+  bool told_state_ = false;
+  std::unordered_map<uint64_t, Metric> metrics_;  // by the host's numbers
+};
+
+}  // namespace backplane::isolation
