@@ -200,9 +200,9 @@ void Proxy::begin() {
       [this](wire::Frame::Builder frame, uint64_t number, Outgoing& with) {
         auto begin = frame.initBegin();
         begin.setOp(number);
-        begin.setVersion(BP_VERSION_STRING);
-        begin.setInstance({host().instance().data(), host().instance().size()});
-        begin.setSystem({host().system().data(), host().system().size()});
+        begin.setVersion(to_data(BP_VERSION_STRING));
+        begin.setInstance(to_data(host().instance()));
+        begin.setSystem(to_data(host().system()));
         begin.setLogLevel(*host().raw()->log_level);
         write(begin.initSetup(), setup_.body(), with);
       },

@@ -226,8 +226,8 @@ bp_status FarServices::credential(bp_str name, bp_str field, uint32_t flags, bp_
       [&](wire::Frame::Builder frame, uint64_t op, Outgoing&) {
         auto credential = frame.initCredential();
         credential.setOp(op);
-        credential.setName({name.ptr, name.len});
-        credential.setField({field.ptr, field.len});
+        credential.setName(to_data(backplane::to_view(name)));
+        credential.setField(to_data(backplane::to_view(field)));
       },
       [shared](const wire::Complete::Reader* answer, const Status& why) {
         const std::lock_guard lock(shared->mutex);

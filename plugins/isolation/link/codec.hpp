@@ -129,9 +129,6 @@ bp_status read_failure(wire::Complete::Reader in, bp_error* error);
 inline std::string_view to_view(capnp::Data::Reader data) noexcept {
   return {reinterpret_cast<const char*>(data.begin()), data.size()};
 }
-inline std::string_view to_view(capnp::Text::Reader text) noexcept {
-  return {text.begin(), text.size()};
-}
 inline capnp::Data::Reader to_data(std::string_view text) noexcept {
   return {reinterpret_cast<const kj::byte*>(text.data()), text.size()};
 }

@@ -53,7 +53,7 @@ struct Submit {
 
 struct Open {
   op @0 :UInt64;
-  address @1 :Text;           # to the host: a path of the plugin; from it: an address
+  address @1 :Data;           # to the host: a path of the plugin; from it: an address
   options @2 :Message;        # absent: none
 }
 
@@ -91,9 +91,9 @@ struct Release {
 # The first frame to a host: what it is to be. It answers when the plugin's create has returned.
 struct Begin {
   op @0 :UInt64;
-  version @1 :Text;           # of this release
-  instance @2 :Text;
-  system @3 :Text;
+  version @1 :Data;           # of this release
+  instance @2 :Data;
+  system @3 :Data;
   setup @4 :Value;            # a MAP: what the kernel gave the proxy
   logLevel @5 :UInt32;
   flags @6 :UInt32;           # BP_KERNEL_*
@@ -130,8 +130,8 @@ struct MetricValue {
 
 struct Credential {
   op @0 :UInt64;
-  name @1 :Text;
-  field @2 :Text;
+  name @1 :Data;
+  field @2 :Data;
 }
 
 struct Frame {

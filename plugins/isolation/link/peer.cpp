@@ -176,7 +176,7 @@ uint64_t Peer::send_open(std::string_view address, const bp_message* options, bp
       [&](wire::Frame::Builder frame, uint64_t number, Outgoing& with) {
         auto open = frame.initOpen();
         open.setOp(number);
-        open.setAddress({address.data(), address.size()});
+        open.setAddress(to_data(address));
         if (options != nullptr) {
           write(open.initOptions(), *options, with);
         }

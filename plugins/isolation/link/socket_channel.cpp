@@ -343,6 +343,16 @@ void SocketChannel::work_off_deferred() {
 
 // ---- waiting for one frame ----
 
+/// True: the socket is full, and something waits.
+bool SocketChannel::flush_now() {
+  Lock lock(mutex_);
+  if (!sending_) {
+    blocked_ = false;
+    flush(lock);
+  }
+  return blocked_;
+}
+
 /// The next frame, first out of `rest`, which has been read already; nothing at the end.
 std::optional<SocketChannel::Frame> SocketChannel::next_frame(std::vector<std::byte>& rest) {
   size_t used = 0;
@@ -354,7 +364,8 @@ std::optional<SocketChannel::Frame> SocketChannel::next_frame(std::vector<std::b
     }
     used += here;
     for (size_t have = here; have < size;) {
-      pollfd wait{socket_.get(), POLLIN, 0};
+      const bool full = flush_now();
+      pollfd wait{socket_.get(), static_cast<short>(full ? POLLIN | POLLOUT : POLLIN), 0};
       poll(&wait, 1, -1);
       const ssize_t n = receive_into(out + have, size - have, MSG_DONTWAIT);
       if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
@@ -381,6 +392,7 @@ std::optional<SocketChannel::Frame> SocketChannel::next_frame(std::vector<std::b
 // The frame that is being worked off may lie in in_: nothing moves there. What is behind it is
 // taken out, so that all that comes after the wanted frame is in `deferred_`, in order.
 void SocketChannel::receive_until(const std::function<bool(wire::Frame::Reader)>& wanted) {
+  flush_now();  // what is waited for may be the answer to a frame that is corked
   const auto* const bytes = reinterpret_cast<const std::byte*>(in_.data());
   std::vector<std::byte> rest(bytes + begin_, bytes + end_);
   end_ = begin_;

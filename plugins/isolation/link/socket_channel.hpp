@@ -57,6 +57,7 @@ class SocketChannel final : public Channel {
 
   void append(capnp::MessageBuilder& frame, std::span<const int> descriptors);
   void flush(Lock& lock) noexcept;
+  bool flush_now();
   bool write(Batch& batch) noexcept;
   void ready(uint32_t events);
   void read();

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plugin that crashes in each of its functions takes nobody down.
+#include "integration/isolation/fixture.hpp"
+
+#include <csignal>
+
+namespace backplane::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class ACrash : public IsolatedInstances {};
+
+TEST_F(ACrash, InCreateFailsTheStartWithTheSignal) {
+  const Status status = start_it("crash = \"create\"\n");
+  EXPECT_EQ(status.code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("'it'"), HasSubstr("SIGSEGV")));
+}
+
+TEST_F(ACrash, InStartFailsTheStartWithTheSignal) {
+  const Status status = start_it("crash = \"start\"\nby = 6\n");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("SIGABRT"));
+}
+
+TEST_F(ACrash, InDrainStopAndDestroyEndsTheInstanceAllTheSame) {
+  for (const std::string_view where : {"drain", "stop", "destroy"}) {
+    ASSERT_TRUE(start_it(concat("crash = \"", where, "\"\n")).is_ok()) << where;
+    const Status status = kernel_->stop();
+    EXPECT_EQ(status.is_ok(), where != "drain") << status.to_string();
+    EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << where;
+    EXPECT_TRUE(logged("SIGSEGV")) << where << "\n" << log();
+    kernel_.reset();
+  }
+}
+
+TEST_F(ACrash, InOpenIsUnavailableAndTheNextOpenWorks) {
+  ASSERT_TRUE(start_it().is_ok());
+  const auto opened = kernel_->open("it:open").within(10s).get();
+  EXPECT_EQ(opened.status().code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("SIGSEGV"));
+  EXPECT_TRUE(eventually([&] { return kernel_->open("it:fine").within(10s).get().is_ok(); }));
+}
+
+/// Runs one verb on the endpoint that crashes there.
+class ACrashOfAnEndpoint : public IsolatedInstances,
+                           public testing::WithParamInterface<const char*> {
+ protected:
+  Status use(const Endpoint& endpoint, std::string_view function) {
+    if (function == "read") return endpoint.read().within(10s).get().status();
+    if (function == "write") return endpoint.write(1).within(10s).get();
+    if (function == "call") return endpoint.call().within(10s).get().status();
+    if (function == "cancel") return endpoint.call().within(50ms).get().status();
+    auto watch = endpoint.watch([](MessageView) {}, {.credit = 1}).value();
+    if (function == "credit") watch.credit(1);
+    return watch.wait_for(10s).value_or(Status(BP_PENDING));
+  }
+};
+
+TEST_P(ACrashOfAnEndpoint, EndsWhatPendsAndTheReferenceWorksAgain) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const Endpoint bad = open(concat("it:", GetParam()));
+  const pid_t before = process(fine);
+  Result<OwnedMessage> pending = Status(BP_PENDING);
+  std::atomic<bool> ended = false;
+  fine.call().then([&](Result<OwnedMessage> result) {
+    pending = std::move(result);
+    ended = true;
+  });
+  const Status status = use(bad, GetParam());
+  EXPECT_THAT(status.code(), testing::AnyOf(BP_UNAVAILABLE, BP_DEADLINE_EXCEEDED));
+  ASSERT_TRUE(eventually([&] { return ended.load(); }));
+  EXPECT_EQ(pending.status().code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(pending.status().message()), HasSubstr("SIGSEGV"));
+  EXPECT_TRUE(eventually([&] { return process(fine) > 0 && process(fine) != before; }));
+  EXPECT_TRUE(logged("was ended by SIGSEGV (Segmentation fault)")) << log();
+  EXPECT_TRUE(kernel_->stop().is_ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(, ACrashOfAnEndpoint,
+                         testing::Values("read", "write", "call", "watch", "cancel", "credit"),
+                         [](const auto& function) { return std::string(function.param); });
+
+TEST_F(ACrash, InCloseStartsItAgain) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const pid_t before = process(fine);
+  open("it:close").close();
+  EXPECT_TRUE(eventually([&] { return process(fine) > 0 && process(fine) != before; }));
+}
+
+TEST_F(ACrash, OfOneInstanceLeavesTheOtherAlone) {
+  ASSERT_TRUE(start(R"(
+[instances.a]
+plugin = "crashing"
+isolation = "process"
+[instances.b]
+plugin = "crashing"
+isolation = "process"
+)")
+                  .is_ok());
+  const Endpoint a = open("a:fine");
+  const Endpoint b = open("b:fine");
+  const pid_t process_b = process(b);
+  ASSERT_EQ(kill(process(a), SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return logged("SIGKILL"); }));
+  EXPECT_EQ(process(b), process_b);
+  EXPECT_TRUE(eventually([&] { return process(a) > 0; }));
+}
+
+TEST_F(ACrash, OnceTooOftenStaysDown) {
+  ASSERT_TRUE(start_it("isolated.crash_limit = { crashes = 2, seconds = 60 }\n").is_ok());
+  const Endpoint fine = open("it:fine");
+  for (int i = 0; i < 3; ++i) {
+    pid_t now = 0;
+    ASSERT_TRUE(eventually([&] { return (now = process(fine)) > 0; })) << log();
+    ASSERT_EQ(kill(now, SIGKILL), 0);
+    ASSERT_TRUE(eventually([&] { return process(fine) != now; }));
+  }
+  EXPECT_TRUE(eventually([&] { return info().state == BP_STATE_DOWN; }));
+  EXPECT_THAT(info().detail, HasSubstr("crash_limit"));
+  const Status status = fine.read().within(10s).get().status();
+  EXPECT_EQ(status.code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("stays down"));
+  EXPECT_TRUE(kernel_->stop().is_ok());
+}
+
+TEST_F(ACrash, WhileNobodyLooksShowsInTheState) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  EXPECT_EQ(info().state, BP_STATE_UP);
+  ASSERT_EQ(kill(process(fine), SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return logged("connecting: its process was ended by SIGKILL"); }));
+  EXPECT_TRUE(eventually([&] { return info().state == BP_STATE_UP; }));
+}
+
+}  // namespace
+}  // namespace backplane::test

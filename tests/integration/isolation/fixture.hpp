@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel with isolated instances, and what it has left in the system.
+#pragma once
+
+#include "backplane/sdk/kernel.hpp"
+#include "support/eventually.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cctype>
+#include <dirent.h>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <set>
+
+namespace backplane::test {
+
+using namespace std::chrono_literals;
+
+/// The processes whose parent this one is.
+inline std::set<pid_t> children() {
+  std::set<pid_t> out;
+  DIR* const processes = opendir("/proc");
+  while (const dirent* entry = readdir(processes)) {
+    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) {
+      continue;
+    }
+    std::ifstream stat(concat("/proc/", std::string_view(entry->d_name), "/stat"));
+    std::string text;
+    std::getline(stat, text);
+    const size_t end = text.rfind(')');
+    char state = 0;
+    int parent = 0;
+    if (end != std::string::npos &&
+        std::sscanf(text.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == getpid()) {
+      out.insert(std::atoi(entry->d_name));
+    }
+  }
+  closedir(processes);
+  return out;
+}
+
+inline size_t open_descriptors() {
+  size_t count = 0;
+  DIR* const folder = opendir("/proc/self/fd");
+  while (readdir(folder) != nullptr) {
+    ++count;
+  }
+  closedir(folder);
+  return count;
+}
+
+class IsolatedInstances : public testing::Test {
+ protected:
+  ~IsolatedInstances() override {
+    kernel_.reset();
+    EXPECT_EQ(children(), children_before_) << "a process was left";
+    EXPECT_EQ(open_descriptors(), descriptors_before_) << "a descriptor was left";
+  }
+
+  Status start(std::string_view manifest) {
+    KernelOptions options;
+    options.plugin_folders =
+        BP_TEST_BUILD_DIR "/plugins:" BP_TEST_BUILD_DIR "/tests/crashing_plugin";
+    options.manifest_folders =
+        BP_TEST_BUILD_DIR "/plugin_manifests:" BP_TEST_BUILD_DIR "/tests/crashing_plugin";
+    options.flags = BP_KERNEL_CHECKED;
+    options.log = [this](const LogRecord& record) {
+      const std::lock_guard lock(mutex_);
+      log_.push_back(concat(record.instance, ": ", record.message));
+    };
+    kernel_.emplace(Kernel::create(options).value());
+    kernel_->load_text("test", manifest).or_throw();
+    return kernel_->start();
+  }
+  /// One instance, `it`, with more keys.
+  Status start_it(std::string_view keys = {}) {
+    return start(concat("[instances.it]\nplugin = \"crashing\"\nisolation = \"process\"\n", keys));
+  }
+  Endpoint open(std::string_view path) { return kernel_->open(path).value(); }
+  /// The number of the process that runs an instance; 0 while none does.
+  pid_t process(const Endpoint& of) {
+    return static_cast<pid_t>(of.read<int64_t>().within(10s).get().value_or(0));
+  }
+  bool logged(std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& line : log_) {
+      if (line.find(text) != std::string::npos) return true;
+    }
+    return false;
+  }
+  std::string log() {
+    const std::lock_guard lock(mutex_);
+    std::string all;
+    for (const std::string& line : log_) all += line + "\n";
+    return all;
+  }
+  InstanceInfo info(std::string_view name = "it") {
+    for (const InstanceInfo& each : kernel_->instances()) {
+      if (each.name == name) return each;
+    }
+    return {};
+  }
+
+  std::mutex mutex_;
+  std::vector<std::string> log_;  // guarded by mutex_
+  std::optional<Kernel> kernel_;
+
+ private:
+  const std::set<pid_t> children_before_ = children();
+  const size_t descriptors_before_ = open_descriptors();
+};
+
+}  // namespace backplane::test

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functions of its life cycle crash by configuration, those of an endpoint by the endpoint's path.
+// `fine` does not crash; `look` tells what the plugin sees of its process; `credential`, `reads`
+// and `opens` use what the kernel gives it.
+#include <backplane/sdk/endpoint.hpp>
+#include <backplane/sdk/plugin.hpp>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char** environ;
+
+namespace backplane::crashing {
+namespace {
+
+class Crash {
+ public:
+  Crash(std::string where, int by) : where_(std::move(where)), by_(by) {}
+  void in(std::string_view function) const {
+    if (function == where_) {
+      signal(by_, SIG_DFL);  // whatever a sanitizer does with it
+      raise(by_);
+    }
+  }
+
+ private:
+  const std::string where_;
+  const int by_;
+};
+
+class Endpoint final {
+ public:
+  explicit Endpoint(Crash crash) : crash_(std::move(crash)) {}
+  Status read(Op op) {
+    crash_.in("read");
+    return op.reply(int64_t{getpid()});
+  }
+  Status write(Op) {
+    crash_.in("write");
+    return Status::ok();
+  }
+  Status call(Op) {
+    crash_.in("call");
+    return Status::pending();
+  }
+  Status watch(Op) {
+    crash_.in("watch");
+    return Status::pending();
+  }
+  void cancel(Op) noexcept { crash_.in("cancel"); }
+  void credit(Op, uint32_t) noexcept { crash_.in("credit"); }
+  void ack(Op, uint64_t, bp_status) noexcept { crash_.in("ack"); }
+  ~Endpoint() { crash_.in("close"); }
+
+ private:
+  const Crash crash_;
+};
+
+/// What the plugin sees of its process.
+class Look final {
+ public:
+  Status read(Op op) {
+    std::error_code error;
+    int64_t descriptors = 0;
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+      const auto target = std::filesystem::read_symlink(each.path(), error).string();
+      descriptors += target.starts_with("anon_inode") || target.starts_with("/proc") ? 0 : 1;
+    }
+    int64_t variables = 0;
+    for (char** each = environ; *each != nullptr; ++each) {
+      ++variables;
+    }
+    StackArena arena;
+    return op.reply(arena.map({{"descriptors", descriptors},
+                               {"variables", variables},
+                               {"parent", int64_t{getppid()}},
+                               {"session", int64_t{getsid(0)}}}));
+  }
+};
+
+/// Does `body` with what comes in, as a call.
+class Callable final {
+ public:
+  using Body = std::function<Status(Op)>;
+  explicit Callable(Body body) : body_(std::move(body)) {}
+  Status call(Op op) { return body_(op); }
+  void cancel(Op) noexcept {}
+
+ private:
+  const Body body_;
+};
+
+class CrashingPlugin final : public Plugin {
+ public:
+  CrashingPlugin(const bp_host* raw, const Config& config)
+      : Plugin(raw),
+        by_(config.integer<int>("by")),
+        crash_(config.find<std::string>("crash").value_or(""), by_),
+        credential_(config.find<std::string>("credential").value_or("none")),
+        reads_(config.find<std::string>("reads").value_or("nowhere:")),
+        opened_(host().counter("opened_total")) {
+    crash_.in("create");
+  }
+  ~CrashingPlugin() override { crash_.in("destroy"); }
+  Status start(Op) override {
+    crash_.in("start");
+    host().log().info("it runs", {{"answer", 42}});
+    host().report(BP_STATE_UP, "at work");
+    return Status::ok();
+  }
+  Status drain(Op) override {
+    crash_.in("drain");
+    return Status::ok();
+  }
+  Status stop(Op) override {
+    crash_.in("stop");
+    return Status::ok();
+  }
+  Status open(std::string_view path, MessageView, OpenOp op) override {
+    Crash(path == "open" ? "open" : "", by_).in("open");
+    opened_.add();
+    if (path == "look") {
+      return op.give(std::make_unique<Look>());
+    }
+    if (path == "credential") {
+      return op.give(std::make_unique<Callable>([this](Op call) {
+        const auto secret = host().credential(credential_, "password");
+        return secret.is_ok() ? call.reply(ValueView(secret->text())) : secret.status();
+      }));
+    }
+    if (path == "reads") {
+      return op.give(std::make_unique<Callable>([this](Op call) {
+        read_other(call);
+        return Status::pending();
+      }));
+    }
+    return op.give(std::make_unique<Endpoint>(Crash(std::string(path), by_)));
+  }
+
+ private:
+  /// Opens and reads the address of the body, or else the configured one, and answers with that.
+  void read_other(Op call) {
+    const std::string address = call.in().as<std::string>().value_or(reads_);
+    open_address(host(), address).then([this, call](Result<backplane::Endpoint> opened) {
+      if (!opened) {
+        return host().complete(call, opened.status());
+      }
+      const auto kept = std::make_shared<backplane::Endpoint>(*std::move(opened));
+      kept->read<OwnedMessage>().then([this, call, kept](Result<OwnedMessage> read) {
+        read ? host().complete_with(call, *std::move(read)) : host().complete(call, read.status());
+      });
+    });
+  }
+
+  const int by_;
+  const Crash crash_;
+  const std::string credential_;
+  const std::string reads_;
+  const Counter opened_;
+};
+
+}  // namespace
+}  // namespace backplane::crashing
+
+BACKPLANE_PLUGIN(backplane::crashing::CrashingPlugin, "crashing", "0.1.0", BP_PLUGIN_MULTI_INSTANCE,
+                 BP_S_ENDPOINT, BP_S_EXECUTOR);
