@@ -382,8 +382,8 @@ void Proxy::check_cpu() {
   const int64_t used = cpu_time(process_->pid()) - cpu_ns_;
   // The share of the whole window: a short burst is no breach.
   if (used * 100 > *cpu_percent_ * kCpuWindow) {
-    return failed(Status(BP_UNAVAILABLE, "its process used more than ", *cpu_percent_,
-                         " % of a processor for ten seconds and was ended (cpu_percent)"));
+    return failed(Status(BP_UNAVAILABLE, "its process used more than the ", *cpu_percent_,
+                         " % of ten seconds that cpu_percent gives it, and was ended"));
   }
   if (now - cpu_since_ >= kCpuWindow) {
     cpu_ns_ += used;

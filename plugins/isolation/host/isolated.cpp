@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/isolation/host/isolated.hpp"
 
+#include "plugins/isolation/host/sandbox.hpp"
 #include "plugins/isolation/host_socket.hpp"
 #include "plugins/isolation/link/socket_channel.hpp"
 #include <backplane/sdk/boundary.hpp>
@@ -100,6 +101,7 @@ Isolated::Isolated(Beginning beginning, UniqueFd socket)
     : beginning_(std::move(beginning)), socket_(std::move(socket)) {
   the_host = this;
   fcntl(socket_.get(), F_SETFL, fcntl(socket_.get(), F_GETFL) | O_NONBLOCK);
+  confine_this_process();
   bp_kernel_options options{};
   options.struct_size = BP_SIZE_TO(bp_kernel_options, user);
   options.flags = beginning_.setup.at("checked").get<bool>() ? BP_KERNEL_CHECKED : 0;
@@ -111,14 +113,33 @@ Isolated::Isolated(Beginning beginning, UniqueFd socket)
 
 Isolated::~Isolated() { the_host = nullptr; }
 
+void Isolated::confine_this_process() {
+  const nlohmann::json& setup = beginning_.setup;
+  kernel::Diagnostics diagnostics;
+  manifest_ = kernel::PluginManifestReader().load(setup.at("manifest").get<std::string>(),
+                                                  {setup.at("library_folder").get<std::string>()},
+                                                  diagnostics);
+  if (!manifest_) {
+    no_manifest_ = kernel::to_string(diagnostics.entries().front());
+    return;
+  }
+  if (const auto mib = setup.find("memory_mib"); mib != setup.end()) {
+    missing_ = limit_memory(mib->get<int64_t>());
+  }
+  for (std::string& each : confine(manifest_->permissions, manifest_->library.parent_path())) {
+    missing_.push_back(std::move(each));
+  }
+}
+
 int Isolated::run() {
+  control_.emplace();
   bp_error error{};
   if (kernel_->start(&error) < 0) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(error.message_len), error.message);
     return 1;
   }
-  control_.run([this] { start_outside(); });
-  control_.post([this] {
+  control_->run([this] { start_outside(); });
+  control_->post([this] {
     const Status status = create();
     peer_->answer(beginning_.op, status);
   });
@@ -129,11 +150,11 @@ int Isolated::run() {
   // The proxy has closed the link. In order only after a stop: else it is gone, or gives this up,
   // and nothing here is worth to wait for.
   bool stopped = false;
-  control_.run([&] { stopped = stopped_; });
+  control_->run([&] { stopped = stopped_; });
   if (!stopped) {
     _exit(1);
   }
-  control_.run([this] {
+  control_->run([this] {
     bp_error ignored{};
     outside_->end(kStepOfOutside, ignored);
   });
@@ -198,7 +219,7 @@ void Isolated::received(wire::Frame::Reader frame) {
     throw Error(BP_DATA_LOSS, "a frame of an unknown kind");
   }
   const auto in = frame.getStep();
-  control_.post(
+  control_->post(
       [this, op = in.getOp(), which = unsigned{in.getStep()},
        timeout = std::chrono::nanoseconds(in.getTimeout())] { step(op, which, timeout); });
 }

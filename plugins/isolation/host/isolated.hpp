@@ -33,7 +33,8 @@ Beginning read_beginning(std::span<const capnp::word> frame);
 /// cycle calls run on the control thread, as in every kernel. It is one for a process.
 class Isolated final : public PeerUser {
  public:
-  /// Takes the socket over. Nothing runs yet.
+  /// Takes the socket over, reads the plugin's manifest, and gives up every right that the plugin
+  /// has not asked for. Nothing runs yet.
   Isolated(Beginning beginning, UniqueFd socket);
   ~Isolated() override;
 
@@ -47,6 +48,7 @@ class Isolated final : public PeerUser {
   void ended(const Status& why) noexcept override;
 
  private:
+  void confine_this_process();
   void start_outside();
   Status create();
   void step(uint64_t op, unsigned step, std::chrono::nanoseconds timeout);
@@ -58,14 +60,16 @@ class Isolated final : public PeerUser {
   FarServices far_;
   std::unique_ptr<kernel::Kernel> kernel_;
   std::optional<kernel::PluginManifest> manifest_;
+  std::string no_manifest_;           // why there is none
+  std::vector<std::string> missing_;  // of what confines
   std::unique_ptr<kernel::PluginLibrary> library_;
   kernel::Instance* outside_ = nullptr;
   kernel::Instance* plugin_ = nullptr;
   bool stopped_ = false;  // on the control thread
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool ended_ = false;  // guarded by mutex_
-  kernel::ControlThread control_;
+  bool ended_ = false;                            // guarded by mutex_
+  std::optional<kernel::ControlThread> control_;  // from run on
 };
 
 }  // namespace backplane::isolation

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions of its life cycle crash by configuration, those of an endpoint by the endpoint's path.
-// `fine` does not crash; `look` tells what the plugin sees of its process; `credential`, `reads`
-// and `opens` use what the kernel gives it.
+// `fine` does not crash; `look` tells what the plugin sees of its process, `try` what that lets it
+// do; `credential` and `reads` use what the kernel gives it.
 #include <backplane/sdk/endpoint.hpp>
 #include <backplane/sdk/plugin.hpp>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <sys/resource.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 extern char** environ;
@@ -82,6 +87,39 @@ class Look final {
   }
 };
 
+/// What the system answers to somebody who tries: 0, or its errno.
+int attempt(const std::string& what) {
+  const size_t colon = what.find(':');
+  const std::string verb = what.substr(0, colon);
+  const std::string rest = colon == what.npos ? "" : what.substr(colon + 1);
+  const auto error_of = [](long result) { return result < 0 ? errno : 0; };
+  if (verb == "read") return error_of(open(rest.c_str(), O_RDONLY | O_CLOEXEC));
+  if (verb == "write") return error_of(open(rest.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (verb == "socket") return error_of(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (verb == "signal") return error_of(kill(std::atoi(rest.c_str()), 0));
+  if (verb == "trace") return error_of(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr));
+  if (verb == "memory") {
+    void* const block = mmap(nullptr, size_t{1} << 20 << std::atoi(rest.c_str()),
+                             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block == MAP_FAILED ? errno : 0;
+  }
+  if (verb == "fork") {
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    return error_of(child);
+  }
+  if (verb == "execute") {
+    const char* const arguments[] = {"true", nullptr};
+    return error_of(execv("/bin/true", const_cast<char* const*>(arguments)));
+  }
+  if (verb == "spin") {
+    for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+         std::chrono::steady_clock::now() < end;) {
+    }
+  }
+  return 0;
+}
+
 /// Does `body` with what comes in, as a call.
 class Callable final {
  public:
@@ -130,6 +168,11 @@ class CrashingPlugin final : public Plugin {
       return op.give(std::make_unique<Callable>([this](Op call) {
         const auto secret = host().credential(credential_, "password");
         return secret.is_ok() ? call.reply(ValueView(secret->text())) : secret.status();
+      }));
+    }
+    if (path == "try") {
+      return op.give(std::make_unique<Callable>([](Op call) {
+        return call.reply(int32_t{attempt(call.in().as<std::string>().value())});
       }));
     }
     if (path == "reads") {
