@@ -190,12 +190,11 @@ void Isolated::start_outside() {
 
 Status Isolated::create() {
   const nlohmann::json& setup = beginning_.setup;
-  kernel::Diagnostics diagnostics;
-  manifest_ = kernel::PluginManifestReader().load(setup.at("manifest").get<std::string>(),
-                                                  {setup.at("library_folder").get<std::string>()},
-                                                  diagnostics);
   if (!manifest_) {
-    return Status(BP_FAILED_PRECONDITION, kernel::to_string(diagnostics.entries().front()));
+    return Status(BP_FAILED_PRECONDITION, no_manifest_);
+  }
+  for (const std::string& each : missing_) {
+    peer_->tell_log(BP_LOG_WARNING, "isolation is incomplete: " + each, {});
   }
   const uint32_t flags = BP_OFFER_ISOLATED | (kernel_->checked() ? BP_OFFER_CHECKED : 0u);
   std::string problem;
