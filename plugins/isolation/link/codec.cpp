@@ -5,6 +5,7 @@
 // overlap cannot make a small frame big.
 #include "plugins/isolation/link/codec.hpp"
 
+#include <algorithm>
 #include <capnp/list.h>
 
 namespace backplane::isolation {
@@ -337,9 +338,9 @@ bp_status read_failure(wire::Complete::Reader in, bp_error* error) {
   filled.code = status;
   filled.native = in.getNative();
   filled.flags = in.getErrorFlags() & (BP_ERROR_RETRY | BP_ERROR_TRUNCATED);
-  std::memcpy(filled.domain, domain.data(), domain.size());
+  std::ranges::copy(domain, filled.domain);
   const std::string_view text = to_view(in.getText()).substr(0, sizeof filled.message);
-  std::memcpy(filled.message, text.data(), text.size());
+  std::ranges::copy(text, filled.message);
   filled.message_len = static_cast<uint32_t>(text.size());
   *error = filled;
   return status;

@@ -151,7 +151,8 @@ class Peer final : public std::enable_shared_from_this<Peer>, private References
   void on_release(wire::Release::Reader in);
   std::shared_ptr<Served> find_served(uint64_t number);
   std::shared_ptr<Served> admit(uint64_t number);
-  void set_message(Served& served, wire::Message::Reader in, std::span<UniqueFd> descriptors);
+  template <class Read>
+  void read_for(Served& served, Read read);
 
   // ---- for Served ----
   void forget(uint64_t number);

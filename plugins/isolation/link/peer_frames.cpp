@@ -65,6 +65,17 @@ std::shared_ptr<Served> Peer::admit(uint64_t number) {
   return served;
 }
 
+/// Reads what an operation is asked with; when that fails, it never begins.
+template <class Read>
+void Peer::read_for(Served& served, Read read) {
+  try {
+    read();
+  } catch (...) {
+    forget(served.number);
+    throw;
+  }
+}
+
 void Peer::on_submit(wire::Submit::Reader in, std::span<UniqueFd> descriptors) {
   const std::shared_ptr<Served> served = admit(in.getOp());
   bp_op* const op = served->op();
@@ -75,9 +86,12 @@ void Peer::on_submit(wire::Submit::Reader in, std::span<UniqueFd> descriptors) {
   if (op->verb != BP_V_WATCH && op->verb != BP_V_BROWSE) {
     op->sink = nullptr;
   }
-  if (in.hasMessage()) {
-    set_message(*served, in.getMessage(), descriptors);
-  }
+  read_for(*served, [&] {
+    if (in.hasMessage()) {
+      Incoming with(*this, descriptors);
+      served->set_message(in.getMessage(), with);
+    }
+  });
   bp_ref target = 0;
   {
     auto state = state_.lock();
@@ -100,16 +114,6 @@ void Peer::on_submit(wire::Submit::Reader in, std::span<UniqueFd> descriptors) {
     return served->refuse(status.to(&error), &error);
   }
   served->submit(target);
-}
-
-void Peer::set_message(Served& served, wire::Message::Reader in, std::span<UniqueFd> descriptors) {
-  try {
-    Incoming with(*this, descriptors);
-    served.set_message(in, with);
-  } catch (...) {
-    forget(served.number);  // it never begins
-    throw;
-  }
 }
 
 void Peer::on_complete(wire::Complete::Reader in, std::span<UniqueFd> descriptors) {
@@ -230,18 +234,20 @@ void Peer::on_deliver(wire::Deliver::Reader in, std::span<UniqueFd> descriptors)
 
 void Peer::on_open(wire::Open::Reader in, std::span<UniqueFd> descriptors) {
   const std::shared_ptr<Served> served = admit(in.getOp());
-  if (in.hasOptions()) {
-    set_message(*served, in.getOptions(), descriptors);
-  }
-  {
+  std::string address;
+  read_for(*served, [&] {
+    address = concat(prefix_, to_view(in.getAddress()));
+    if (in.hasOptions()) {
+      Incoming with(*this, descriptors);
+      served->set_message(in.getOptions(), with);
+    }
     auto state = state_.lock();
-    if (state->opened.size() >= kMost) {
-      state->served.erase(served->number);
+    if (state->opened.size() >= kMost || !state->opened.emplace(in.getOp(), Opened{}).second) {
+      state.unlock();
       throw Error(BP_DATA_LOSS, "the other process opens more than ", kMost, " endpoints");
     }
-    state->opened.emplace(in.getOp(), Opened{});
-  }
-  served->open(prefix_ + std::string(to_view(in.getAddress())));
+  });
+  served->open(address);
 }
 
 void Peer::opened(Served& served, bp_status status) {
@@ -278,15 +284,18 @@ void Peer::on_release(wire::Release::Reader in) {
   if (!in.getOpened()) {
     return unshow(in.getTarget());
   }
-  bp_ref ref = 0;
+  Opened closed;
   {
     auto state = state_.lock();
     if (const auto found = state->opened.find(in.getTarget()); found != state->opened.end()) {
-      ref = found->second.ref;
+      closed = std::move(found->second);
       state->opened.erase(found);
     }
   }
-  close(ref);
+  for (const auto& waiting : closed.waiting) {
+    waiting->refuse(BP_CANCELLED, nullptr);
+  }
+  close(closed.ref);
 }
 
 }  // namespace backplane::isolation
