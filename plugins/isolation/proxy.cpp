@@ -65,6 +65,7 @@ Status Proxy::take_step(Op op) {
 }
 
 void Proxy::complete_step(const Status& status) {
+  patience_.cancel();
   bp_op* const op = std::exchange(now_.lock()->step, nullptr);
   if (op != nullptr) {
     host().complete(op, status);
@@ -335,8 +336,7 @@ void Proxy::over() {
     host().log().error("it does not start: " + how);
     return complete_step(why);
   }
-  complete_step(Status(BP_UNAVAILABLE, how));  // a drain that was under way
-  restart(how);
+  restart(how);  // a drain that was under way has got its answer from the peer
 }
 
 void Proxy::restart(const std::string& how) {

@@ -155,6 +155,7 @@ int main(int argc, char** argv) {
              coap_experiments,
              mqtt_experiments,
              route_experiments,
+             host_experiments,
              startup_experiments,
          }) {
       for (const Experiment& experiment : part()) run(experiment, pattern, json);

@@ -37,6 +37,7 @@ std::vector<Experiment> dispatch_experiments();
 std::vector<Experiment> coap_experiments();
 std::vector<Experiment> mqtt_experiments();
 std::vector<Experiment> route_experiments();
+std::vector<Experiment> host_experiments();
 std::vector<Experiment> startup_experiments();
 
 // Percentiles of latencies in ns, which are sorted here: <prefix>_p50, _p99, _p999.

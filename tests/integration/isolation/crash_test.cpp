@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plugin that crashes in each of its functions takes nobody down.
 #include "integration/isolation/fixture.hpp"
+#include "support/child_process.hpp"
+#include "support/scratch_folder.hpp"
 
 #include <csignal>
 
@@ -133,6 +135,56 @@ TEST_F(ACrash, WhileNobodyLooksShowsInTheState) {
   ASSERT_EQ(kill(process(fine), SIGKILL), 0);
   EXPECT_TRUE(eventually([&] { return logged("connecting: its process was ended by SIGKILL"); }));
   EXPECT_TRUE(eventually([&] { return info().state == BP_STATE_UP; }));
+}
+
+TEST_F(ACrash, IsWhatBreakingTheRulesOfTheLinkIsTakenFor) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const pid_t before = process(fine);
+  const auto answer = open("it:try").call<int>("link").within(10s).get();
+  EXPECT_EQ(answer.status().code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(answer.status().message()),
+              AllOf(HasSubstr("broke the rules of the link"), HasSubstr("a frame claims")));
+  EXPECT_TRUE(eventually([&] { return process(fine) > 0 && process(fine) != before; })) << log();
+}
+
+TEST_F(ACrash, IsNotNeededToEndAPluginThatHangs) {
+  ASSERT_TRUE(start(R"(
+[system]
+stop_timeout_s = 0.5
+[instances.it]
+plugin = "crashing"
+isolation = "process"
+)")
+                  .is_ok());
+  const Endpoint endpoint = open("it:try");
+  std::atomic<bp_status> ended = BP_PENDING;
+  endpoint.call<int>("spin").then(
+      [&](const Result<int>& result) { ended = result.status().code(); });
+  EXPECT_FALSE(kernel_->stop().is_ok()) << "its drain did not end";
+  EXPECT_EQ(ended, BP_UNAVAILABLE);
+  EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << log();
+}
+
+/// `backplane run` with an isolated instance.
+class AParent : public testing::Test {
+ protected:
+  AParent() {
+    folder_.write("system.toml", "[instances.it]\nplugin = \"formats\"\nisolation = \"process\"\n");
+    parent_.emplace(std::vector<std::string>{BP_TEST_BUILD_DIR "/bin/backplane", "run",
+                                             (folder_.path() / "system.toml").string()});
+  }
+  ScratchFolder folder_;
+  std::optional<ChildProcess> parent_;
+};
+
+TEST_F(AParent, TakesItsHostsAlongWhenItIsKilled) {
+  std::set<pid_t> hosts;
+  ASSERT_TRUE(eventually([&] { return (hosts = children(parent_->pid())).size() == 1; }))
+      << parent_->err();
+  parent_->signal(SIGKILL);
+  EXPECT_EQ(parent_->wait(), 128 + SIGKILL);
+  EXPECT_TRUE(eventually([&] { return kill(*hosts.begin(), 0) != 0; }));
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ namespace backplane::test {
 
 using namespace std::chrono_literals;
 
-/// The processes whose parent this one is.
-inline std::set<pid_t> children() {
+/// The processes whose parent is that one.
+inline std::set<pid_t> children(pid_t of = getpid()) {
   std::set<pid_t> out;
   DIR* const processes = opendir("/proc");
   while (const dirent* entry = readdir(processes)) {
@@ -33,7 +33,7 @@ inline std::set<pid_t> children() {
     char state = 0;
     int parent = 0;
     if (end != std::string::npos &&
-        std::sscanf(text.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == getpid()) {
+        std::sscanf(text.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == of) {
       out.insert(std::atoi(entry->d_name));
     }
   }
