@@ -46,11 +46,7 @@ Proxy::Proxy(const bp_host* host, const Config& config)
       relay_(this->host(), config.strings("services")),
       lines_(kLongestLine),
       again_(this->host(), [this] { launch(); }),
-      patience_(this->host(),
-                [this] {
-                  link_ended_ = link_ended_ || end_.has_value();
-                  end_ ? over() : end_run();
-                }),
+      patience_(this->host(), [this] { lose_patience(); }),
       cpu_check_(this->host(), [this] { check_cpu(); }) {
   now_.lock()->why = Status(BP_UNAVAILABLE, "its process has not started yet");
 }
@@ -266,6 +262,16 @@ void Proxy::is_up() {
 
 void Proxy::failed(const Status& why) {
   reason_ = why;
+  end_run();
+}
+
+void Proxy::lose_patience() {
+  if (end_) {
+    return over();  // the link has not ended with its process: somebody else holds it
+  }
+  if (reason_.is_ok()) {
+    reason_ = Status(BP_CANCELLED, "it did not end in time, so its process was ended");
+  }
   end_run();
 }
 

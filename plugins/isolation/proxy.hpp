@@ -58,6 +58,7 @@ class Proxy final : public Plugin, public PeerUser {
   void over();
   void restart(const std::string& how);
   void stay_down(const std::string& how);
+  void lose_patience();
   void end_run();
   void check_cpu();
   void read_output();
