@@ -7,7 +7,7 @@ namespace backplane::isolation {
 namespace {
 
 constexpr size_t kMostMetrics = 4096;
-constexpr size_t kMostText = 64 * 1024;
+constexpr size_t kMostText = size_t{64} * 1024;
 
 /// Pairs of a frame, for the time of a call. References and descriptors have no business there.
 class BorrowedPairs {

@@ -109,7 +109,7 @@ class Swallow final : public Channel {
   void start(ChannelUser& user) override { user_ = &user; }
   void stop() noexcept override {}
   void send(capnp::MessageBuilder& frame, std::span<const int>) override {
-    require(frame.sizeInWords() * sizeof(capnp::word) <= kMostFrameBytes);
+    require(frame.sizeInWords() * sizeof(Word) <= kMostFrameBytes);
   }
   void receive_until(const std::function<bool(wire::Frame::Reader)>&) override {}
   size_t waiting() const noexcept override { return 0; }
@@ -143,15 +143,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(host.services().endpoint.adopt(host.raw(), &endpoint, &ref) == BP_OK);
   peer->answer(0, Status(), ValueView::reference(ref));
 
-  std::vector<capnp::word> words;
-  while (size >= sizeof(capnp::word)) {
-    const size_t wanted = std::min<size_t>(data[0] | data[1] << 8, size / sizeof(capnp::word) - 1);
-    words.assign(wanted + 1, capnp::word{});  // never empty: memcpy wants an address
-    std::memcpy(words.data(), data + sizeof(capnp::word), wanted * sizeof(capnp::word));
-    data += (wanted + 1) * sizeof(capnp::word);
-    size -= (wanted + 1) * sizeof(capnp::word);
+  std::vector<Word> words;
+  while (size >= sizeof(Word)) {
+    const size_t wanted = std::min<size_t>(data[0] + data[1] * 256u, size / sizeof(Word) - 1);
+    words.assign(wanted + 1, 0);  // never empty: memcpy wants an address
+    std::memcpy(words.data(), data + sizeof(Word), wanted * sizeof(Word));
+    data += (wanted + 1) * sizeof(Word);
+    size -= (wanted + 1) * sizeof(Word);
     try {
-      capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), wanted),
+      capnp::FlatArrayMessageReader reader(to_capnp({words.data(), wanted}),
                                            reader_options(wanted));
       line.user().received(reader.getRoot<wire::Frame>(), {});
     } catch (const std::exception&) {
@@ -164,8 +164,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   peer->when_idle([&] { idle = true; });
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   while (!idle || User::asked != 0) {
-    if (std::chrono::steady_clock::now() >= end)
-    require(std::chrono::steady_clock::now() < end);
+    if (std::chrono::steady_clock::now() >= end) require(std::chrono::steady_clock::now() < end);
     std::this_thread::yield();
   }
   host.services().endpoint.close(host.raw(), ref);

@@ -7,6 +7,7 @@
 #include <backplane/sdk/boundary.hpp>
 #include <backplane/version.h>
 
+#include <capnp/serialize.h>
 #include <cstdio>
 #include <fcntl.h>
 #include <unistd.h>
@@ -79,9 +80,8 @@ Status from(bp_status code, const bp_error& error) { return Status::from(code, e
 
 }  // namespace
 
-Beginning read_beginning(std::span<const capnp::word> frame) {
-  capnp::FlatArrayMessageReader reader(kj::arrayPtr(frame.data(), frame.size()),
-                                       reader_options(frame.size()));
+Beginning read_beginning(std::span<const Word> frame) {
+  capnp::FlatArrayMessageReader reader(to_capnp(frame), reader_options(frame.size()));
   const auto root = reader.getRoot<wire::Frame>();
   if (root.which() != wire::Frame::BEGIN) {
     throw Error(BP_DATA_LOSS, "the first frame does not begin a host");

@@ -26,7 +26,7 @@ struct Beginning {
 };
 
 /// Throws Error when the frame is none, or comes from another release.
-Beginning read_beginning(std::span<const capnp::word> frame);
+Beginning read_beginning(std::span<const Word> frame);
 
 /// Design notes. Two instances live in this kernel: that of the plugin, and `outside`, which has
 /// the link. What the plugin opens goes to outside, what the proxy asks for comes from it. Life

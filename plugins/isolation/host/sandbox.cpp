@@ -196,12 +196,12 @@ void confine_calls(const kernel::RequestedPermissions& permissions, Missing& mis
     for (const char* each : {"execve", "execveat", "fork", "vfork"}) {
       filter.deny(each);
     }
-    filter.deny("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+    filter.deny("clone", scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0});
     // Its flags lie in memory, where a filter cannot look: the C library then uses clone.
     filter.deny_with(ENOSYS, "clone3");
   }
   if (!permissions.connect && !permissions.listen) {
-    filter.deny("socket", SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    filter.deny("socket", scmp_arg_cmp{0, SCMP_CMP_NE, AF_UNIX, 0});
   }
   if (!permissions.connect) {
     filter.deny("connect");

@@ -35,6 +35,12 @@ class Channel {
   virtual size_t waiting() const noexcept = 0;
 };
 
+/// A word of a frame: capnp::word cannot be copied.
+using Word = uint64_t;
+inline kj::ArrayPtr<const capnp::word> to_capnp(std::span<const Word> words) noexcept {
+  return {reinterpret_cast<const capnp::word*>(words.data()), words.size()};
+}
+
 /// How often the words of a frame of that size may be walked: twice for reading (codec.cpp), and
 /// twice for what is looked at besides.
 inline capnp::ReaderOptions reader_options(size_t words) {

@@ -50,7 +50,8 @@ void Peer::close(const Status& why) noexcept {
   if (channel_ != nullptr) {
     channel_->stop();
   }
-  for (auto& [number, asked] : ended.asked) {
+  for (auto& entry : ended.asked) {
+    const Asked& asked = entry.second;
     if (asked.op == nullptr) {
       boundary([&] { asked.answer(nullptr, why); }, [](const Status&) noexcept {});
       continue;

@@ -5,15 +5,6 @@
 
 namespace backplane::isolation {
 
-const bp_endpoint_ops RemoteEndpoint::kOps = {BP_SIZE_TO(bp_endpoint_ops, close),
-                                              0,
-                                              &submit,
-                                              nullptr,
-                                              &cancel,
-                                              &credit,
-                                              &acknowledge,
-                                              &close};
-
 RemoteEndpoint::RemoteEndpoint(std::shared_ptr<Peer> peer, uint64_t number)
     : opened_(false), target_{std::move(peer), number} {}
 

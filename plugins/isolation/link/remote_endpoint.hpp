@@ -33,7 +33,14 @@ class RemoteEndpoint final : public std::enable_shared_from_this<RemoteEndpoint>
   static void credit(bp_op* op, uint32_t n) noexcept;
   static void acknowledge(bp_op* op, uint64_t seq, bp_status status) noexcept;
   static void close(void* self) noexcept;
-  static const bp_endpoint_ops kOps;
+  static constexpr bp_endpoint_ops kOps = {BP_SIZE_TO(bp_endpoint_ops, close),
+                                           0,
+                                           &submit,
+                                           nullptr,
+                                           &cancel,
+                                           &credit,
+                                           &acknowledge,
+                                           &close};
 
   Target target();
   std::shared_ptr<Peer> peer();

@@ -12,8 +12,6 @@ uint32_t add(uint32_t credit, uint32_t n) noexcept {
 
 }  // namespace
 
-const bp_sink Served::kSink = {BP_SIZE_TO(bp_sink, next), 0, &on_next};
-
 Served::Served(std::shared_ptr<Peer> peer, uint64_t number_of_it)
     : number(number_of_it),
       peer_(std::move(peer)),

@@ -38,7 +38,7 @@ class Served final : public std::enable_shared_from_this<Served> {
   static void on_done(bp_op* op);
   static void on_opened(bp_op* op);
   static bp_status on_next(bp_op* op, const bp_message* messages, uint32_t n);
-  static const bp_sink kSink;
+  static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &on_next};
   static Served& of(bp_op* op) noexcept { return *static_cast<Served*>(op->user); }
 
   void begin() noexcept;

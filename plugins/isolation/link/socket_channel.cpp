@@ -10,14 +10,14 @@
 namespace backplane::isolation {
 namespace {
 
-constexpr size_t kFirstBuffer = 64 * 1024;
+constexpr size_t kFirstBuffer = size_t{64} * 1024;
 constexpr int kReadsAtOnce = 16;  // then others have their turn on the loop
 constexpr size_t kMostUnclaimed = 4 * kMostDescriptors;
 
 size_t words_of(const FrameHead& head) {
-  if (head.words > kMostFrameBytes / sizeof(capnp::word)) {
+  if (head.words > kMostFrameBytes / sizeof(Word)) {
     throw Error(BP_DATA_LOSS, "a frame claims ", head.words, " words; ",
-                kMostFrameBytes / sizeof(capnp::word), " is the most");
+                kMostFrameBytes / sizeof(Word), " is the most");
   }
   if (head.descriptors > kMostDescriptors) {
     throw Error(BP_DATA_LOSS, "a frame claims ", head.descriptors, " descriptors; ",
@@ -31,7 +31,7 @@ size_t words_of(const FrameHead& head) {
 SocketChannel::SocketChannel(const Host& host, UniqueFd socket)
     : host_(host),
       socket_(std::move(socket)),
-      in_(kFirstBuffer / sizeof(capnp::word)),
+      in_(kFirstBuffer / sizeof(Word)),
       deferred_wakeup_(host, [this] { work_off_deferred(); }) {}
 
 void SocketChannel::start(ChannelUser& user) {
@@ -83,7 +83,7 @@ void SocketChannel::append(capnp::MessageBuilder& frame, std::span<const int> de
   if (!kept.empty()) {
     queue_.attached.push_back({at, std::move(kept)});
   }
-  bytes.resize(at + sizeof head + words * sizeof(capnp::word));
+  bytes.resize(at + sizeof head + words * sizeof(Word));
   std::byte* to = bytes.data() + at;
   const auto put = [&to](const void* from, size_t size) {
     std::memcpy(to, from, size);
@@ -102,9 +102,9 @@ void SocketChannel::append(capnp::MessageBuilder& frame, std::span<const int> de
     put_number(0);
   }
   for (const auto& segment : segments) {
-    put(segment.begin(), segment.size() * sizeof(capnp::word));
+    put(segment.begin(), segment.size() * sizeof(Word));
   }
-  waiting_.fetch_add(sizeof head + words * sizeof(capnp::word), std::memory_order_relaxed);
+  waiting_.fetch_add(sizeof head + words * sizeof(Word), std::memory_order_relaxed);
 }
 
 void SocketChannel::flush(Lock& lock) noexcept {
@@ -262,7 +262,7 @@ ssize_t SocketChannel::receive_into(void* to, size_t size, int flags) {
 /// False: there is nothing now, or never again.
 bool SocketChannel::receive() {
   const ssize_t n = receive_into(reinterpret_cast<std::byte*>(in_.data()) + end_,
-                                 in_.size() * sizeof(capnp::word) - end_, MSG_DONTWAIT);
+                                 in_.size() * sizeof(Word) - end_, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
     return false;
   }
@@ -294,9 +294,9 @@ void SocketChannel::work_off() {
   end_ = filled;
   begin_ = 0;
   // Grows with what has come, not with what a head claims.
-  const size_t have = in_.size() * sizeof(capnp::word);
+  const size_t have = in_.size() * sizeof(Word);
   if (end_ == have) {
-    in_.resize(std::min(2 * have, kMostFrameBytes + sizeof(FrameHead)) / sizeof(capnp::word));
+    in_.resize(std::min(2 * have, kMostFrameBytes + sizeof(FrameHead)) / sizeof(Word));
   }
 }
 
@@ -313,21 +313,20 @@ bool SocketChannel::work_off_one() {
     return false;
   }
   FrameHead head{};
-  const capnp::word* const at = in_.data() + begin_ / sizeof(capnp::word);
+  const Word* const at = in_.data() + begin_ / sizeof(Word);
   std::memcpy(&head, at, sizeof head);
   const size_t words = words_of(head);
-  if (filled < sizeof head + words * sizeof(capnp::word)) {
+  if (filled < sizeof head + words * sizeof(Word)) {
     return false;
   }
   std::vector<UniqueFd> descriptors = claim(head.descriptors);
-  begin_ += sizeof head + words * sizeof(capnp::word);
+  begin_ += sizeof head + words * sizeof(Word);
   dispatch({at + 1, words}, descriptors);
   return true;
 }
 
-void SocketChannel::dispatch(std::span<const capnp::word> words, std::span<UniqueFd> descriptors) {
-  capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()),
-                                       reader_options(words.size()));
+void SocketChannel::dispatch(std::span<const Word> words, std::span<UniqueFd> descriptors) {
+  capnp::FlatArrayMessageReader reader(to_capnp(words), reader_options(words.size()));
   user_->received(reader.getRoot<wire::Frame>(), descriptors);
 }
 
@@ -381,7 +380,7 @@ std::optional<SocketChannel::Frame> SocketChannel::next_frame(std::vector<std::b
   }
   Frame frame;
   frame.words.resize(words_of(head));
-  if (!fill(frame.words.data(), frame.words.size() * sizeof(capnp::word))) {
+  if (!fill(frame.words.data(), frame.words.size() * sizeof(Word))) {
     return std::nullopt;
   }
   frame.descriptors = claim(head.descriptors);
@@ -402,7 +401,7 @@ void SocketChannel::receive_until(const std::function<bool(wire::Frame::Reader)>
     if (!frame) {
       return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
     }
-    capnp::FlatArrayMessageReader reader(kj::arrayPtr(frame->words.data(), frame->words.size()),
+    capnp::FlatArrayMessageReader reader(to_capnp(frame->words),
                                          reader_options(frame->words.size()));
     if (!found && wanted(reader.getRoot<wire::Frame>())) {
       found = true;
@@ -427,7 +426,7 @@ void SocketChannel::end(const Status& why) noexcept {
   user_->ended(why);
 }
 
-std::optional<std::vector<capnp::word>> read_first_frame(int socket) {
+std::optional<std::vector<Word>> read_first_frame(int socket) {
   const auto fill = [socket](void* to, size_t size) {
     size_t have = 0;
     while (have < size) {
@@ -446,8 +445,8 @@ std::optional<std::vector<capnp::word>> read_first_frame(int socket) {
   if (!fill(&head, sizeof head)) {
     return std::nullopt;
   }
-  std::vector<capnp::word> words(words_of(head));
-  if (head.descriptors != 0 || !fill(words.data(), words.size() * sizeof(capnp::word))) {
+  std::vector<Word> words(words_of(head));
+  if (head.descriptors != 0 || !fill(words.data(), words.size() * sizeof(Word))) {
     return std::nullopt;
   }
   return words;

@@ -22,7 +22,7 @@ struct FrameHead {
   uint32_t words;
   uint32_t descriptors;
 };
-static_assert(sizeof(FrameHead) == sizeof(capnp::word));
+static_assert(sizeof(FrameHead) == sizeof(Word));
 
 /// Design notes. A sender writes to the socket itself, unless somebody is writing already, who then
 /// writes this frame too; so there is no hop. What is sent while received frames are worked off
@@ -50,7 +50,7 @@ class SocketChannel final : public Channel {
     std::deque<Attached> attached;
   };
   struct Frame {
-    std::vector<capnp::word> words;
+    std::vector<Word> words;
     std::vector<UniqueFd> descriptors;
   };
   using Lock = std::unique_lock<std::mutex>;
@@ -66,7 +66,7 @@ class SocketChannel final : public Channel {
   void work_off();
   bool work_off_one();
   void work_off_deferred();
-  void dispatch(std::span<const capnp::word> words, std::span<UniqueFd> descriptors);
+  void dispatch(std::span<const Word> words, std::span<UniqueFd> descriptors);
   std::vector<UniqueFd> claim(uint32_t count);
   std::optional<Frame> next_frame(std::vector<std::byte>& rest);
   bool is_closed();
@@ -78,7 +78,7 @@ class SocketChannel final : public Channel {
   std::atomic<size_t> waiting_{0};
 
   // ---- the loop's own ----
-  std::vector<capnp::word> in_;
+  std::vector<Word> in_;
   size_t begin_ = 0;  // bytes of in_ that are worked off
   size_t end_ = 0;    // bytes of in_ that are filled
   std::deque<UniqueFd> in_descriptors_;
@@ -97,6 +97,6 @@ class SocketChannel final : public Channel {
 
 /// One frame from a blocking socket, before there is a loop; nothing when the other side has
 /// closed. Descriptors are refused. Throws Error when it is no frame.
-std::optional<std::vector<capnp::word>> read_first_frame(int socket);
+std::optional<std::vector<Word>> read_first_frame(int socket);
 
 }  // namespace backplane::isolation
