@@ -21,6 +21,8 @@ constexpr auto kAfterCancel = 300ms;  // for a step to end by itself once it was
 constexpr auto kForLeaving = 10s;     // for a host that was stopped to exit
 constexpr auto kForTheLink = 100ms;   // for the link to end when the process has
 constexpr auto kCpuCheck = 1s;
+constexpr auto kForCancelling = 1s;  // then a sign of life is asked for
+constexpr auto kForASign = 5s;       // for the sign to come
 constexpr int64_t kCpuWindow = 10'000'000'000;
 constexpr size_t kLongestLine = 1024;
 constexpr int kReadsAtOnce = 16;
@@ -47,7 +49,8 @@ Proxy::Proxy(const bp_host* host, const Config& config)
       lines_(kLongestLine),
       again_(this->host(), [this] { launch(); }),
       patience_(this->host(), [this] { lose_patience(); }),
-      cpu_check_(this->host(), [this] { check_cpu(); }) {
+      cpu_check_(this->host(), [this] { check_cpu(); }),
+      life_check_(this->host(), [this] { check_life(); }) {
   now_.lock()->why = Status(BP_UNAVAILABLE, "its process has not started yet");
 }
 
@@ -310,6 +313,9 @@ void Proxy::exited() {
 void Proxy::over() {
   patience_.cancel();
   cpu_check_.cancel();
+  life_check_.cancel();
+  pinged_ = false;
+  doubting_ = false;
   const HostEnd end = *std::exchange(end_, HostEnd{});
   process_watch_.reset();
   output_watch_.reset();
@@ -396,6 +402,37 @@ void Proxy::check_cpu() {
     cpu_since_ = now;
   }
   static_cast<void>(cpu_check_.after(kCpuCheck));
+}
+
+// Who cancels, or had a deadline, waits for a host that may hang: is it alive?
+void Proxy::cancelling() noexcept {
+  if (!doubting_.exchange(true)) {
+    static_cast<void>(life_check_.after(kForCancelling));
+  }
+}
+
+void Proxy::check_life() {
+  if (phase_ != Phase::kUp || peer_ == nullptr) {
+    doubting_ = false;
+    return;
+  }
+  if (pinged_) {
+    return failed(Status(BP_UNAVAILABLE, "its process did not answer for ",
+                         std::chrono::seconds(kForASign).count(), " s and was ended"));
+  }
+  pinged_ = true;
+  static_cast<void>(life_check_.after(kForASign));
+  boundary(
+      [this] {
+        peer_->ping([this](const wire::Complete::Reader* answer, const Status&) {
+          if (answer != nullptr) {
+            life_check_.cancel();
+            pinged_ = false;
+            doubting_ = false;
+          }
+        });
+      },
+      [](const Status&) noexcept {});  // the link has ended, which is told besides
 }
 
 void Proxy::read_output() {

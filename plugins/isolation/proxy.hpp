@@ -38,6 +38,7 @@ class Proxy final : public Plugin, public PeerUser {
   // ---- PeerUser ----
   void received(wire::Frame::Reader frame) override;
   void ended(const Status& why) noexcept override;
+  void cancelling() noexcept override;
 
  private:
   enum class Phase { kIdle, kStarting, kUp, kWaiting, kStopping, kDown };
@@ -61,6 +62,7 @@ class Proxy final : public Plugin, public PeerUser {
   void lose_patience();
   void end_run();
   void check_cpu();
+  void check_life();
   void read_output();
   void report(uint32_t state, const std::string& detail);
 
@@ -94,6 +96,9 @@ class Proxy final : public Plugin, public PeerUser {
   Timer again_;
   Timer patience_;
   Timer cpu_check_;
+  bool pinged_ = false;                // and not answered
+  std::atomic<bool> doubting_{false};  // life_check_ is armed, or the answer is waited for
+  Timer life_check_;
 
   Guarded<Now> now_;
 };

@@ -153,5 +153,7 @@ struct Frame {
     metric @12 :Metric;
     metricValues @13 :List(MetricValue);
     credential @14 :Credential;
+    # to either side: the number of an operation, which its loop answers at once
+    ping @15 :UInt64;
   }
 }

@@ -273,6 +273,12 @@ void Peer::cancel(uint64_t number) {
   FrameBuilder frame;
   frame.root().setCancel(number);
   channel_->send(frame.message(), {});
+  user_.cancelling();
+}
+
+void Peer::ping(Answer answer) {
+  ask([](wire::Frame::Builder frame, uint64_t number, Outgoing&) { frame.setPing(number); },
+      std::move(answer));
 }
 
 // What may be told now, as far as the window goes.

@@ -27,6 +27,8 @@ class PeerUser {
   virtual void received(wire::Frame::Reader frame) = 0;
   /// Once; call Peer::close().
   virtual void ended(const Status& why) noexcept = 0;
+  /// The other side was asked to cancel something that pends. [any][nb]
+  virtual void cancelling() noexcept {}
 };
 
 /// A frame that is being made.
@@ -85,6 +87,8 @@ class Peer final : public std::enable_shared_from_this<Peer>, private References
   /// the source gives another peer. [any][nb]
   Status open(std::string_view address, const bp_message* options, bp_op* op, bp_endpoint* out,
               PeerSource source = {});
+  /// Asks for a sign of life.
+  void ping(Answer answer);
   /// Asks to cancel what has this number, if it pends. [any][nb]
   void cancel(uint64_t number);
 

@@ -39,6 +39,8 @@ void Peer::received(wire::Frame::Reader frame, std::span<UniqueFd> descriptors) 
       return on_open(frame.getOpen(), descriptors);
     case wire::Frame::RELEASE:
       return on_release(frame.getRelease());
+    case wire::Frame::PING:
+      return answer(frame.getPing(), Status());
     default:
       return user_.received(frame);
   }

@@ -166,6 +166,29 @@ isolation = "process"
   EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << log();
 }
 
+TEST_F(ACrash, IsWhatAHangIsTakenForOnceSomebodyHasWaitedInVain) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const pid_t before = process(fine);
+  const auto answer = open("it:try").call<int>("spin").within(100ms).get();
+  EXPECT_EQ(answer.status().code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("did not answer"));
+  EXPECT_TRUE(eventually([&] { return process(fine) > 0 && process(fine) != before; })) << log();
+}
+
+TEST_F(ACrash, IsNotWhatASlowCancelIsTakenFor) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const pid_t before = process(fine);
+  std::atomic<bool> ended = false;
+  // Its cancel does nothing at all: the operation pends, the process lives.
+  fine.call().within(10ms).then([&](const Result<OwnedMessage>&) { ended = true; });
+  EXPECT_FALSE(eventually([&] { return ended.load(); }, 8s));
+  EXPECT_EQ(process(fine), before);
+  ASSERT_EQ(kill(before, SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return ended.load(); }));
+}
+
 /// `backplane run` with an isolated instance.
 class AParent : public testing::Test {
  protected:
