@@ -3,6 +3,7 @@
 
 #include "error.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <new>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace backplane::kernel {
@@ -59,25 +61,39 @@ struct Wiped {
   ~Wiped() { explicit_bzero(text.data(), text.size()); }
 };
 
-// errno, or 0.
-int read_file(const std::string& path, std::string& out) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return errno;
-  out.reserve(kMostBytes + 1);  // never moved, so that no copy stays behind
-  out.resize(kMostBytes + 1);
+// Up to `most` bytes, from the start. errno, or 0.
+int read_up_to(int descriptor, std::size_t most, std::string& out) {
+  explicit_bzero(out.data(), out.size());
+  out.clear();
+  out.reserve(most);  // never moved, so that no copy stays behind
+  out.resize(most);
   std::size_t size = 0;
-  int error = 0;
-  while (size <= kMostBytes) {
-    const ssize_t n = ::read(descriptor, out.data() + size, out.size() - size);
+  int error = ::lseek(descriptor, 0, SEEK_SET) < 0 ? errno : 0;
+  while (error == 0 && size < most) {
+    const ssize_t n = ::read(descriptor, out.data() + size, most - size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) error = errno;
     if (n <= 0) break;
     size += static_cast<std::size_t>(n);
   }
-  ::close(descriptor);
-  if (error == 0 && size > kMostBytes) error = EFBIG;
   out.resize(size);
   return error;
+}
+
+// errno, or 0.
+int read_file(const std::string& path, std::string& out) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return errno;
+  struct stat status {};
+  const bool is_sized = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  std::size_t most = kMostBytes + 1;
+  if (is_sized) most = std::min(most, static_cast<std::size_t>(status.st_size) + 1);
+  int error = read_up_to(descriptor, most, out);
+  if (error == 0 && out.size() == most && most <= kMostBytes) {  // it has grown
+    error = read_up_to(descriptor, kMostBytes + 1, out);
+  }
+  ::close(descriptor);
+  return error == 0 && out.size() > kMostBytes ? EFBIG : error;
 }
 
 bool is_text_line(std::string_view field) {
@@ -124,7 +140,7 @@ bp_status Credentials::get(std::string_view name, std::string_view field, bool a
     const int failure = read_file(path, content.text);
     if (failure != 0) {
       return set_error(
-          error, failure == ENOENT ? BP_NOT_FOUND : BP_PERMISSION_DENIED,
+          error, BP_PERMISSION_DENIED,
           where + std::string(field) + ": cannot read " + path + ": " + std::strerror(failure),
           "errno", failure);
     }
@@ -138,7 +154,7 @@ bp_status Credentials::get(std::string_view name, std::string_view field, bool a
     const char* const value = std::getenv(variable.c_str());
     if (value == nullptr) {
       return set_error(
-          error, BP_NOT_FOUND,
+          error, BP_PERMISSION_DENIED,
           where + std::string(field) + ": the environment variable " + variable + " is not set");
     }
     content.text = value;

@@ -611,9 +611,32 @@ TEST_F(CredentialsService, RefusesWhatTheConfigurationDoesNotName) {
   EXPECT_EQ(get(BP_STR("other"), BP_STR("user"), 0, out), BP_PERMISSION_DENIED);
   EXPECT_EQ(get(BP_STR("mine"), BP_STR("key"), 0, out), BP_NOT_FOUND);
   EXPECT_EQ(text(error_), "[credentials.mine] has no key");
+}
+
+TEST_F(CredentialsService, NeverTakesAFieldThatCannotBeReadForNone) {
+  std::string out;
   unlink(path_.c_str());
-  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_NOT_FOUND);
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_PERMISSION_DENIED);
   EXPECT_EQ(error_.native, ENOENT);
+  EXPECT_NE(text(error_).find(path_), std::string::npos) << text(error_);
+  unsetenv("BP_TEST_SECRET");
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("psk"), 0, out), BP_PERMISSION_DENIED);
+}
+
+TEST_F(CredentialsService, ReadsFilesOfAnySizeAndThoseThatTellNone) {
+  std::string out;
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{1} << 20U}) {
+    std::ofstream(path_, std::ios::trunc) << std::string(size, 'x');
+    EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
+    EXPECT_EQ(out.size(), size);
+  }
+  std::ofstream(path_, std::ios::app) << 'x';
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_PERMISSION_DENIED);
+  EXPECT_EQ(error_.native, EFBIG);
+  unlink(path_.c_str());
+  ASSERT_EQ(symlink("/proc/self/stat", path_.c_str()), 0);
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
+  EXPECT_FALSE(out.empty());
 }
 
 }  // namespace

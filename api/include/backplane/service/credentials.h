@@ -23,8 +23,8 @@ typedef struct bp_credentials_service {
    * read anew from its file or environment, so that a renewed one is seen. *out has one owner, the
    * caller; its content is followed by a NUL that `len` does not count, is wiped when the last
    * owner releases it, and a path is good until then. NOT_FOUND: the credential has no such field.
-   * PERMISSION_DENIED: the configuration does not name it, or the file cannot be read. Reads a
-   * small local file. [any][nr] */
+   * PERMISSION_DENIED: the configuration does not name it, or the field is there and its file or
+   * variable cannot be read, which is never taken for none. Reads a small file. [any][nr] */
   bp_status (*get)(const bp_host* host, bp_str name, bp_str field, uint32_t flags, bp_buffer** out,
                    bp_error* error);
 } bp_credentials_service;
