@@ -508,14 +508,16 @@ class FakeHost {
     *out = Buffer::make(length).release();
     return BP_OK;
   }
-  static bp_status get_credential(const bp_host* host, bp_str name, bp_str field, uint32_t,
+  static bp_status get_credential(const bp_host* host, bp_str name, bp_str field, uint32_t flags,
                                   bp_buffer** out, bp_error* error) {
     FakeHost& self = of(host);
     const auto found = self.credentials_.find(concat(to_view(name), ".", to_view(field)));
     if (found == self.credentials_.end()) return Status(BP_NOT_FOUND, "no such field").to(error);
-    Buffer buffer = Buffer::make(found->second.size() + 1);
-    std::memcpy(buffer.data(), found->second.c_str(), found->second.size() + 1);
-    buffer.get()->len = found->second.size();
+    const std::string content =
+        (flags & BP_CREDENTIAL_AS_FILE) != 0 ? concat("/fake/", to_view(field)) : found->second;
+    Buffer buffer = Buffer::make(content.size() + 1);
+    std::memcpy(buffer.data(), content.c_str(), content.size() + 1);
+    buffer.get()->len = content.size();
     *out = buffer.release();
     return BP_OK;
   }

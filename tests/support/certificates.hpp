@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Certificate authorities, certificates and keys as PEM files in a folder of the test. Link
+// OpenSSL::SSL.
+#pragma once
+
+#include "support/scratch_folder.hpp"
+#include <backplane/sdk/unique_handle.hpp>
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+
+namespace backplane::test {
+
+class Certificates {
+ public:
+  struct Options {
+    std::string issuer = "ca";                               // empty: signed by itself
+    std::string alt_names = "DNS:broker.test,IP:127.0.0.1";  // empty: none
+    std::chrono::seconds begins = std::chrono::hours(-1);    // from now
+    std::chrono::seconds ends = std::chrono::hours(24 * 365);
+    bool is_authority = false;
+  };
+
+  /// The authorities "ca" and "other_ca".
+  Certificates() {
+    authority("ca");
+    authority("other_ca");
+  }
+
+  /// NAME.pem and NAME.key, with the common name NAME; replaces files that are there.
+  void make(const std::string& name, const Options& options) {
+    auto& own = pairs_[name];
+    own.key.reset(EVP_EC_gen("P-256"));
+    own.certificate.reset(X509_new());
+    X509* const x = own.certificate.get();
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial_);
+    X509_gmtime_adj(X509_getm_notBefore(x), static_cast<long>(options.begins.count()));
+    X509_gmtime_adj(X509_getm_notAfter(x), static_cast<long>(options.ends.count()));
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    X509_set_pubkey(x, own.key.get());
+    const Pair& issuer = options.issuer.empty() ? own : pairs_.at(options.issuer);
+    X509_set_issuer_name(x, X509_get_subject_name(issuer.certificate.get()));
+    if (options.is_authority) {
+      extend(x, NID_basic_constraints, "critical,CA:TRUE");
+    } else if (!options.alt_names.empty()) {
+      extend(x, NID_subject_alt_name, options.alt_names);
+    }
+    if (X509_sign(x, issuer.key.get(), EVP_sha256()) == 0) {
+      throw std::runtime_error("no certificate for " + name);
+    }
+    folder_.write(name + ".pem", pem([x](BIO* to) { PEM_write_bio_X509(to, x); }));
+    folder_.write(name + ".key", pem([&own](BIO* to) {
+                    PEM_write_bio_PrivateKey(to, own.key.get(), nullptr, nullptr, 0, nullptr,
+                                             nullptr);
+                  }));
+  }
+  void make(const std::string& name) { make(name, Options()); }
+  void authority(const std::string& name, const std::string& issuer = {}) {
+    Options options;
+    options.issuer = issuer;
+    options.is_authority = true;
+    make(name, options);
+  }
+
+  /// Of the files of one name: those of another.
+  void replace(const std::string& name, const std::string& by) const {
+    for (const char* const end : {".pem", ".key"}) {
+      std::filesystem::copy_file(path(by + end), path(name + end),
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+  }
+  const ScratchFolder& folder() const { return folder_; }
+  X509& certificate(const std::string& name) const { return *pairs_.at(name).certificate; }
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  /// A line of a credential: KEY = "@file:PATH".
+  std::string line(const std::string& key, const std::string& file) const {
+    return key + " = \"@file:" + path(file) + "\"\n";
+  }
+  /// Lines of a credential with NAME's certificate and key.
+  std::string own(const std::string& name) const {
+    return line("certificate", name + ".pem") + line("key", name + ".key");
+  }
+
+ private:
+  struct Pair {
+    UniqueHandle<X509, X509_free> certificate;
+    UniqueHandle<EVP_PKEY, EVP_PKEY_free> key;
+  };
+
+  static void extend(X509* x, int what, const std::string& value) {
+    const UniqueHandle<X509_EXTENSION, X509_EXTENSION_free> extension(
+        X509V3_EXT_conf_nid(nullptr, nullptr, what, value.c_str()));
+    if (!extension || X509_add_ext(x, extension.get(), -1) != 1) {
+      throw std::runtime_error("no extension " + value);
+    }
+  }
+  template <class Write>
+  static std::string pem(const Write& write) {
+    const UniqueHandle<BIO, BIO_free> to(BIO_new(BIO_s_mem()));
+    write(to.get());
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(to.get(), &text);
+    return {text, static_cast<size_t>(size)};
+  }
+
+  const ScratchFolder folder_;
+  std::map<std::string, Pair> pairs_;
+  long serial_ = 0;
+};
+
+}  // namespace backplane::test
