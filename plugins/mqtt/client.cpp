@@ -57,9 +57,10 @@ class Client::Responses final : public Listener {
   Client& client_;
 };
 
-Client::Client(const Host& host, const Settings& settings, StateSink on_state)
+Client::Client(const Host& host, const Settings& settings, Tls* tls, StateSink on_state)
     : host_(host),
       settings_(settings),
+      tls_(tls),
       response_topic_(response_topic_of(settings.client_id)),
       on_state_(std::move(on_state)),
       topics_(host, settings.max_topics),
@@ -203,7 +204,7 @@ void Client::forget(const Listener* listener) {
 // ---- what the connection tells ----
 
 SessionOptions Client::session_options() {
-  SessionOptions out = SessionOptions::read(host_, settings_, settings_.client_id);
+  SessionOptions out = SessionOptions::read(host_, settings_, tls_, settings_.client_id);
   out.will = settings_.will;
   out.clean_start = !settings_.keeps_session();
   return out;

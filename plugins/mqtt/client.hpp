@@ -20,7 +20,7 @@ class Client final : private Connection::User {
  public:
   using StateSink = std::function<void(uint32_t state, const std::string& detail)>;
 
-  Client(const Host& host, const Settings& settings, StateSink on_state);
+  Client(const Host& host, const Settings& settings, Tls* tls, StateSink on_state);
 
   // ---- any thread ----
   Status write(Op op, const char* topic);
@@ -64,6 +64,7 @@ class Client final : private Connection::User {
 
   const Host& host_;
   const Settings& settings_;
+  Tls* const tls_;  // null: plain TCP
   const std::string response_topic_;
   const StateSink on_state_;
   TopicsSeen topics_;

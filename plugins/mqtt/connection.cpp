@@ -106,6 +106,12 @@ void Connection::attempt() {
         auto lock = access();
         if (!session_) {
           session_ = std::make_unique<Session>(settings_, user_.session_options());
+        } else {
+          boundary([&] { session_->renew(user_.session_options()); },
+                   [&](const Status& status) noexcept {
+                     host_.log().warning("renewed secrets are broken; the old ones are used on",
+                                         {{"reason", status.message()}});
+                   });
         }
         tcp_connected_ = false;
         failed = session_->connect(addresses_[next_address_++]);

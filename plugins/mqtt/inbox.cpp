@@ -10,9 +10,11 @@ namespace {
 constexpr auto kLingerTick = std::chrono::seconds(1);
 }  // namespace
 
-Inbox::Inbox(const Host& host, const Settings& settings, TopicsSeen& topics, StateSink on_state)
+Inbox::Inbox(const Host& host, const Settings& settings, Tls* tls, TopicsSeen& topics,
+             StateSink on_state)
     : host_(host),
       settings_(settings),
+      tls_(tls),
       topics_(topics),
       on_state_(std::move(on_state)),
       received_(host.counter("messages_received_total")),
@@ -67,7 +69,7 @@ void Inbox::forget(const Listener* listener) {
 // ---- what the connection tells ----
 
 SessionOptions Inbox::session_options() {
-  SessionOptions out = SessionOptions::read(host_, settings_, settings_.client_id + "-ack");
+  SessionOptions out = SessionOptions::read(host_, settings_, tls_, settings_.client_id + "-ack");
   out.clean_start = false;
   out.receive_maximum = settings_.receive_maximum;
   return out;

@@ -26,7 +26,8 @@ class Inbox final : private Connection::User {
  public:
   using StateSink = std::function<void(uint32_t state, const std::string& detail)>;
 
-  Inbox(const Host& host, const Settings& settings, TopicsSeen& topics, StateSink on_state);
+  Inbox(const Host& host, const Settings& settings, Tls* tls, TopicsSeen& topics,
+        StateSink on_state);
 
   // ---- any thread ----
   /// FAILED_PRECONDITION when the broker keeps no session. Connects at the first one.
@@ -61,6 +62,7 @@ class Inbox final : private Connection::User {
 
   const Host& host_;
   const Settings& settings_;
+  Tls* const tls_;  // null: plain TCP
   TopicsSeen& topics_;
   const StateSink on_state_;
   Counter received_;

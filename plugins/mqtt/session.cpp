@@ -23,7 +23,7 @@ void require(int result, std::string_view what) {
 
 }  // namespace
 
-SessionOptions SessionOptions::read(const Host& host, const Settings& settings,
+SessionOptions SessionOptions::read(const Host& host, const Settings& settings, Tls* tls,
                                     std::string client_id) {
   SessionOptions out;
   out.client_id = std::move(client_id);
@@ -39,9 +39,8 @@ SessionOptions SessionOptions::read(const Host& host, const Settings& settings,
       }
     }
   }
-  if (settings.url.tls) {
-    out.tls = std::make_unique<TlsContext>(TlsMaterial::read(host, settings.credentials).value(),
-                                           settings.server_name);
+  if (tls != nullptr) {
+    out.tls = tls->context();
   }
   return out;
 }
@@ -66,6 +65,18 @@ Session::Session(const Settings& settings, SessionOptions options)
             "receive_maximum");
   }
   require(mosquitto_threaded_set(m, true), "threaded mode");
+  set_secrets();
+  if (options_.will) {
+    set_will(*options_.will);
+  }
+  set_callbacks();
+  if (settings.has_properties()) {
+    prime_connect_properties();
+  }
+}
+
+void Session::set_secrets() {
+  mosquitto* const m = handle_.get();
   if (options_.user) {
     require(mosquitto_username_pw_set(
                 m, std::string(options_.user.text()).c_str(),
@@ -76,12 +87,15 @@ Session::Session(const Settings& settings, SessionOptions options)
     require(mosquitto_void_option(m, MOSQ_OPT_SSL_CTX, options_.tls->get()), "TLS");
     require(mosquitto_int_option(m, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0), "TLS");
   }
-  if (options_.will) {
-    set_will(*options_.will);
-  }
-  set_callbacks();
-  if (settings.has_properties()) {
-    prime_connect_properties();
+}
+
+void Session::renew(SessionOptions options) {
+  outdated_ = std::exchange(options_.tls, std::move(options.tls));
+  options_.user = std::move(options.user);
+  options_.password = std::move(options.password);
+  set_secrets();
+  if (outdated_) {
+    SSL_CTX_free(outdated_->get());  // the library's share, which it forgets when it gets another
   }
 }
 
@@ -128,6 +142,9 @@ Status Session::connect(const std::string& address) {
   connack_.reset();
   loss_.reset();
   last_error_.clear();
+  if (options_.tls) {
+    options_.tls->forget_refusal();
+  }
   // Only now: with a log callback the library writes a line for each packet.
   mosquitto_log_callback_set(handle_.get(), &Session::on_log);
   errno = 0;
@@ -223,10 +240,8 @@ void Session::lose(int result, int error_number) {
   }
   const std::string what =
       concat(connack_ ? "the connection to " : "connecting to ", settings_.url.to_string());
-  if (options_.tls && options_.tls->refusal() != nullptr) {
-    loss_ = Status(BP_UNAUTHENTICATED, what,
-                   ": the broker's certificate is refused: ", options_.tls->refusal())
-                .with_native(result, "mosquitto");
+  if (options_.tls && options_.tls->refusal().is_error()) {
+    loss_ = Status(options_.tls->refusal()).with_context(what);
     return;
   }
   if (result == MOSQ_ERR_TLS || (options_.tls && error_number == EPROTO)) {

@@ -71,8 +71,9 @@ struct SessionOptions {
   std::unique_ptr<TlsContext> tls;
 
   /// With user, password and TLS as the settings say, read anew, so that a renewed secret is used.
-  /// Throws Error.
-  static SessionOptions read(const Host& host, const Settings& settings, std::string client_id);
+  /// `tls`: null for plain TCP. Throws Error.
+  static SessionOptions read(const Host& host, const Settings& settings, Tls* tls,
+                             std::string client_id);
 };
 
 /// Serial use only: under the connection's lock.
@@ -83,6 +84,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  /// Before it connects again: user, password and TLS are these from now on. Throws Error.
+  void renew(SessionOptions options);
   /// Begins to connect to a numeric address; again after a loss, with what was not acknowledged.
   /// The answer is a connack() or a loss().
   Status connect(const std::string& address);
@@ -128,6 +131,7 @@ class Session {
                          const mosquitto_property* properties) noexcept;
   static void on_log(mosquitto*, void* user, int level, const char* text) noexcept;
 
+  void set_secrets();
   void set_callbacks() noexcept;
   void set_will(const Will& will);
   void prime_connect_properties();
@@ -140,7 +144,8 @@ class Session {
 
   const Settings& settings_;
   SessionOptions options_;
-  MosquittoHandle handle_;  // after options_: uses the TLS context until its end
+  std::unique_ptr<TlsContext> outdated_;  // the library lets go of it when it connects again
+  MosquittoHandle handle_;                // after options_: uses the TLS context until its end
   std::optional<Connack> connack_;
   std::optional<Status> loss_;
   std::string last_error_;  // of the library's log, while connecting

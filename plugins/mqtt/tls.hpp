@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// What TLS needs: verification on, the host's name checked, keys from memory. There is no way to
-// switch it off.
+// TLS with the broker: verification on, the host's name checked, keys from memory. There is no way
+// to switch it off.
 #pragma once
 
 #include "handles.hpp"
-#include <backplane/sdk/buffer.hpp>
-#include <backplane/sdk/host.hpp>
-
-#include <string>
+#include "settings.hpp"
+#include <backplane/sdk/tls.hpp>
 
 namespace backplane::mqtt {
 
-/// A credential's TLS fields; those that it does not have are empty.
-struct TlsMaterial {
-  Buffer ca;           // PEM: who is trusted; empty: the system's authorities
-  Buffer certificate;  // PEM: the chain that we show
-  Buffer key;          // PEM
-  Buffer psk_identity;
-  Buffer psk;  // hexadecimal digits
+class TlsContext;
 
-  /// Reads them anew. An unreadable one is an error, an absent one is not. `credential` may be
-  /// empty.
-  static Result<TlsMaterial> read(const Host& host, const std::string& credential);
+/// What the connections of an instance share: the credential, read anew for each connection, and
+/// the end of the broker's certificate. Loop thread.
+class Tls {
+ public:
+  Tls(const Host& host, const Settings& settings);
+
+  /// Settings for one connection, by the material of now. Throws Error.
+  std::unique_ptr<TlsContext> context();
+
+ private:
+  friend TlsContext;
+  const Settings& settings_;
+  tls::Credential credential_;
+  tls::ExpiryWatch peer_expiry_;
 };
 
 /// A client's TLS settings for one peer: TLS 1.2 at least. With a pre-shared key no certificate
@@ -29,29 +32,30 @@ struct TlsMaterial {
 class TlsContext {
  public:
   /// Throws Error (INVALID_ARGUMENT) for material that is none.
-  TlsContext(const TlsMaterial& material, std::string server_name);
+  TlsContext(Tls& shared, std::shared_ptr<const tls::Material> material, std::string server_name);
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
   SSL_CTX* get() const noexcept { return context_.get(); }
-  /// Why the peer's certificate was refused; null: it was not.
-  const char* refusal() const noexcept { return refusal_; }
+  /// Why we refused the broker, or the broker us; OK: neither has. Until forget_refusal().
+  const Status& refusal() const noexcept { return refusal_; }
+  void forget_refusal() noexcept { refusal_ = Status::ok(); }
 
  private:
   static TlsContext& of(const SSL* ssl) noexcept;
-  static int note_refusal(int accepted, X509_STORE_CTX* chain) noexcept;
-  static void set_server_name(const SSL* ssl, int where, int result) noexcept;
+  static int on_verified(int accepted, X509_STORE_CTX* chain) noexcept;
+  static void on_progress(const SSL* ssl, int where, int result) noexcept;
   static unsigned give_psk(SSL* ssl, const char* hint, char* identity, unsigned max_identity,
                            unsigned char* psk, unsigned max_psk) noexcept;
 
-  void trust(const TlsMaterial& material);
-  void show(const TlsMaterial& material);
-  void share_key(const TlsMaterial& material);
+  void trust();
+  void show();
+  void share_key();
 
-  std::string server_name_;
-  std::string psk_identity_;
-  Buffer psk_;  // hexadecimal digits; wiped by its last owner
-  const char* refusal_ = nullptr;
+  Tls& shared_;
+  const std::shared_ptr<const tls::Material> material_;
+  const std::string server_name_;
+  Status refusal_;
   SslContext context_;
 };
 

@@ -17,14 +17,16 @@ struct Instance {
            Inbox::StateSink watching)
       : host(its_host),
         settings(its_settings),
-        client(host, settings, std::move(publishing)),
-        inbox(host, settings, client.topics(), std::move(watching)),
+        tls(settings.url.tls ? std::make_unique<Tls>(host, settings) : nullptr),
+        client(host, settings, tls.get(), std::move(publishing)),
+        inbox(host, settings, tls.get(), client.topics(), std::move(watching)),
         reader(host, settings, client),
         browser(host, settings, client),
         responders(host, settings, client) {}
 
   const Host& host;
   const Settings& settings;
+  const std::unique_ptr<Tls> tls;  // null: plain TCP
   Client client;
   Inbox inbox;
   Reader reader;

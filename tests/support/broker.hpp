@@ -121,41 +121,4 @@ class Broker {
   std::unique_ptr<ChildProcess> process_;
 };
 
-/// A certificate authority and a server's certificate for the name `broker.test`, made by the
-/// openssl program.
-class TestCertificates {
- public:
-  TestCertificates() {
-    authority("ca");
-    authority("other_ca");
-    folder_.write("san", "subjectAltName=DNS:broker.test\n");
-    run({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-         path("server.key"), "-out", path("server.csr"), "-subj", "/CN=broker.test"});
-    run({"x509", "-req", "-in", path("server.csr"), "-CA", path("ca.pem"), "-CAkey", path("ca.key"),
-         "-CAcreateserial", "-days", "2", "-extfile", path("san"), "-out", path("server.pem")});
-  }
-
-  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
-  /// Lines for the listener.
-  std::string listener() const {
-    return "cafile " + path("ca.pem") + "\ncertfile " + path("server.pem") + "\nkeyfile " +
-           path("server.key") + "\n";
-  }
-
- private:
-  void authority(const std::string& name) {
-    run({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "2", "-subj", "/CN=" + name, "-keyout", path(name + ".key"), "-out",
-         path(name + ".pem")});
-  }
-  static void run(std::vector<std::string> args) {
-    args.insert(args.begin(), "openssl");
-    ChildProcess process(std::move(args));
-    if (process.wait() != 0) {
-      throw std::runtime_error("openssl: " + process.err());
-    }
-  }
-  const ScratchFolder folder_;
-};
-
 }  // namespace backplane::test

@@ -2,6 +2,7 @@
 // A kernel with one mqtt instance, `cloud`, and what waits for things to happen.
 #pragma once
 
+#include "backplane/sdk/guarded.hpp"
 #include "backplane/sdk/kernel.hpp"
 #include "support/broker.hpp"
 #include "support/eventually.hpp"
@@ -28,7 +29,7 @@ class MqttSystem {
   /// `config`: more keys of the instance, in TOML. `credentials`: tables of the system manifest.
   MqttSystem(const std::string& url, const std::string& config = {},
              const std::string& credentials = {})
-      : kernel_(make()) {
+      : kernel_(make(*logged_)) {
     const std::string manifest = "[system]\nname = \"test\"\n" + credentials +
                                  "\n[instances.cloud]\nplugin = \"mqtt\"\nurl = \"" + url +
                                  "\"\nreconnect_min_s = 0.01\nreconnect_max_s = 0.1\n" + config +
@@ -62,6 +63,8 @@ class MqttSystem {
   bool becomes(uint32_t state, std::chrono::milliseconds at_most = kPatience) const {
     return eventually([&] { return info().state == state; }, at_most);
   }
+  /// The warnings and errors so far, with their fields.
+  std::string logged() const { return logged_->copy(); }
   int64_t metric(const std::string& name, const std::string& reason = {}) const {
     int64_t sum = 0;
     for (const MetricInfo& each : kernel_.metrics()) {
@@ -74,14 +77,29 @@ class MqttSystem {
   }
 
  private:
-  static Kernel make() {
+  static Kernel make(Guarded<std::string>& logged) {
     KernelOptions options;
     options.plugin_folders = BP_TEST_BUILD_DIR "/plugins";
     options.manifest_folders = BP_TEST_BUILD_DIR "/plugin_manifests";
     options.flags = BP_KERNEL_CHECKED;
-    options.log_level = std::getenv("BP_TEST_VERBOSE") != nullptr ? BP_LOG_DEBUG : BP_LOG_ERROR;
+    const bool is_verbose = std::getenv("BP_TEST_VERBOSE") != nullptr;
+    options.log_level = is_verbose ? BP_LOG_DEBUG : BP_LOG_WARNING;
+    options.log = [&logged, is_verbose](const LogRecord& record) {
+      std::string line = concat(record.instance, ": ", record.message);
+      for (const bp_pair& field : record.fields) {
+        line += concat(" ", ValueView(field.key).to_text(), "=", ValueView(field.val).to_text());
+      }
+      if (is_verbose || record.level <= BP_LOG_ERROR) {
+        std::fprintf(stderr, "%s\n", line.c_str());
+      }
+      if (record.level <= BP_LOG_WARNING) {
+        logged.lock()->append(line + "\n");
+      }
+    };
     return Kernel::create(std::move(options)).value();
   }
+  // The kernel logs to its end.
+  const std::unique_ptr<Guarded<std::string>> logged_ = std::make_unique<Guarded<std::string>>();
   Kernel kernel_;
 };
 

@@ -2,6 +2,7 @@
 // TLS by certificate and by pre-shared key, users and passwords: what is accepted, and what is
 // refused with which error.
 #include "integration/mqtt/fixture.hpp"
+#include "support/certificates.hpp"
 #include "support/free_port.hpp"
 
 #include <openssl/ssl.h>
@@ -20,8 +21,25 @@ class Tls : public testing::Test {
     return "credentials = \"tls\"\nserver_name = \"" + name + "\"";
   }
 
-  TestCertificates certificates_;
-  Broker broker_{{.config = {}, .listener_config = certificates_.listener()}};
+  /// Lines of the listener, with more of them.
+  std::string listener(const std::string& more = {}) {
+    certificates_.make("server");
+    certificates_.make("client");
+    return "cafile " + certificates_.path("ca.pem") + "\ncertfile " +
+           certificates_.path("server.pem") + "\nkeyfile " + certificates_.path("server.key") +
+           "\n" + more;
+  }
+  /// The file trust.pem, which credentials("trust.pem") trusts, becomes a copy of that one.
+  void trust(const std::string& name) const {
+    std::filesystem::copy_file(certificates_.path(name), certificates_.path("trust.pem"),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  static bool has(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+  }
+
+  Certificates certificates_;
+  Broker broker_{{.config = {}, .listener_config = listener()}};
 };
 
 TEST_F(Tls, ConnectsWhenAuthorityAndNameAreRight) {
@@ -82,6 +100,74 @@ TEST_F(Tls, IsNotSpokenToABrokerWithout) {
   const Status status = system.open("a").write(1).within(1s).get();
   EXPECT_TRUE(status.is_error());
   EXPECT_NE(system.info().state, BP_STATE_UP);
+}
+
+TEST_F(Tls, RefusesACertificateThatHasExpired) {
+  Certificates::Options over;
+  over.ends = -60s;
+  certificates_.make("server", over);
+  broker_.kill();
+  broker_.start();
+  MqttSystem system(broker_.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+  const Status status = system.open("a").write(1).within(kPatience).get();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.to_string();
+  EXPECT_TRUE(has(std::string(status.message()), "expired")) << status.to_string();
+}
+
+TEST_F(Tls, ShowsItsCertificateWhereOneIsAskedFor) {
+  for (const std::string version : {"tlsv1.2", "tlsv1.3"}) {
+    const Broker strict{
+        {.config = {},
+         .listener_config = listener("require_certificate true\ntls_version " + version + "\n")}};
+    const auto system = MqttSystem::connected(strict.url("mqtts"), config("broker.test"),
+                                              credentials("ca.pem") + certificates_.own("client"));
+    EXPECT_TRUE(system->open("a").write(1).get().is_ok());
+
+    MqttSystem without(strict.url("mqtts"), config("broker.test"), credentials("ca.pem"));
+    const Status status = without.open("a").write(1).within(kPatience).get();
+    EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << version << ": " << status.to_string();
+    EXPECT_TRUE(has(std::string(status.message()), "the broker refused us")) << status.to_string();
+    EXPECT_TRUE(without.becomes(BP_STATE_DOWN));
+  }
+}
+
+TEST_F(Tls, UsesRenewedFilesForTheNextConnectionOfASessionThatIsKept) {
+  trust("ca.pem");
+  const auto system =
+      MqttSystem::connected(broker_.url("mqtts"), config("broker.test"), credentials("trust.pem"));
+  Certificates::Options other;
+  other.issuer = "other_ca";
+  certificates_.make("server", other);
+  trust("other_ca.pem");
+  broker_.kill();
+  broker_.start();
+  EXPECT_TRUE(system->open("a").write("again").within(kPatience).get().is_ok());
+}
+
+TEST_F(Tls, GoesOnWithTheOldFilesWhenTheRenewedOnesAreBrokenAndNamesThem) {
+  trust("ca.pem");
+  const auto system =
+      MqttSystem::connected(broker_.url("mqtts"), config("broker.test"), credentials("trust.pem"));
+  certificates_.folder().write("trust.pem", "nonsense");
+  broker_.kill();
+  broker_.start();
+  EXPECT_TRUE(system->open("a").write("again").within(kPatience).get().is_ok());
+  EXPECT_TRUE(has(system->logged(), "is broken")) << system->logged();
+  EXPECT_TRUE(has(system->logged(), certificates_.path("trust.pem"))) << system->logged();
+}
+
+TEST_F(Tls, WarnsOfItsOwnAndTheBrokersCertificateThatEndSoon) {
+  Certificates::Options soon;
+  soon.ends = std::chrono::hours(24 * 10);
+  certificates_.make("server", soon);
+  certificates_.make("client", soon);
+  broker_.kill();
+  broker_.start();
+  const auto system = MqttSystem::connected(broker_.url("mqtts"), config("broker.test"),
+                                            credentials("ca.pem") + certificates_.own("client"));
+  EXPECT_TRUE(has(system->logged(), "our certificate ends")) << system->logged();
+  EXPECT_TRUE(has(system->logged(), "the peer's certificate ends")) << system->logged();
+  EXPECT_GT(system->metric("certificate_not_after_s"), 0);
 }
 
 /// Takes one client, and answers what it subscribes to in a single TLS record: SUBACK and a
