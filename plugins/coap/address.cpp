@@ -104,15 +104,11 @@ Authority parse_authority(std::string_view url, std::string_view key) {
   if (coap_split_uri(reinterpret_cast<const uint8_t*>(url.data()), url.size(), &uri) < 0 ||
       uri.host.length == 0) {
     throw Error(BP_INVALID_ARGUMENT, "configuration: '", key, "' is '", url,
-                "'; expected coap://HOST[:PORT], such as coap://127.0.0.1:5683");
+                "'; expected coap[s]://HOST[:PORT], such as coap://127.0.0.1:5683");
   }
-  if (uri.scheme == COAP_URI_SCHEME_COAPS) {
+  if (uri.scheme != COAP_URI_SCHEME_COAP && uri.scheme != COAP_URI_SCHEME_COAPS) {
     throw Error(BP_UNIMPLEMENTED, "configuration: '", key, "' is '", url,
-                "': DTLS is not in this build; use coap:// within a trusted network");
-  }
-  if (uri.scheme != COAP_URI_SCHEME_COAP) {
-    throw Error(BP_UNIMPLEMENTED, "configuration: '", key, "' is '", url,
-                "': only CoAP over UDP is in this build; use coap://");
+                "': only CoAP over UDP is in this build; use coap:// or coaps://");
   }
   if (uri.path.length != 0 || uri.query.length != 0) {
     throw Error(BP_INVALID_ARGUMENT, "configuration: '", key, "' is '", url,
@@ -121,8 +117,9 @@ Authority parse_authority(std::string_view url, std::string_view key) {
   Authority authority;
   authority.host.assign(reinterpret_cast<const char*>(uri.host.s), uri.host.length);
   authority.port = uri.port;
+  authority.is_secure = uri.scheme == COAP_URI_SCHEME_COAPS;
   const bool is_v6 = authority.host.find(':') != std::string::npos;
-  authority.text = concat("coap://", is_v6 ? "[" : "", authority.host, is_v6 ? "]:" : ":",
+  authority.text = concat(authority.scheme(), is_v6 ? "[" : "", authority.host, is_v6 ? "]:" : ":",
                           static_cast<unsigned>(authority.port));
   return authority;
 }

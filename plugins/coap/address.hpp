@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where things are: `coap://host:port` of an instance, `/path?query` of an endpoint (RFC 7252,
+// Where things are: `coap[s]://host:port` of an instance, `/path?query` of an endpoint (RFC 7252,
 // section 6), and the socket address of the first.
 #pragma once
 
@@ -37,11 +37,15 @@ std::string path_of(const coap_pdu_t* request);
 struct Authority {
   std::string host;
   uint16_t port = 0;
-  std::string text;  // "coap://host:port", for messages
+  bool is_secure = false;  // coaps:
+  std::string text;        // "coap://host:port", for messages
+
+  std::string_view scheme() const noexcept { return is_secure ? "coaps://" : "coap://"; }
+  coap_proto_t protocol() const noexcept { return is_secure ? COAP_PROTO_DTLS : COAP_PROTO_UDP; }
 };
 
 /// `key` is the configuration's key, for the error text. Throws Error: INVALID_ARGUMENT for what is
-/// no `coap://HOST[:PORT]`, UNIMPLEMENTED for `coaps:`.
+/// no `coap://HOST[:PORT]` or `coaps://HOST[:PORT]`, UNIMPLEMENTED for CoAP over TCP.
 Authority parse_authority(std::string_view url, std::string_view key);
 
 /// The socket address of a numeric host; nothing for a name.

@@ -11,9 +11,20 @@ namespace {
 
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr unsigned kPingPatienceSeconds = 10;
+constexpr unsigned kDoubtSeconds = 3;
 
 unsigned whole_seconds(std::chrono::nanoseconds time) noexcept {
   return static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(time).count());
+}
+
+std::unique_ptr<DtlsClient> dtls_of(const Host& host, const Authority& authority,
+                                    const Config& config) {
+  if (!authority.is_secure) {
+    return nullptr;
+  }
+  return std::make_unique<DtlsClient>(
+      host, config.find<std::string>("credentials").value_or(""),
+      config.find<std::string>("server_name").value_or(authority.host));
 }
 
 }  // namespace
@@ -23,8 +34,10 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
       options_(options),
       authority_(parse_authority(config.string("url"), "url")),
       is_numeric_(address_of(authority_.host, authority_.port)),
+      dtls_(dtls_of(stack.host(), authority_, config)),
       resolver_(stack.host()),
-      reconnect_(stack.host(), [this] { attempt(); }),
+      reconnect_(
+          stack.host(), [this] { attempt(); }, reconnect_options()),
       ticker_(stack.host(), [this] { tick(); }),
       requests_(stack.host().counter("coap_sent_requests_total")),
       timeouts_(stack.host().counter("coap_request_timeouts_total")),
@@ -33,7 +46,20 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
 
 Client::~Client() = default;
 
+/// Who was refused is down, not only on the way; it is tried again all the same.
+Reconnect::Options Client::reconnect_options() {
+  Reconnect::Options out;
+  out.report = [this](uint32_t state, std::string_view detail) {
+    const bool is_refused = state == BP_STATE_CONNECTING && refusal_.is_error();
+    host().report(is_refused ? BP_STATE_DOWN : state, detail);
+  };
+  return out;
+}
+
 void Client::start() {
+  if (dtls_) {
+    stack_.use_dtls();
+  }
   if (is_numeric_) {
     addresses_ = {*address_of(authority_.host, authority_.port)};
     try {
@@ -59,9 +85,7 @@ void Client::attempt() {
       } else if (found.is_ok()) {
         connect(*found);
       } else {
-        for (const auto& exchange : std::exchange(unsent_, {})) {
-          exchange->lost(found.status());
-        }
+        lose_unsent(found.status());
         failed(found.status().message());
       }
     });
@@ -88,9 +112,14 @@ void Client::connect(const std::vector<std::string>& hosts) {
     } catch (const Error& error) {
       session_.reset();
       failed(error.status().message());
+      if (dtls_) {
+        give_up(error.status());
+      }
       return;
     }
-    resend_all();
+    if (!dtls_) {  // else when the peer has proven itself
+      resend_all();
+    }
   }
   ask_again_ = false;
   probe();
@@ -105,7 +134,9 @@ void Client::resend_all() {
 
 /// Asks whether the peer is there.
 void Client::probe() {
-  flush_unsent();
+  if (is_ready()) {
+    flush_unsent();
+  }
   if (ping_ == COAP_INVALID_MID) {
     ping();
   } else if (receivers([](const Receiver& r) { return r.is_waiting; }).empty()) {
@@ -126,23 +157,43 @@ void Client::flush_unsent() {
 void Client::close_session() noexcept {
   stack_.unwatch();
   stack_.forget_drops_of_peer();
-  session_.reset();
+  is_proven_ = false;
+  if (const Session old = std::move(session_); old && dtls_) {
+    // With all that it would send again, which else would keep it.
+    coap_session_disconnected(old.get(), COAP_NACK_NOT_DELIVERABLE);
+  }
 }
 
 void Client::use_address() {
   const Stack::Entry entry(stack_);
-  drop_messages();
+  dtls_ ? end_ping() : drop_messages();
   close_session();
   const coap_address_t& address = addresses_.at(address_);
-  session_.reset(coap_new_client_session(stack_.context(), nullptr, &address, COAP_PROTO_UDP));
+  Status failed;
+  if (dtls_) {
+    boundary([&] { session_ = dtls_->connect(stack_.context(), address); },
+             [&](const Status& status) { failed = status; });
+  } else {
+    session_.reset(coap_new_client_session(stack_.context(), nullptr, &address, COAP_PROTO_UDP));
+  }
+  ++session_number_;
+  handshake_s_ = 0;
+  end_ = Status::ok();
   stack_.watch();
+  if (failed.is_error()) {
+    session_.reset();
+    throw Error(failed);
+  }
   if (!session_) {
     throw Error(BP_UNAVAILABLE, "no socket to '", authority_.text,
                 "': is there a route to that network?");
   }
   options_.apply(session_.get());
   stack_.count_drops(find_socket(coap_context_get_coap_fd(stack_.context()), nullptr, &address),
-                     true);
+                     authority_.is_secure, true);
+  if (dtls_) {
+    stack_.arm_timer();
+  }
 }
 
 /// True: there is another address, and what was being waited for is on its way there.
@@ -161,7 +212,9 @@ bool Client::try_next_address() {
     return false;  // all of them refused
   }
   ping();
-  resend_all();
+  if (!dtls_) {
+    resend_all();
+  }
   return true;
 }
 
@@ -254,14 +307,32 @@ void Client::tick() {
   if (!session_) {
     return;
   }
+  if (!is_ready()) {
+    if (++handshake_s_ >= whole_seconds(options_.connect_timeout)) {
+      end_session(DtlsClient::silence(session_.get()));
+    }
+    return;
+  }
   if (ping_due_) {
     if (++ping_waited_s_ >= kPingPatienceSeconds) {
-      failed(concat("no answer to a ping within ", kPingPatienceSeconds, " s"));
+      const Status silent(BP_UNAVAILABLE, "no answer to a ping within ", kPingPatienceSeconds,
+                          " s");
+      dtls_ ? end_session(silent) : failed(silent.message());
     }
-  } else if (++quiet_s_ >= whole_seconds(options_.keepalive) && ping_ == COAP_INVALID_MID) {
+  } else if (++quiet_s_ >= ping_after_s() && ping_ == COAP_INVALID_MID) {
     quiet_s_ = 0;
     ping();
   }
+}
+
+/// A peer that has lost its half of a DTLS session answers nothing any more.
+unsigned Client::ping_after_s() const noexcept {
+  const unsigned keepalive = whole_seconds(options_.keepalive);
+  const bool is_doubtful =
+      dtls_ && std::any_of(receivers_.begin(), receivers_.end(), [](const auto& entry) {
+        return entry.second->is_waiting && entry.second->waited_s >= kDoubtSeconds;
+      });
+  return is_doubtful ? std::min(kDoubtSeconds, keepalive) : keepalive;
 }
 
 // ---- the end ----
@@ -271,9 +342,7 @@ void Client::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   reconnect_.stop();
   ticker_.cancel();
-  for (const auto& exchange : std::exchange(unsent_, {})) {
-    exchange->lost(Status(BP_CANCELLED));
-  }
+  lose_unsent(Status(BP_CANCELLED));
   const auto all = observations();
   stops_left_ = all.size();
   for (const auto& observation : all) {

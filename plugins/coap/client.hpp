@@ -15,8 +15,15 @@
 //   its own, since the library is walking its queue. For the same reason, what the library would
 //   still send of a request that is cancelled or too late is dropped.
 // - A ping does not count for `nstart`, so that no request waits for a peer that answers none.
+// - With DTLS a request waits for the handshake, and fails with it. A session that is lost, or is
+//   silent for too long (a peer that was started anew passes over what it cannot read), is replaced
+//   by a new one on a new port, where what was being waited for is sent again. The library's own
+//   way back, a handshake by its settings when something is sent, is never taken: who sends looks
+//   at is_ready() first. Of a request that is given up the library goes on to send copies, since it
+//   could forget them only together with the session.
 #pragma once
 
+#include "dtls.hpp"
 #include "exchange.hpp"
 #include "observation.hpp"
 #include "options.hpp"
@@ -57,7 +64,11 @@ class Client {
   /// A number for an operation, by which it is cancelled. [any]
   uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
   const Options& options() const noexcept { return options_; }
-  bool has_session() const noexcept { return session_ != nullptr; }
+  /// Requests can be sent.
+  bool is_ready() const noexcept { return session_ != nullptr && (!dtls_ || is_proven_); }
+  bool is_secure() const noexcept { return dtls_ != nullptr; }
+  /// Of a client with coaps:.
+  DtlsClient& dtls() noexcept { return *dtls_; }
   void count_lost_notification() noexcept { lost_notifications_.add(); }
 
   // ---- for receivers ----
@@ -74,8 +85,10 @@ class Client {
   bool on_response(const coap_pdu_t* received);
   void on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_reason_t reason,
                coap_mid_t mid);
+  void on_event(coap_session_t* session, coap_event_t event);
 
  private:
+  Reconnect::Options reconnect_options();
   void attempt();
   void connect(const std::vector<std::string>& hosts);
   void use_address();
@@ -85,6 +98,11 @@ class Client {
   void ping();
   void end_ping() noexcept;
   void link_down();
+  void proven();
+  void end_session_later() noexcept;
+  void end_session(const Status& why);
+  void give_up(const Status& why);
+  void lose_unsent(const Status& why);
   void drop_messages();
   void resend_all();
   void abandon(const std::shared_ptr<Receiver>& receiver, const Status& status);
@@ -92,6 +110,7 @@ class Client {
   void heard();
   void failed(std::string_view reason);
   void tick();
+  unsigned ping_after_s() const noexcept;
   void check_stopped();
   std::vector<std::shared_ptr<Observation>> observations();
   void flush_unsent();
@@ -101,12 +120,19 @@ class Client {
   const Options& options_;
   const Authority authority_;
   const bool is_numeric_;
+  const std::unique_ptr<DtlsClient> dtls_;  // null: plain UDP
   Resolver resolver_;
   Reconnect reconnect_;
   Timer ticker_;
   std::vector<coap_address_t> addresses_;
   size_t address_ = 0;
   Session session_;
+  uint64_t session_number_ = 0;
+  bool is_proven_ = false;  // DTLS: the handshake of session_ is over
+  Status end_;              // why the session ends, as far as that is known
+  Status refusal_;          // the peer said no, and will again; OK if not
+  unsigned handshake_s_ = 0;
+  bool end_posted_ = false;
   std::unordered_map<uint64_t, std::shared_ptr<Receiver>> receivers_;
   std::vector<std::shared_ptr<Exchange>> unsent_;  // until the name has an address
   Guarded<std::unordered_map<std::string, std::shared_ptr<Observation>>> observations_;

@@ -37,12 +37,21 @@ Status Client::begin(std::shared_ptr<Exchange> exchange) {
                   " requests to ", authority_.text, " are under way");
   }
   requests_.add();
-  if (!session_) {
+  if (!is_ready()) {
+    if (refusal_.is_error()) {
+      return refusal_;
+    }
     unsent_.push_back(std::move(exchange));
     return Status::pending();
   }
   const Status status = exchange->send();
   return status.is_error() ? status : Status::pending();
+}
+
+void Client::lose_unsent(const Status& why) {
+  for (const auto& exchange : std::exchange(unsent_, {})) {
+    exchange->lost(why);
+  }
 }
 
 void Client::cancel(uint64_t operation) {
@@ -179,6 +188,13 @@ void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_
     }
     return;
   }
+  if (dtls_ && reason != COAP_NACK_RST) {
+    if (reason != COAP_NACK_TLS_FAILED && end_.is_ok()) {  // else an event has said why
+      end_ = error_of_nack(reason);
+    }
+    end_session_later();
+    return;
+  }
   if (reason == COAP_NACK_ICMP_ISSUE) {
     if (!std::exchange(down_posted_, true)) {
       static_cast<void>(post(host(), [this] { link_down(); }));
@@ -235,7 +251,7 @@ void Client::abandon(const std::shared_ptr<Receiver>& receiver, const Status& st
   const bool may_be_sent = receiver->is_waiting;
   receiver->lost(status);
   // In a task of its own: this may be inside the library.
-  if (may_be_sent && !std::exchange(drop_posted_, true)) {
+  if (may_be_sent && !dtls_ && !std::exchange(drop_posted_, true)) {
     drop_posted_ = post(host(), [this] { drop_abandoned(); }).is_ok();
   }
 }

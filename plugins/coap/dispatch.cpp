@@ -40,9 +40,34 @@ Peer& Server::peer_of(coap_session_t* session) {
   return *peer;
 }
 
+void Server::on_event(coap_session_t* session, coap_event_t event) {
+  switch (event) {
+    case COAP_EVENT_SERVER_SESSION_NEW:
+      // With DTLS anybody's first datagram makes one: it counts when the handshake is over.
+      if (!dtls_) {
+        on_session(session, true);
+      }
+      break;
+    case COAP_EVENT_DTLS_CONNECTED:
+      on_session(session, true);
+      break;
+    case COAP_EVENT_DTLS_ERROR:
+      dtls_->refused(session);
+      break;
+    case COAP_EVENT_SERVER_SESSION_DEL:
+      on_session(session, false);
+      break;
+    default:
+      break;
+  }
+}
+
 void Server::on_session(coap_session_t* session, bool is_new) {
   if (is_new) {
     auto peer = std::make_unique<Peer>();
+    if (dtls_) {
+      peer->proof = dtls_->proof(session);
+    }
     coap_session_set_app_data(session, peer.get());
     options_.apply(session);
     peers_[session] = std::move(peer);
@@ -262,9 +287,9 @@ void Server::serve(const std::string& path, coap_session_t* session, Taken& take
   }
   const uint64_t id = next_id_++;
   const coap_address_t* const remote = coap_session_get_addr_remote(session);
-  auto answer =
-      served_.start(id, path, request, body.bytes,
-                    remote != nullptr ? to_text(*remote) : std::string(), options_.answer_timeout);
+  auto answer = served_.start(id, path, request, body.bytes,
+                              remote != nullptr ? to_text(*remote) : std::string(),
+                              peer_of(session).proof, options_.answer_timeout);
   if (!answer) {
     hold(id, session, taken, request, wanted, key);
     return;

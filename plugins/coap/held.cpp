@@ -37,6 +37,9 @@ std::optional<Asked> HeldRequests::take(uint64_t id) {
 }
 
 void HeldRequests::send(const Asked& asked, const Answer& answer) {
+  if (coap_session_get_state(asked.session) != COAP_SESSION_STATE_ESTABLISHED) {
+    return;  // its DTLS has ended; the library would begin a handshake with the client now
+  }
   const Stack::Entry entry(stack_);
   Pdu pdu(coap_new_pdu(asked.type, answer.code, asked.session));
   if (!pdu || coap_add_token(pdu.get(), asked.token.size(), asked.token.data()) == 0) {

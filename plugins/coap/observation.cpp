@@ -73,7 +73,7 @@ void Observation::begin() {
 
 void Observation::send_registration() {
   state_ = State::kRegistering;
-  if (!client_.has_session()) {
+  if (!client_.is_ready()) {
     state_ = State::kWaiting;  // the client begins it when it has one
     return;
   }
@@ -209,6 +209,12 @@ void Observation::lost(const Status&) {
   static_cast<void>(timer_.after(kLongestWait));
 }
 
+void Observation::refused(const Status& status) {
+  if (!was_registered_) {
+    stop(status, {});
+  }
+}
+
 void Observation::resend() {
   client_.forget(*this);
   state_ = State::kWaiting;
@@ -230,7 +236,7 @@ void Observation::deregister() {
     rest_->drop();
     rest_.reset();
   }
-  const bool tell = token != 0 && client_.has_session();
+  const bool tell = token != 0 && client_.is_ready();
   const uint64_t own_token = token;
   client_.forget(*this);
   state_ = State::kIdle;

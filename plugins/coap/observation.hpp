@@ -33,6 +33,9 @@ class Observation final : public Receiver {
   void stop(const Status& status, std::function<void()> stopped);
   bool is_stopped() const noexcept { return stopped_; }
 
+  /// The peer lets nobody in by our credentials: before it ever worked that is the watch's answer.
+  void refused(const Status& status);
+
   void response(const coap_pdu_t* pdu) override;
   void lost(const Status& status) override;
   void resend() override;

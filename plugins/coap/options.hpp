@@ -18,6 +18,7 @@ struct Options {
         max_requests(config.integer<size_t>("max_requests")),
         answer_timeout(config.seconds("answer_timeout_s")),
         request_timeout(config.seconds("request_timeout_s")),
+        connect_timeout(config.seconds("connect_timeout_s")),
         keepalive(config.seconds("keepalive_s")),
         ack_timeout(config.number("ack_timeout_s")),
         max_retransmit(config.integer<uint16_t>("max_retransmit")),
@@ -40,6 +41,7 @@ struct Options {
   size_t max_requests;
   std::chrono::nanoseconds answer_timeout;
   std::chrono::nanoseconds request_timeout;
+  std::chrono::nanoseconds connect_timeout;
   std::chrono::nanoseconds keepalive;
   double ack_timeout;
   uint16_t max_retransmit;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "answer.hpp"
+#include "proof.hpp"
 
 #include <algorithm>
 #include <array>
@@ -79,6 +80,9 @@ class Peer {
     }
     return nullptr;
   }
+
+  /// Who it is; nobody without DTLS.
+  Proof proof;
 
   /// An observation as the library keeps it: one for each resource and set of options.
   struct Observation {

@@ -9,12 +9,17 @@ namespace backplane::coap {
 namespace {
 
 int on_event(coap_session_t* session, const coap_event_t event) {
-  Server* const server = Instance::of(session).server.get();
-  if (server != nullptr &&
-      (event == COAP_EVENT_SERVER_SESSION_NEW || event == COAP_EVENT_SERVER_SESSION_DEL)) {
-    boundary([&] { server->on_session(session, event == COAP_EVENT_SERVER_SESSION_NEW); },
-             [](const Status&) noexcept {});
-  }
+  const Instance& instance = Instance::of(session);
+  const bool is_clients = coap_session_get_type(session) == COAP_SESSION_TYPE_CLIENT;
+  boundary(
+      [&] {
+        if (is_clients && instance.client) {
+          instance.client->on_event(session, event);
+        } else if (!is_clients && instance.server) {
+          instance.server->on_event(session, event);
+        }
+      },
+      [](const Status&) noexcept {});
   return 0;
 }
 
@@ -46,6 +51,7 @@ class CoapPlugin final : public Plugin {
     if (config.has("url")) {
       instance_.client = std::make_unique<Client>(stack_, options_, config);
     }
+    refuse_unused_credentials(config);
     coap_context_t* const context = stack_.context();
     coap_set_app_data(context, &instance_);
     coap_register_event_handler(context, on_event);
@@ -119,6 +125,25 @@ class CoapPlugin final : public Plugin {
   }
 
  private:
+  /// Who names a credential wants DTLS: nothing plain is done in its place.
+  void refuse_unused_credentials(const Config& config) const {
+    const bool listens = instance_.server && instance_.server->is_secure();
+    const bool connects = instance_.client && instance_.client->is_secure();
+    const auto refuse = [](std::string_view key, std::string_view address) {
+      throw Error(BP_INVALID_ARGUMENT, "configuration: '", key, "' is given, but ", address,
+                  " is no coaps: address; without DTLS it would count for nothing");
+    };
+    if (config.has("credentials") && !listens && !connects) {
+      refuse("credentials", "neither 'listen' nor 'url'");
+    }
+    if (!config.strings("peers").empty() && !listens) {
+      refuse("peers", "'listen'");
+    }
+    if (config.has("server_name") && !connects) {
+      refuse("server_name", "'url'");
+    }
+  }
+
   void stop_server(Op op) {
     if (instance_.server) {
       instance_.server->stop([this, op] { stop_client(op); });

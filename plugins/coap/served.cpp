@@ -94,7 +94,7 @@ const Served::Handler* Served::find(std::string_view path) const noexcept {
 }
 
 std::optional<Answer> Served::start(uint64_t id, std::string_view path, const coap_pdu_t* request,
-                                    Bytes body, std::string_view peer,
+                                    Bytes body, std::string_view address, const Proof& proof,
                                     std::chrono::nanoseconds timeout) {
   Handler* const handler = find(path);
   if (handler == nullptr) {
@@ -108,8 +108,14 @@ std::optional<Answer> Served::start(uint64_t id, std::string_view path, const co
                                                              : value_of(body, format));
   message.header(BP_H_PATH, path)
       .header(BP_H_METHOD, method_name(inbound.method))
-      .header(BP_H_PEER_ADDRESS, peer)
+      .header(BP_H_PEER_ADDRESS, address)
       .header(BP_H_QOS, coap_pdu_get_type(request) == COAP_MESSAGE_CON ? 1u : 0u);
+  if (!proof.user.empty()) {
+    message.header(BP_H_PEER_USER, std::string_view(proof.user));
+  }
+  if (!proof.certificate.empty()) {
+    message.header(BP_H_PEER_CERTIFICATE, ValueView(std::as_bytes(std::span(proof.certificate))));
+  }
   add_option_headers(message, request, format);
   message.time_now();
   inbound.in = OwnedMessage(message.view());

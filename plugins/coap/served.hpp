@@ -6,6 +6,7 @@
 #include "address.hpp"
 #include "answer.hpp"
 #include "link_format.hpp"
+#include "proof.hpp"
 #include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/unique_op.hpp>
 
@@ -37,7 +38,8 @@ class Served {
   /// Starts the handler's operation. The answer, if it is there at once; else it is told later,
   /// with the id. `body` is copied. `timeout`: the operation's deadline.
   std::optional<Answer> start(uint64_t id, std::string_view path, const coap_pdu_t* request,
-                              Bytes body, std::string_view peer, std::chrono::nanoseconds timeout);
+                              Bytes body, std::string_view address, const Proof& proof,
+                              std::chrono::nanoseconds timeout);
   /// Nobody waits for the answer any more.
   void abandon(uint64_t id);
 

@@ -71,6 +71,14 @@ ResourceOptions options_of(const Config& config) {
   return options;
 }
 
+std::unique_ptr<DtlsServer> dtls_of(const Host& host, bool is_secure, const Config& config) {
+  if (!is_secure) {
+    return nullptr;
+  }
+  return std::make_unique<DtlsServer>(host, config.find<std::string>("credentials").value_or(""),
+                                      config.strings("peers"));
+}
+
 }  // namespace
 
 Server::Server(Stack& stack, const Options& options, const Config& config)
@@ -79,6 +87,7 @@ Server::Server(Stack& stack, const Options& options, const Config& config)
       options_(options),
       authority_(parse_authority(config.string("listen"), "listen")),
       shown_(authority_.text),
+      dtls_(dtls_of(host_, authority_.is_secure, config)),
       observers_(options.max_observers),
       inbox_(options.max_body, options.max_requests),
       answers_(options.max_requests),
@@ -126,13 +135,19 @@ void Server::start() {
   coap_context_t* const context = stack_.context();
   coap_address_t address = *address_of(authority_.host, authority_.port);
   require_free_port(address, authority_.text);
+  if (dtls_) {
+    stack_.use_dtls();
+    dtls_->start(context);
+  }
   const Stack::Entry entry(stack_);
-  if (coap_new_endpoint(context, &address, COAP_PROTO_UDP) == nullptr) {
+  if (coap_new_endpoint(context, &address, authority_.protocol()) == nullptr) {
     throw Error(BP_UNAVAILABLE, "'", authority_.text, "' cannot be bound");
   }
-  shown_ = concat("coap://", to_text(address));
-  stack_.count_drops(find_socket(coap_context_get_coap_fd(context), &address, nullptr));
+  shown_ = concat(authority_.scheme(), to_text(address));
+  stack_.count_drops(find_socket(coap_context_get_coap_fd(context), &address, nullptr),
+                     authority_.is_secure);
   coap_context_set_max_idle_sessions(context, options_.max_peers);
+  coap_context_set_max_handshake_sessions(context, options_.max_peers);
   for (const auto& [path, resource] : resources_.copy()) {
     register_resource(*resource);
   }

@@ -13,6 +13,7 @@
 // - libcoap's own list of links is cut to one datagram; ours is a resource like any other.
 #pragma once
 
+#include "dtls.hpp"
 #include "held.hpp"
 #include "inbox.hpp"
 #include "observers.hpp"
@@ -49,15 +50,19 @@ class Server {
   uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
   std::vector<Link> links();
   const std::string& address() const noexcept { return shown_; }
+  bool is_secure() const noexcept { return dtls_ != nullptr; }
+  /// Of a server with coaps:.
+  DtlsServer& dtls() noexcept { return *dtls_; }
 
   // From libcoap's callbacks, by plugin-wide trampolines in server.cpp.
   void on_declared(Resource& resource, coap_session_t* session, const coap_pdu_t* request,
                    coap_pdu_t* response);
   void on_other(coap_session_t* session, const coap_pdu_t* request, coap_pdu_t* response);
   void on_links(const coap_pdu_t* request, std::string_view query, coap_pdu_t* response);
-  void on_session(coap_session_t* session, bool is_new);
+  void on_event(coap_session_t* session, coap_event_t event);
 
  private:
+  void on_session(coap_session_t* session, bool is_new);
   Peer& peer_of(coap_session_t* session);
   std::shared_ptr<Resource> add(ResourceOptions options);
   void register_resource(Resource& resource);
@@ -87,6 +92,7 @@ class Server {
   const Options& options_;
   Authority authority_;
   std::string shown_;
+  const std::unique_ptr<DtlsServer> dtls_;  // null: plain UDP
 
   Guarded<std::map<std::string, std::shared_ptr<Resource>>> resources_;
   std::unordered_map<coap_session_t*, std::unique_ptr<Peer>> peers_;

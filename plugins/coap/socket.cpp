@@ -93,12 +93,19 @@ int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t*
   return -1;
 }
 
-void refuse_short_datagrams(int socket) noexcept {
+void refuse_foreign_datagrams(int socket, bool is_dtls) noexcept {
   constexpr uint32_t kUdpHeader = 8;
   constexpr uint32_t kCoapHeader = 4;
+  constexpr uint32_t kRecordHeader = 13;
+  constexpr uint32_t kFirstType = 20;  // of a record: its first byte
+  constexpr uint32_t kLastType = 63;
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kUdpHeader + kCoapHeader, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kUdpHeader + (is_dtls ? kRecordHeader : kCoapHeader), 0,
+               4),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kUdpHeader),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, is_dtls ? kFirstType : 0, 0, 2),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, is_dtls ? kLastType : UINT8_MAX, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
       BPF_STMT(BPF_RET | BPF_K, 0),
   };

@@ -29,9 +29,10 @@ std::vector<Polled> polled_by(int epoll_fd);
 /// no /proc. `local` null: the first one that `peer` is connected to.
 int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer);
 
-/// The system drops datagrams too short for a CoAP header (4 bytes), which libcoap would do
-/// without a trace, and counts them with those for which the receive buffer had no room.
-void refuse_short_datagrams(int socket) noexcept;
+/// The system drops datagrams that can be no CoAP, below 4 bytes, or no record of DTLS (RFC 7983),
+/// which libcoap would do without a trace, and counts them with those for which the receive buffer
+/// had no room.
+void refuse_foreign_datagrams(int socket, bool is_dtls) noexcept;
 /// How many datagrams the system has dropped so far; wraps.
 uint32_t dropped_datagrams(int socket) noexcept;
 

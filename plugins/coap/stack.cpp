@@ -3,6 +3,8 @@
 
 #include "socket.hpp"
 
+#include <openssl/err.h>
+
 #include <sys/epoll.h>
 
 namespace backplane::coap {
@@ -14,8 +16,18 @@ thread_local Stack* current_stack = nullptr;
 
 }  // namespace
 
-Stack::Entry::Entry(Stack& stack) noexcept : outer_(std::exchange(current_stack, &stack)) {}
-Stack::Entry::~Entry() { current_stack = outer_; }
+Stack::Entry::Entry(Stack& stack) noexcept
+    : uses_dtls_(stack.uses_dtls_), outer_(std::exchange(current_stack, &stack)) {
+  if (uses_dtls_) {
+    ERR_clear_error();
+  }
+}
+Stack::Entry::~Entry() {
+  current_stack = outer_;
+  if (uses_dtls_) {
+    ERR_clear_error();
+  }
+}
 
 Stack::Stack(const Host& host)
     : host_(host),
@@ -90,12 +102,19 @@ void Stack::take_from_set() noexcept {
   }
 }
 
-void Stack::count_drops(int socket, bool is_client) {
+void Stack::arm_timer() noexcept {
+  const Entry entry(*this);
+  coap_tick_t now = 0;
+  coap_ticks(&now);
+  coap_io_prepare_epoll(context_.get(), now);
+}
+
+void Stack::count_drops(int socket, bool is_dtls, bool is_client) {
   if (socket < 0) {
     host_.log().debug("datagrams that the system drops are not counted: no /proc");
     return;
   }
-  refuse_short_datagrams(socket);
+  refuse_foreign_datagrams(socket, is_dtls);
   sockets_.push_back({socket, dropped_datagrams(socket), is_client});
 }
 

@@ -12,6 +12,9 @@
 // - Sending needs nothing more, since the library arms its timer.
 // - Whoever calls into the library from outside of a callback holds an Entry: the library's log
 //   handler is one for the whole process and finds the instance by it.
+// - OpenSSL judges a call by a list of errors of the thread, which others on this loop may have
+// left
+//   something in, and libcoap does. So it is emptied before the library is entered and after it.
 // - Datagrams that the library cannot parse are only in its log; shorter ones, and those for which
 //   the receive buffer had no room, only in the system's count for the socket, which is asked once
 //   a second.
@@ -41,6 +44,10 @@ class Stack {
   /// them. [loop]
   void unwatch() noexcept { watches_.clear(); }
   void watch();
+  /// Before the first session or endpoint with DTLS.
+  void use_dtls() noexcept { uses_dtls_ = true; }
+  /// After a handshake was begun outside of the library: its retransmissions need the timer. [loop]
+  void arm_timer() noexcept;
   /// No more datagrams are read, and the context is gone, with all its sessions. Nobody may hold a
   /// session any more. [loop]
   void close() noexcept;
@@ -51,7 +58,7 @@ class Stack {
 
   /// Counts the datagrams that the system drops for this socket of the context; -1 is ignored. The
   /// client's socket can be another one later.
-  void count_drops(int socket, bool is_client = false);
+  void count_drops(int socket, bool is_dtls, bool is_client = false);
   /// Before the client's socket is closed: its number may soon be another's.
   void forget_drops_of_peer() noexcept {
     sample_drops();
@@ -67,6 +74,7 @@ class Stack {
     Entry& operator=(const Entry&) = delete;
 
    private:
+    const bool uses_dtls_;
     Stack* const outer_;
   };
 
@@ -89,6 +97,7 @@ class Stack {
   Context context_;
   std::vector<Socket> sockets_;
   bool is_started_ = false;
+  bool uses_dtls_ = false;
   std::list<FdWatch> watches_;
   std::optional<Timer> sampler_;
 };

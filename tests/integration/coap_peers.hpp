@@ -5,6 +5,7 @@
 
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
+#include <backplane/sdk/guarded.hpp>
 #include <backplane/sdk/kernel.hpp>
 
 #include <gmock/gmock.h>
@@ -34,7 +35,7 @@ class TestKernel {
     load(manifest).or_throw();
     kernel.start().or_throw();
   }
-  TestKernel() : kernel(Kernel::create(options()).value()) {}
+  TestKernel() : kernel(Kernel::create(options(*logged_)).value()) {}
 
   Status load(const std::string& manifest) { return kernel.load_text("test.toml", manifest); }
   Endpoint open(const std::string& address, Pairs headers = {}) {
@@ -63,15 +64,30 @@ class TestKernel {
     return static_cast<uint16_t>(std::stoi(detail.substr(detail.rfind(':') + 1)));
   }
 
+  /// All that was logged so far, from warnings on, with its fields.
+  std::string logged() const { return logged_->copy(); }
+
+ private:
+  // The kernel logs to its end.
+  const std::unique_ptr<Guarded<std::string>> logged_ = std::make_unique<Guarded<std::string>>();
+
+ public:
   Kernel kernel;
 
  private:
-  static KernelOptions options() {
+  static KernelOptions options(Guarded<std::string>& logged) {
     KernelOptions options;
     options.plugin_folders = BP_TEST_BUILD_DIR "/plugins";
     options.manifest_folders = BP_TEST_BUILD_DIR "/plugin_manifests";
     options.log_level = BP_LOG_WARNING;
     options.flags = BP_KERNEL_CHECKED;
+    options.log = [&logged](const LogRecord& record) {
+      std::string line = concat(record.instance, ": ", record.message);
+      for (const bp_pair& field : record.fields) {
+        line += concat(" ", text_of(field.key), "=", text_of(field.val));
+      }
+      logged.lock()->append(line + "\n");
+    };
     return options;
   }
 };

@@ -212,14 +212,6 @@ TEST(CoapServer, NamesAPortThatIsTaken) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(concat("ss -lunp 'sport = :", port, "'")));
 }
 
-TEST(CoapServer, SaysThatDtlsIsNotInThisBuild) {
-  TestKernel test;
-  test.load("[instances.s]\nplugin = \"coap\"\nlisten = \"coaps://127.0.0.1:0\"\n").or_throw();
-  const Status status = test.kernel.start();
-  EXPECT_EQ(status.code(), BP_UNIMPLEMENTED);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("DTLS is not in this build"));
-}
-
 TEST(CoapServer, HoldsTheAnswerUntilTheWatchersHaveAcknowledged) {
   TestKernel test(manifest());
   const Endpoint endpoint = test.open("sensors:/line1/temperature");

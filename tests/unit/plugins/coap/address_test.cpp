@@ -76,14 +76,22 @@ TEST(CoapAuthority, SaysWhatIsWrong) {
     }
     return Status();
   };
-  EXPECT_EQ(refused("coaps://127.0.0.1").code(), BP_UNIMPLEMENTED);
-  EXPECT_THAT(std::string(refused("coaps://127.0.0.1").message()),
-              HasSubstr("DTLS is not in this build"));
   EXPECT_EQ(refused("coap+tcp://127.0.0.1").code(), BP_UNIMPLEMENTED);
   for (const char* bad : {"", "127.0.0.1", "mqtt://h", "coap://", "coap://127.0.0.1/path"}) {
     EXPECT_EQ(refused(bad).code(), BP_INVALID_ARGUMENT) << bad;
     EXPECT_THAT(std::string(refused(bad).message()), HasSubstr("'listen'")) << bad;
   }
+}
+
+TEST(CoapAuthority, OfCoapsIsSecureAndHasAPortOfItsOwn) {
+  const Authority secure = parse_authority("coaps://peer.test", "url");
+  EXPECT_TRUE(secure.is_secure);
+  EXPECT_EQ(secure.port, 5684);
+  EXPECT_EQ(secure.text, "coaps://peer.test:5684");
+  EXPECT_EQ(secure.protocol(), COAP_PROTO_DTLS);
+  const Authority plain = parse_authority("coap://peer.test", "url");
+  EXPECT_FALSE(plain.is_secure);
+  EXPECT_EQ(plain.protocol(), COAP_PROTO_UDP);
 }
 
 }  // namespace
