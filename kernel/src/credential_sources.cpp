@@ -6,8 +6,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <string_view>
 #include <system_error>
@@ -18,12 +16,6 @@ namespace backplane::kernel {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array kSecretFields{"key", "psk", "password"};
-
-bool is_secret(const std::string& field) {
-  return std::find(kSecretFields.begin(), kSecretFields.end(), field) != kSecretFields.end();
-}
 
 void check_file(const fs::path& path, bool secret, const SourcePosition& at,
                 Diagnostics& diagnostics) {

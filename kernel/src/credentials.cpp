@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace backplane::kernel {
 namespace {
@@ -81,10 +82,9 @@ int read_up_to(int descriptor, std::size_t most, std::string& out) {
 }
 
 // errno, or 0.
-int read_file(const std::string& path, std::string& out) {
+int read_file(const std::string& path, std::string& out, struct stat& status) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return errno;
-  struct stat status {};
   const bool is_sized = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   std::size_t most = kMostBytes + 1;
   if (is_sized) most = std::min(most, static_cast<std::size_t>(status.st_size) + 1);
@@ -120,12 +120,25 @@ bp_buffer* as_file_of(std::string_view content) {
 
 }  // namespace
 
+bool is_secret(std::string_view field) noexcept {
+  return field == "key" || field == "psk" || field == "password";
+}
+
+bool Credentials::is_newly_exposed(const std::string& path, const struct stat& status) const {
+  const std::int64_t changed =
+      std::int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  const std::lock_guard lock(mutex_);
+  const auto [known, is_first] = changed_ns_.emplace(path, changed);
+  const bool is_renewed = !is_first && std::exchange(known->second, changed) != changed;
+  return is_renewed && (status.st_mode & S_IROTH) != 0;
+}
+
 void Credentials::add(const std::string& name, const std::string& field, std::string source) {
   sources_[name][field] = std::move(source);
 }
 
 bp_status Credentials::get(std::string_view name, std::string_view field, bool as_file,
-                           bp_buffer** out, bp_error* error) const {
+                           bp_buffer** out, bp_error* error, std::string* exposed) const {
   const auto credential = sources_.find(name);
   const std::string where = "[credentials." + std::string(name) + "] ";
   if (credential == sources_.end()) return set_error(error, BP_NOT_FOUND, where + "does not exist");
@@ -137,13 +150,15 @@ bp_status Credentials::get(std::string_view name, std::string_view field, bool a
   Wiped content;
   if (source.starts_with(kFromFile)) {
     const std::string path(source.substr(kFromFile.size()));
-    const int failure = read_file(path, content.text);
+    struct stat status {};
+    const int failure = read_file(path, content.text, status);
     if (failure != 0) {
       return set_error(
           error, BP_PERMISSION_DENIED,
           where + std::string(field) + ": cannot read " + path + ": " + std::strerror(failure),
           "errno", failure);
     }
+    if (is_secret(field) && is_newly_exposed(path, status)) *exposed = path;
     if (as_file) {
       *out = new_secret(path);
       return BP_OK;

@@ -131,8 +131,16 @@ bp_status credentials_get(const bp_host* host, bp_str name, bp_str field, std::u
     }
     if ((flags & ~BP_CREDENTIAL_AS_FILE) != 0)
       return set_error(error, BP_UNIMPLEMENTED, "unknown flag of bp.credentials/1");
-    return owner.kernel.credentials().get(wanted, view(field), (flags & BP_CREDENTIAL_AS_FILE) != 0,
-                                          out, error);
+    std::string exposed;
+    const bp_status status = owner.kernel.credentials().get(
+        wanted, view(field), (flags & BP_CREDENTIAL_AS_FILE) != 0, out, error, &exposed);
+    if (!exposed.empty()) {
+      owner.kernel.log(
+          &owner, BP_LOG_WARNING,
+          "'" + exposed + "' holds a secret and everybody can read it: chmod o-r '" + exposed + "'",
+          nullptr, 0);
+    }
+    return status;
   });
 }
 constexpr bp_credentials_service kCredentials = {BP_SIZE_TO(bp_credentials_service, get), 0,

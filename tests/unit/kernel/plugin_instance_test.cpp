@@ -606,6 +606,17 @@ TEST_F(CredentialsService, SeesARenewedFile) {
   EXPECT_EQ(out, "renewed");
 }
 
+TEST_F(CredentialsService, WarnsOnceOfARenewedSecretThatEverybodyCanRead) {
+  std::string out;
+  ASSERT_EQ(chmod(path_.c_str(), 0600), 0);
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
+  EXPECT_EQ(sut_->logged("everybody can read it"), 0);
+  ASSERT_EQ(chmod(path_.c_str(), 0644), 0);
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
+  EXPECT_EQ(sut_->logged("everybody can read it"), 1);
+}
+
 TEST_F(CredentialsService, RefusesWhatTheConfigurationDoesNotName) {
   std::string out;
   EXPECT_EQ(get(BP_STR("other"), BP_STR("user"), 0, out), BP_PERMISSION_DENIED);
