@@ -8,25 +8,7 @@
 
 namespace backplane::coap {
 namespace {
-
 constexpr auto kTick = std::chrono::seconds(1);
-constexpr unsigned kPingPatienceSeconds = 10;
-constexpr unsigned kDoubtSeconds = 3;
-
-unsigned whole_seconds(std::chrono::nanoseconds time) noexcept {
-  return static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(time).count());
-}
-
-std::unique_ptr<DtlsClient> dtls_of(const Host& host, const Authority& authority,
-                                    const Config& config) {
-  if (!authority.is_secure) {
-    return nullptr;
-  }
-  return std::make_unique<DtlsClient>(
-      host, config.find<std::string>("credentials").value_or(""),
-      config.find<std::string>("server_name").value_or(authority.host));
-}
-
 }  // namespace
 
 Client::Client(Stack& stack, const Options& options, const Config& config)
@@ -34,7 +16,7 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
       options_(options),
       authority_(parse_authority(config.string("url"), "url")),
       is_numeric_(address_of(authority_.host, authority_.port)),
-      dtls_(dtls_of(stack.host(), authority_, config)),
+      dtls_(make_dtls(config)),
       resolver_(stack.host()),
       reconnect_(
           stack.host(), [this] { attempt(); }, reconnect_options()),
@@ -45,16 +27,6 @@ Client::Client(Stack& stack, const Options& options, const Config& config)
       lost_notifications_(stack.host().counter("coap_lost_notifications_total")) {}
 
 Client::~Client() = default;
-
-/// Who was refused is down, not only on the way; it is tried again all the same.
-Reconnect::Options Client::reconnect_options() {
-  Reconnect::Options out;
-  out.report = [this](uint32_t state, std::string_view detail) {
-    const bool is_refused = state == BP_STATE_CONNECTING && refusal_.is_error();
-    host().report(is_refused ? BP_STATE_DOWN : state, detail);
-  };
-  return out;
-}
 
 void Client::start() {
   if (dtls_) {
@@ -111,10 +83,7 @@ void Client::connect(const std::vector<std::string>& hosts) {
       use_address();
     } catch (const Error& error) {
       session_.reset();
-      failed(error.status().message());
-      if (dtls_) {
-        give_up(error.status());
-      }
+      dtls_ ? not_let_in(error.status()) : failed(error.status().message());
       return;
     }
     if (!dtls_) {  // else when the peer has proven itself
@@ -166,7 +135,7 @@ void Client::close_session() noexcept {
 
 void Client::use_address() {
   const Stack::Entry entry(stack_);
-  dtls_ ? end_ping() : drop_messages();
+  drop_messages();
   close_session();
   const coap_address_t& address = addresses_.at(address_);
   Status failed;
@@ -189,6 +158,10 @@ void Client::use_address() {
                 "': is there a route to that network?");
   }
   options_.apply(session_.get());
+  if (dtls_) {
+    // Else the library would end a long handshake by itself, and not say why.
+    coap_session_set_max_retransmit(session_.get(), UINT16_MAX);
+  }
   stack_.count_drops(find_socket(coap_context_get_coap_fd(stack_.context()), nullptr, &address),
                      authority_.is_secure, true);
   if (dtls_) {
@@ -218,10 +191,11 @@ bool Client::try_next_address() {
   return true;
 }
 
-/// The library forgets what it would send again. Its nacks are for nobody.
+/// The library forgets what it would send again. Its nacks are for nobody. With DTLS it can do that
+/// only by ending the session, which close_session() does.
 void Client::drop_messages() {
   end_ping();
-  if (session_) {
+  if (session_ && !dtls_) {
     const Stack::Entry entry(stack_);
     coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
   }
@@ -245,30 +219,6 @@ void Client::link_down() {
   }
 }
 
-void Client::ping() {
-  const Stack::Entry entry(stack_);
-  ping_ = COAP_INVALID_MID;
-  coap_session_set_nstart(session_.get(), static_cast<uint16_t>(options_.nstart + 1));
-  for (int tries = 0; tries < kSends && ping_ == COAP_INVALID_MID; ++tries) {
-    coap_pdu_t* const pdu = coap_new_pdu(COAP_MESSAGE_CON, COAP_EMPTY_CODE, session_.get());
-    ping_ = pdu != nullptr ? coap_send(session_.get(), pdu) : COAP_INVALID_MID;
-  }
-  ping_waited_s_ = 0;
-  ping_due_ = ping_ != COAP_INVALID_MID;
-  if (!ping_due_) {
-    end_ping();
-    failed("a ping could not be sent");
-  }
-}
-
-void Client::end_ping() noexcept {
-  ping_ = COAP_INVALID_MID;
-  ping_due_ = false;
-  if (session_) {
-    coap_session_set_nstart(session_.get(), options_.nstart);
-  }
-}
-
 void Client::heard() {
   quiet_s_ = 0;
   answered_ = true;
@@ -288,51 +238,6 @@ void Client::failed(std::string_view reason) {
   trying_ = false;
   ask_again_ = !is_numeric_;
   reconnect_.failed(concat(authority_.text, ": ", reason));
-}
-
-void Client::tick() {
-  static_cast<void>(ticker_.after(kTick));
-  const unsigned patience = whole_seconds(options_.request_timeout);
-  for (const auto& receiver : receivers([](const Receiver& r) { return r.is_waiting; })) {
-    if (receiver->is_waiting && ++receiver->waited_s > patience) {
-      timeouts_.add();
-      const Status status(BP_DEADLINE_EXCEEDED, "no answer within 'request_timeout_s' = ", patience,
-                          " s");
-      if (trying_) {
-        failed(status.message());
-      }
-      abandon(receiver, status);
-    }
-  }
-  if (!session_) {
-    return;
-  }
-  if (!is_ready()) {
-    if (++handshake_s_ >= whole_seconds(options_.connect_timeout)) {
-      end_session(DtlsClient::silence(session_.get()));
-    }
-    return;
-  }
-  if (ping_due_) {
-    if (++ping_waited_s_ >= kPingPatienceSeconds) {
-      const Status silent(BP_UNAVAILABLE, "no answer to a ping within ", kPingPatienceSeconds,
-                          " s");
-      dtls_ ? end_session(silent) : failed(silent.message());
-    }
-  } else if (++quiet_s_ >= ping_after_s() && ping_ == COAP_INVALID_MID) {
-    quiet_s_ = 0;
-    ping();
-  }
-}
-
-/// A peer that has lost its half of a DTLS session answers nothing any more.
-unsigned Client::ping_after_s() const noexcept {
-  const unsigned keepalive = whole_seconds(options_.keepalive);
-  const bool is_doubtful =
-      dtls_ && std::any_of(receivers_.begin(), receivers_.end(), [](const auto& entry) {
-        return entry.second->is_waiting && entry.second->waited_s >= kDoubtSeconds;
-      });
-  return is_doubtful ? std::min(kDoubtSeconds, keepalive) : keepalive;
 }
 
 // ---- the end ----

@@ -23,7 +23,7 @@
 //   could forget them only together with the session.
 #pragma once
 
-#include "dtls.hpp"
+#include "dtls_client.hpp"
 #include "exchange.hpp"
 #include "observation.hpp"
 #include "options.hpp"
@@ -88,6 +88,7 @@ class Client {
   void on_event(coap_session_t* session, coap_event_t event);
 
  private:
+  std::unique_ptr<DtlsClient> make_dtls(const Config& config) const;
   Reconnect::Options reconnect_options();
   void attempt();
   void connect(const std::vector<std::string>& hosts);
@@ -101,7 +102,9 @@ class Client {
   void proven();
   void end_session_later() noexcept;
   void end_session(const Status& why);
+  void not_let_in(const Status& why);
   void give_up(const Status& why);
+  void lost_touch(const Status& why);
   void lose_unsent(const Status& why);
   void drop_messages();
   void resend_all();

@@ -1,8 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Client that a handshake decides about. Design notes: client.hpp.
 #include "client.hpp"
+#include "dtls_session.hpp"
 
 namespace backplane::coap {
+
+std::unique_ptr<DtlsClient> Client::make_dtls(const Config& config) const {
+  if (!authority_.is_secure) {
+    return nullptr;
+  }
+  return std::make_unique<DtlsClient>(
+      host(), config.find<std::string>("credentials").value_or(""),
+      config.find<std::string>("server_name").value_or(authority_.host));
+}
+
+/// Who was refused is down, not only on the way; it is tried again all the same.
+Reconnect::Options Client::reconnect_options() {
+  Reconnect::Options out;
+  out.report = [this](uint32_t state, std::string_view detail) {
+    const bool is_refused = state == BP_STATE_CONNECTING && refusal_.is_error();
+    host().report(is_refused ? BP_STATE_DOWN : state, detail);
+  };
+  return out;
+}
 
 /// Inside the library: what follows is done in tasks.
 void Client::on_event(coap_session_t* session, coap_event_t event) {
@@ -24,7 +44,7 @@ void Client::on_event(coap_session_t* session, coap_event_t event) {
       }
       break;
     case COAP_EVENT_DTLS_ERROR:
-      end_ = tls::handshake_error(static_cast<SSL*>(coap_session_get_tls(session, nullptr)));
+      end_ = tls::handshake_error(ssl_of(session));
       end_session_later();
       break;
     case COAP_EVENT_DTLS_CLOSED:
@@ -37,6 +57,7 @@ void Client::on_event(coap_session_t* session, coap_event_t event) {
 
 void Client::proven() {
   refusal_ = Status::ok();
+  coap_session_set_max_retransmit(session_.get(), options_.max_retransmit);
   flush_unsent();
   resend_all();
   heard();
@@ -69,13 +90,18 @@ void Client::end_session(const Status& why) {
     close_session();
     stack_.watch();
   }
-  if (!was_proven) {
-    refusal_ = reason.code() == BP_UNAVAILABLE ? Status::ok() : reason;
+  if (was_proven) {
+    failed(reason.message());  // what waits is sent again by the next session
+  } else {
+    not_let_in(reason);
   }
-  failed(reason.message());
-  if (!was_proven) {
-    give_up(reason);
-  }
+}
+
+/// A try to get a session has failed.
+void Client::not_let_in(const Status& why) {
+  refusal_ = why.code() == BP_UNAVAILABLE ? Status::ok() : why;
+  failed(why.message());
+  give_up(why);
 }
 
 /// Nothing that waits for a session gets one now.

@@ -32,55 +32,6 @@ bool precondition_holds(const Resource& resource, const coap_pdu_t* request) noe
 
 }  // namespace
 
-Peer& Server::peer_of(coap_session_t* session) {
-  auto* const peer = static_cast<Peer*>(coap_session_get_app_data(session));
-  if (peer == nullptr) {
-    throw std::bad_alloc();  // on_session had no memory for it
-  }
-  return *peer;
-}
-
-void Server::on_event(coap_session_t* session, coap_event_t event) {
-  switch (event) {
-    case COAP_EVENT_SERVER_SESSION_NEW:
-      // With DTLS anybody's first datagram makes one: it counts when the handshake is over.
-      if (!dtls_) {
-        on_session(session, true);
-      }
-      break;
-    case COAP_EVENT_DTLS_CONNECTED:
-      on_session(session, true);
-      break;
-    case COAP_EVENT_DTLS_ERROR:
-      dtls_->refused(session);
-      break;
-    case COAP_EVENT_SERVER_SESSION_DEL:
-      on_session(session, false);
-      break;
-    default:
-      break;
-  }
-}
-
-void Server::on_session(coap_session_t* session, bool is_new) {
-  if (is_new) {
-    auto peer = std::make_unique<Peer>();
-    if (dtls_) {
-      peer->proof = dtls_->proof(session);
-    }
-    coap_session_set_app_data(session, peer.get());
-    options_.apply(session);
-    peers_[session] = std::move(peer);
-  } else if (const auto found = peers_.find(session); found != peers_.end()) {
-    observers_.forget(*found->second);
-    observers_gauge_.set(static_cast<int64_t>(observers_.count()));
-    peers_.erase(found);
-    inbox_.forget(session);
-    answers_.erase_if([session](const std::string& key) { return belongs_to(key, session); });
-  }
-  peers_gauge_.set(static_cast<int64_t>(peers_.size()));
-}
-
 void Server::refuse(coap_pdu_t* response, coap_pdu_code_t code, std::string_view why) noexcept {
   refused_.add();
   coap_pdu_set_code(response, code);

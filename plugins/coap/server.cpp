@@ -71,14 +71,6 @@ ResourceOptions options_of(const Config& config) {
   return options;
 }
 
-std::unique_ptr<DtlsServer> dtls_of(const Host& host, bool is_secure, const Config& config) {
-  if (!is_secure) {
-    return nullptr;
-  }
-  return std::make_unique<DtlsServer>(host, config.find<std::string>("credentials").value_or(""),
-                                      config.strings("peers"));
-}
-
 }  // namespace
 
 Server::Server(Stack& stack, const Options& options, const Config& config)
@@ -87,7 +79,7 @@ Server::Server(Stack& stack, const Options& options, const Config& config)
       options_(options),
       authority_(parse_authority(config.string("listen"), "listen")),
       shown_(authority_.text),
-      dtls_(dtls_of(host_, authority_.is_secure, config)),
+      dtls_(make_dtls(config)),
       observers_(options.max_observers),
       inbox_(options.max_body, options.max_requests),
       answers_(options.max_requests),

@@ -13,7 +13,7 @@
 // - libcoap's own list of links is cut to one datagram; ours is a resource like any other.
 #pragma once
 
-#include "dtls.hpp"
+#include "dtls_server.hpp"
 #include "held.hpp"
 #include "inbox.hpp"
 #include "observers.hpp"
@@ -62,6 +62,7 @@ class Server {
   void on_event(coap_session_t* session, coap_event_t event);
 
  private:
+  std::unique_ptr<DtlsServer> make_dtls(const Config& config) const;
   void on_session(coap_session_t* session, bool is_new);
   Peer& peer_of(coap_session_t* session);
   std::shared_ptr<Resource> add(ResourceOptions options);

@@ -5,7 +5,7 @@
 
 #include "handles.hpp"
 #include "settings.hpp"
-#include <backplane/sdk/tls.hpp>
+#include <backplane/sdk/tls_credential.hpp>
 
 namespace backplane::mqtt {
 

@@ -254,6 +254,43 @@ TEST_F(CoapDtlsClient, UsesRenewedFilesForTheNextHandshake) {
   EXPECT_TRUE(test.open("peer:/example_data").read().within(20s).get().is_ok());
 }
 
+TEST_F(CoapDtlsClient, SaysWhichFileOfItsCredentialIsBrokenAndIsDown) {
+  certificates_.folder().write("trust.pem", "nonsense");
+  SecureServer server(server_args());
+  TestKernel test(manifest(server.port(), ca("trust.pem")));
+  const Status status = refusal(test);
+  EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT) << status.to_string();
+  EXPECT_THAT(std::string(status.message()), HasSubstr(certificates_.path("trust.pem")));
+  EXPECT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_DOWN; }));
+  std::filesystem::remove(certificates_.path("trust.pem"));
+  EXPECT_TRUE(eventually([&] {
+    return test.info("peer").detail.find("cannot read") != std::string::npos;
+  })) << "no file is not taken for no authority: "
+      << test.info("peer").detail;
+}
+
+TEST_F(CoapDtlsClient, EndsAWatchThatItIsNotLetInFor) {
+  SecureServer server(server_args());
+  TestKernel test(manifest(server.port(), ca("other_ca.pem")));
+  const Endpoint data = test.open("peer:/example_data");
+  const auto watch = data.watch([](MessageView) {});
+  ASSERT_TRUE(watch);
+  const auto outcome = watch->wait_for(20s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->code(), BP_UNAUTHENTICATED);
+}
+
+TEST_F(CoapDtlsClient, ForgetsWhatIsCancelledAndGoesOnInTheSameSession) {
+  SecureServer server(server_args());
+  TestKernel test(manifest(server.port(), ca()));
+  const Endpoint slow = test.open("peer:/async?30");  // answered after so many seconds
+  const Endpoint data = test.open("peer:/example_data");
+  data.write("one").within(20s).or_throw();
+  EXPECT_EQ(slow.read().within(100ms).get().status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(text_of(data.read().within(2s).value().body()), "one");
+  EXPECT_EQ(test.info("peer").state, BP_STATE_UP);
+}
+
 TEST_F(CoapDtlsClient, RefusesACredentialThatWouldCountForNothing) {
   TestKernel test;
   const Status status = test.load(concat("[credentials.c]\n", kKey,

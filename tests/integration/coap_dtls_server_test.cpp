@@ -179,11 +179,14 @@ TEST_F(CoapDtlsServer, TakesCertificatesAndPreSharedKeysSideBySide) {
   EXPECT_EQ(get(test, trusting()).out, "20.5");
 }
 
-TEST_F(CoapDtlsServer, RefusesAWrongPreSharedKey) {
-  TestKernel test(manifest(own(), "peers = [\"s1\"]", kSensor1));
+TEST_F(CoapDtlsServer, RefusesAWrongPreSharedKeyAndSaysThatItMayBeOne) {
+  TestKernel test(manifest(own(), "peers = [\"s1\"]\nmax_retransmit = 1", kSensor1));
   EXPECT_THAT(get(test, by_key("sensor-1", "guess")).out, kRefused);
   EXPECT_EQ(test.metric("sensors", "coap_requests_total"), 0);
   EXPECT_EQ(test.metric("sensors", "coap_peers"), 0);
+  EXPECT_TRUE(
+      eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
+  EXPECT_THAT(test.logged(), HasSubstr("wrong pre-shared key"));
 }
 
 TEST_F(CoapDtlsServer, RefusesAnUnknownIdentityAndSaysSo) {
@@ -263,6 +266,24 @@ TEST_F(CoapDtlsServer, WarnsOfItsOwnAndAPeersCertificateThatEndSoon) {
   EXPECT_THAT(test.logged(), HasSubstr("our certificate ends subject=server"));
   EXPECT_EQ(get(test, showing("client")).out, "20.5");
   EXPECT_THAT(test.logged(), HasSubstr("a peer's certificate ends subject=client"));
+}
+
+TEST_F(CoapDtlsServer, DoesNotTakeAClientThatGoesForOneThatFailed) {
+  TestKernel test(manifest(own()));
+  EXPECT_EQ(get(test, trusting()).out, "20.5");
+  EXPECT_TRUE(eventually([&] { return test.metric("sensors", "coap_peers") == 0; }));
+  EXPECT_EQ(test.metric("sensors", "coap_handshakes_failed_total"), 0);
+}
+
+TEST_F(CoapDtlsServer, IsASecureClientAsWell) {
+  TestKernel other(manifest(own(), "", kSensor1));  // accepts whoever trusts it
+  TestKernel test(manifest(
+      own() + ca(),
+      concat("url = \"coaps://127.0.0.1:", static_cast<unsigned>(other.port("sensors")), "\"")));
+  EXPECT_EQ(text_of(test.open("sensors:/.well-known/core").read().within(20s).value().body())
+                .substr(0, 4),
+            "</t>");
+  EXPECT_EQ(test.info("sensors").state, BP_STATE_UP);
 }
 
 TEST_F(CoapDtlsServer, DoesNotStartWithoutAnythingToProveItselfBy) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backplane/sdk/tls.hpp"
-
+#include "backplane/sdk/tls_credential.hpp"
 #include "support/certificates.hpp"
 #include "support/fake_host.hpp"
 
@@ -131,6 +130,21 @@ TEST_F(TlsCredential, SaysWhatIsWrongWithIt) {
   set("psk", "12345");
   EXPECT_THAT(refusal(), HasSubstr("hexadecimal"));
   EXPECT_THAT(refusal(), testing::Not(HasSubstr("12345"))) << "a secret is never shown";
+}
+
+TEST_F(TlsCredential, AsksNobodyForThePasswordOfAKey) {
+  set("certificate", file("own.pem"));
+  const UniqueHandle<BIO, BIO_free> in(BIO_new_file(certificates_.path("own.key").c_str(), "r"));
+  const tls::PrivateKey key(PEM_read_bio_PrivateKey(in.get(), nullptr, nullptr, nullptr));
+  const UniqueHandle<BIO, BIO_free> out(BIO_new(BIO_s_mem()));
+  unsigned char password[] = "p";
+  ASSERT_EQ(PEM_write_bio_PrivateKey(out.get(), key.get(), EVP_aes_128_cbc(), password, 1, nullptr,
+                                     nullptr),
+            1);
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  set("key", std::string(text, static_cast<size_t>(size)));
+  EXPECT_THAT(refusal(), HasSubstr("field 'key'"));
 }
 
 TEST(TlsAlert, TellsWhoWasRefusedFromWhatFailed) {
