@@ -79,6 +79,7 @@ void Client::connect(const std::vector<std::string>& hosts) {
   if (!is_same) {
     addresses_ = addresses;
     address_ = 0;
+    answered_ = false;
     try {
       use_address();
     } catch (const Error& error) {
@@ -127,6 +128,7 @@ void Client::close_session() noexcept {
   stack_.unwatch();
   stack_.forget_drops_of_peer();
   is_proven_ = false;
+  is_ending_ = false;
   if (const Session old = std::move(session_); old && dtls_) {
     // With all that it would send again, which else would keep it.
     coap_session_disconnected(old.get(), COAP_NACK_NOT_DELIVERABLE);

@@ -65,7 +65,9 @@ class Client {
   uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
   const Options& options() const noexcept { return options_; }
   /// Requests can be sent.
-  bool is_ready() const noexcept { return session_ != nullptr && (!dtls_ || is_proven_); }
+  bool is_ready() const noexcept {
+    return session_ != nullptr && (!dtls_ || (is_proven_ && !is_ending_));
+  }
   bool is_secure() const noexcept { return dtls_ != nullptr; }
   /// Of a client with coaps:.
   DtlsClient& dtls() noexcept { return *dtls_; }
@@ -135,7 +137,7 @@ class Client {
   Status end_;              // why the session ends, as far as that is known
   Status refusal_;          // the peer said no, and will again; OK if not
   unsigned handshake_s_ = 0;
-  bool end_posted_ = false;
+  bool is_ending_ = false;  // DTLS: it is over, and a task will say so
   std::unordered_map<uint64_t, std::shared_ptr<Receiver>> receivers_;
   std::vector<std::shared_ptr<Exchange>> unsent_;  // until the name has an address
   Guarded<std::unordered_map<std::string, std::shared_ptr<Observation>>> observations_;
@@ -147,7 +149,7 @@ class Client {
   unsigned ping_waited_s_ = 0;
   unsigned quiet_s_ = 0;
   bool trying_ = false;     // between a try and its first answer
-  bool answered_ = false;   // ever
+  bool answered_ = false;   // ever, at one of these addresses
   bool ask_again_ = false;  // a name may have moved
   bool down_posted_ = false;
   bool drop_posted_ = false;

@@ -57,6 +57,7 @@ void Client::on_event(coap_session_t* session, coap_event_t event) {
 
 void Client::proven() {
   refusal_ = Status::ok();
+  handshake_s_ = 0;
   coap_session_set_max_retransmit(session_.get(), options_.max_retransmit);
   flush_unsent();
   resend_all();
@@ -64,23 +65,27 @@ void Client::proven() {
 }
 
 void Client::end_session_later() noexcept {
-  if (end_posted_) {
+  if (is_ending_) {
     return;
   }
-  end_posted_ = post(host(), [this, number = session_number_] {
-                  end_posted_ = false;
-                  if (number == session_number_ && session_ && !stopping_) {
-                    end_session(end_);
-                  }
-                }).is_ok();
+  is_ending_ = post(host(), [this, number = session_number_] {
+                 if (number == session_number_ && session_ && !stopping_) {
+                   end_session(end_);
+                 }
+               }).is_ok();
 }
 
-/// `why` may be OK: the peer has said goodbye.
+/// `why` may be OK: the peer has said goodbye, or the system that nobody listens there, which the
+/// library does not tell apart while nothing but the handshake is under way.
 void Client::end_session(const Status& why) {
   const bool was_proven = is_proven_;
-  const Status reason = why.is_error() ? why
-                                       : Status(BP_UNAVAILABLE, "the peer has ended the ",
-                                                was_proven ? "session" : "handshake");
+  Status reason = why;
+  if (!reason.is_error()) {
+    reason =
+        Status(BP_UNAVAILABLE,
+               was_proven ? "the peer has ended the session"
+                          : "nobody listens at the peer's port, or it has ended the handshake");
+  }
   if (!was_proven && reason.code() == BP_UNAVAILABLE && try_next_address()) {
     return;
   }

@@ -133,6 +133,10 @@ coap_pdu_t* Client::new_request(Receiver& receiver, coap_pdu_type_t type, coap_p
 }
 
 Status Client::send(Receiver& receiver, Pdu pdu) {
+  if (!is_ready()) {  // its session has ended just now
+    forget(receiver);
+    return Status(BP_UNAVAILABLE, "the session with ", authority_.text, " has ended");
+  }
   const Stack::Entry entry(stack_);
   receiver.is_waiting = true;
   receiver.waited_s = 0;

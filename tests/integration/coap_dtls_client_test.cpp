@@ -4,6 +4,28 @@
 #include "support/certificates.hpp"
 #include "support/free_port.hpp"
 
+#include <dlfcn.h>
+#include <netdb.h>
+
+/// In front of the system's: "two.test" has two addresses, and nobody listens at the first.
+extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name,
+                                                                  const char* service,
+                                                                  const addrinfo* hints,
+                                                                  addrinfo** out) {
+  static const auto next =
+      reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  const bool is_two = std::string_view(name) == "two.test" && !(hints->ai_flags & AI_NUMERICHOST);
+  const int result = next(is_two ? "127.0.0.2" : name, service, hints, out);
+  if (is_two && result == 0) {
+    addrinfo* last = *out;
+    while (last->ai_next != nullptr) {
+      last = last->ai_next;
+    }
+    return next("127.0.0.1", service, hints, &last->ai_next);
+  }
+  return result;
+}
+
 namespace backplane::test {
 namespace {
 
@@ -225,14 +247,17 @@ TEST_F(CoapDtlsClient, ComesBackAfterTheServerWasKilledAndItsWatchesWithIt) {
   }));
 }
 
-TEST_F(CoapDtlsClient, SpeaksWithThePluginsOwnServerAndHearsItStop) {
+TEST_F(CoapDtlsClient, FindsItsWayBackToThePluginsOwnServerAmongSeveralAddresses) {
+  Certificates::Options named;
+  named.alt_names = "DNS:two.test";
+  certificates_.make("server", named);
   const uint16_t port = free_port();
   const std::string server =
       concat("[credentials.s]\n", certificates_.own("server"),
              "[instances.sensors]\nplugin = \"coap\"\nlisten = \"", secure_url(port),
              "\"\ncredentials = \"s\"\n", "resources = [{ path = \"/t\", initial = 1 }]\n");
   std::optional<TestKernel> sensors(server);
-  TestKernel test(manifest(port, ca()));
+  TestKernel test(manifest(port, ca(), {}, "two.test"));
   const Endpoint value = test.open("peer:/t");
   EXPECT_EQ(text_of(value.read().within(20s).value().body()), "1");
   sensors.reset();
