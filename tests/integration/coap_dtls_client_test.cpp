@@ -231,7 +231,7 @@ TEST_F(CoapDtlsClient, SaysAtOnceThatNobodyListens) {
 
 TEST_F(CoapDtlsClient, ComesBackAfterTheServerWasKilledAndItsWatchesWithIt) {
   SecureServer server(server_args());
-  TestKernel test(manifest(server.port(), ca(), "keepalive_s = 1\nack_timeout_s = 1"));
+  TestKernel test(manifest(server.port(), ca(), "ack_timeout_s = 1"));
   const Endpoint data = test.open("peer:/example_data");
   data.write("before").within(20s).or_throw();
   Collector collector;
