@@ -222,6 +222,17 @@ TEST_F(CoapDtlsClient, IsNotConnectedToAPortThatSpeaksNoDtls) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("does not answer the DTLS handshake"));
 }
 
+TEST_F(CoapDtlsClient, SendsItsPartOfAHandshakeAgainWhenTheAnswerIsLost) {
+  std::vector<std::string> args = server_args();
+  args.insert(args.end(), {"-l", "2"});  // after the datagram that says that the server is there
+  SecureServer server(args);
+  std::string patient = manifest(server.port(), ca());
+  patient.replace(patient.find("connect_timeout_s = 2"), 21, "connect_timeout_s = 9");
+  TestKernel test(patient);
+  EXPECT_TRUE(test.open("peer:/example_data").read().within(20s).get().is_ok());
+  EXPECT_EQ(test.info("peer").detail.find("failure"), std::string::npos) << "in the first try";
+}
+
 TEST_F(CoapDtlsClient, SaysAtOnceThatNobodyListens) {
   TestKernel test(manifest(free_port(), ca()));
   const Status status = refusal(test);
