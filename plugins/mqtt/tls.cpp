@@ -108,7 +108,12 @@ void TlsContext::on_progress(const SSL* ssl, int where, int result) noexcept {
     boundary(
         [&] {
           const int alert = result & 0xff;
-          self.refusal_ = Status(tls::status_of_alert(alert), "the broker refused us: ",
+          // So the broker finds out that the other's key is a different one (TLS 1.2).
+          const bool is_key =
+              self.material_->psk && alert == SSL_AD_BAD_RECORD_MAC && SSL_in_init(ssl) == 1;
+          self.refusal_ = Status(is_key ? BP_UNAUTHENTICATED : tls::status_of_alert(alert),
+                                 "the broker refused us: ",
+                                 is_key ? "it has another pre-shared key for our identity, " : "",
                                  std::string_view(SSL_alert_desc_string_long(result)))
                               .with_native(alert, "alert");
         },

@@ -234,11 +234,25 @@ TEST(TlsPreSharedKey, IsEnoughForBothSides) {
       "[credentials.tls]\npsk_identity = \"bridge\"\npsk = \"00112233445566778899aabbccddeeff\"\n";
   const auto system = MqttSystem::connected(broker.url("mqtts"), "credentials = \"tls\"", right);
   EXPECT_TRUE(system->open("a").write(1).get().is_ok());
+}
 
+TEST(TlsPreSharedKey, ThatIsWrongOrOfNobodyIsSaidToBeSo) {
+  ScratchFolder folder;
+  const auto keys = folder.write("psk", "bridge:00112233445566778899aabbccddeeff\n");
+  const Broker broker{
+      {.config = {},
+       .listener_config = "psk_file " + keys.string() + "\npsk_hint hint\ntls_version tlsv1.2\n"}};
   const std::string wrong = "[credentials.tls]\npsk_identity = \"bridge\"\npsk = \"ff\"\n";
   MqttSystem refused(broker.url("mqtts"), "credentials = \"tls\"\nclient_id = \"other\"", wrong);
-  EXPECT_TRUE(refused.open("a").write(1).within(2s).get().is_error());
-  EXPECT_NE(refused.info().state, BP_STATE_UP);
+  const Status status = refused.open("a").write(1).within(kPatience).get();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.to_string();
+  EXPECT_NE(status.message().find("pre-shared key"), std::string_view::npos) << status.to_string();
+  EXPECT_TRUE(refused.becomes(BP_STATE_DOWN));
+
+  const std::string stranger =
+      "[credentials.tls]\npsk_identity = \"nobody\"\npsk = \"00112233445566778899aabbccddeeff\"\n";
+  MqttSystem unknown(broker.url("mqtts"), "credentials = \"tls\"\nclient_id = \"third\"", stranger);
+  EXPECT_EQ(unknown.open("a").write(1).within(kPatience).get().code(), BP_UNAUTHENTICATED);
 }
 
 class Password : public testing::TestWithParam<int> {
