@@ -18,10 +18,12 @@
 #include <backplane/sdk/kernel.hpp>
 
 #include <CLI/CLI.hpp>
+#include <toml++/toml.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <sstream>
 #include <unistd.h>
 
 namespace backplane::cli {
@@ -39,6 +41,7 @@ struct Options {
   double seconds = 0;
   uint16_t port_base = 0;
   std::string log_level = "warning";
+  bool isolated = false;
 
   DemoPorts ports() const { return port_base != 0 ? DemoPorts::from_base(port_base) : DemoPorts(); }
 };
@@ -104,6 +107,20 @@ class Records {
   Guarded<std::deque<std::string>> lines_;
 };
 
+/// The plant with the plugins that speak to others in processes of their own.
+std::string isolated(const std::filesystem::path& file) {
+  toml::table plant = toml::parse_file(file.string());
+  for (auto&& [name, instance] : *plant["instances"].as_table()) {
+    toml::table& keys = *instance.as_table();
+    if (keys["plugin"] == "coap" || keys["plugin"] == "mqtt") {
+      keys.insert("isolation", "process");
+    }
+  }
+  std::ostringstream text;
+  text << toml::toml_formatter{plant, toml::format_flags::none};
+  return text.str();
+}
+
 class Demo {
  public:
   Demo(const Options& options, const Commands& commands, Signals& signals)
@@ -127,7 +144,8 @@ class Demo {
     setenv("PLANT_MQTT_PORT", std::to_string(ports.mqtt).c_str(), 1);
 
     Kernel plant = Kernel::create(kernel_options_).value();
-    plant.load((folder / "plant.toml").string()).or_throw();
+    const std::string file = folder / "plant.toml";
+    (options_.isolated ? plant.load_text(file, isolated(file)) : plant.load(file)).or_throw();
     plant.start().or_throw();
     Witness witness(plant, kernel_options_, concat("mqtt://127.0.0.1:", ports.mqtt));
     if (wait_until_ready(plant, witness)) {
@@ -295,6 +313,8 @@ void add_demo(CLI::App& app, Commands& commands) {
                   "CoAP on UDP port N and MQTT on TCP port N+1 of 127.0.0.1, not 5683 and 1883")
       ->type_name("N")
       ->check(CLI::Range(1, 65534));
+  sub->add_flag("--isolated", options->isolated,
+                "CoAP and MQTT in processes of their own, backplane-host: kill one and see");
   sub->add_option("--log-level", options->log_level, "What is logged beside the table")
       ->check(CLI::IsMember({"error", "warning", "info", "debug", "trace"}))
       ->capture_default_str();

@@ -43,9 +43,10 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
     : plant_(plant), subscriber_(Kernel::create(options).value()) {
   for (const Account& account : read_accounts(plant)) {
     if (const auto name = signal_of(account)) {
-      watch_source(*name);
+      open_source(*name);
     }
   }
+  watch_ended_sources();
   subscriber_.start().or_throw();
   cloud_ = subscriber_.open(concat(mqtt_url, '/', kTopic, '#')).value();
   const auto accept = [this](MessageView message) {
@@ -55,18 +56,35 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
   subscription_ = cloud_.watch(accept).value();
 }
 
-void Witness::watch_source(const std::string& name) {
+void Witness::open_source(const std::string& name) {
   signals_.lock()->try_emplace(name);  // a row, also without a source
-  auto endpoint = plant_.open(concat(kSource, name)).get();
-  if (!endpoint) {
-    return;  // derived by the route: there is no value to compare with
+  if (auto endpoint = plant_.open(concat(kSource, name)).get()) {
+    sources_.push_back({name, *std::move(endpoint)});
+  }  // else derived by the route: there is no value to compare with
+}
+
+void Witness::watch_ended_sources() {
+  for (Source& source : sources_) {
+    if (!source.ended->exchange(false)) {
+      continue;
+    }
+    // What its process had told when it ended, and had not told the route, is lost by right: it had
+    // acknowledged it to nobody.
+    signals_.lock()->at(source.name).ledger.forget_sent();
+    WatchOptions options;
+    options.on_end = [ended = source.ended](const Status&) { *ended = true; };
+    auto watching = source.endpoint.watch(
+        [this, name = source.name](MessageView message) { on_source(name, message); }, options);
+    if (watching) {
+      source.subscription = *std::move(watching);
+    } else {
+      *source.ended = true;
+    }
   }
-  auto subscription =
-      endpoint->watch([this, name](MessageView message) { on_source(name, message); });
-  sources_.push_back({*std::move(endpoint), std::move(subscription).value()});
 }
 
 bool Witness::take_baselines() {
+  watch_ended_sources();
   std::map<std::string, int64_t> received;
   bool is_live = false;
   {

@@ -8,9 +8,11 @@
 #include <backplane/sdk/guarded.hpp>
 #include <backplane/sdk/kernel.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,8 +43,8 @@ class Witness {
   /// that has one. `plant` has started, and outlives this. Throws Error.
   Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url);
 
-  /// Looks how many messages the subscriber missed; again and again, as long as the sources are
-  /// listened to. False: it has not received any yet.
+  /// Looks how many messages the subscriber missed, and listens again to a source that has ended;
+  /// again and again, as long as the sources are listened to. False: it has not received any yet.
   bool take_baselines();
 
   /// Listens to the sources no more: what they get while the routes drain goes nowhere.
@@ -71,7 +73,8 @@ class Witness {
         0;  // messages that had not gone to the destination when that was first told
   };
 
-  void watch_source(const std::string& name);
+  void open_source(const std::string& name);
+  void watch_ended_sources();
   void on_source(const std::string& name, MessageView message);
   void on_cloud(MessageView message);
 
@@ -81,8 +84,11 @@ class Witness {
 
   // Last, so that they end first: their callbacks use what is above.
   struct Source {
+    std::string name;
     Endpoint endpoint;
-    Subscription subscription;
+    // The stream of an isolated plugin ends with its process.
+    std::shared_ptr<std::atomic<bool>> ended = std::make_shared<std::atomic<bool>>(true);
+    Subscription subscription{};
   };
   std::vector<Source> sources_;
   Kernel subscriber_;

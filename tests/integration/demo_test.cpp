@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -222,6 +223,55 @@ class AKilledBroker : public ADemo {
 
 TEST_F(AKilledBroker, LosesNoAcceptedMessage) {
   kill_times(std::getenv("BP_TEST_LONG") != nullptr ? 20 : 1);
+}
+
+/// Its CoAP server and its MQTT client are processes of their own.
+class AnIsolatedDemo : public testing::Test {
+ protected:
+  AnIsolatedDemo() {
+    EXPECT_TRUE(demo_.wait_for_output("demo: ready", seconds(120))) << demo_.out() << demo_.err();
+  }
+  /// The hosts that it has as children.
+  std::vector<pid_t> hosts() const {
+    std::vector<pid_t> out;
+    for (const auto& task :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(demo_.pid()) + "/task")) {
+      std::ifstream file(task.path() / "children");
+      for (pid_t child = 0; file >> child;) {
+        std::ifstream comm("/proc/" + std::to_string(child) + "/comm");
+        std::string name;
+        if (comm >> name && name == "backplane-host") {
+          out.push_back(child);
+        }
+      }
+    }
+    return out;
+  }
+  void kill_times(unsigned rounds) {
+    std::mt19937 random(rounds);
+    for (unsigned round = 0; round < rounds && !HasFailure(); ++round) {
+      ASSERT_TRUE(eventually([&] { return hosts().size() == 2; })) << demo_.err();
+      const pid_t victim = hosts()[random() % 2];
+      poll(nullptr, 0, static_cast<int>(random() % 50));  // any moment between two messages
+      kill(victim, SIGKILL);
+      ASSERT_TRUE(eventually([&] {
+        const std::vector<pid_t> now = hosts();
+        return now.size() == 2 && std::count(now.begin(), now.end(), victim) == 0;
+      })) << demo_.err();
+      ChildProcess sub({"mosquitto_sub", "-p", std::to_string(base_ + 1), "-t",
+                        "plant/line1/temperature", "-R", "-C", "2", "-W", "20"});
+      EXPECT_EQ(sub.wait(seconds(30)), 0) << "nothing comes any more\n" << demo_.err();
+    }
+    demo_.signal(SIGTERM);
+    expect_ok(demo_);
+  }
+
+  const uint16_t base_ = free_port_base();
+  ChildProcess demo_{demo_command(base_, {"--isolated"})};
+};
+
+TEST_F(AnIsolatedDemo, EndsWellAlthoughItsHostsAreKilled) {
+  kill_times(std::getenv("BP_TEST_LONG") != nullptr ? 20 : 2);
 }
 
 TEST(TheDemo, NamesATakenUdpPortAndTheCommandThatAvoidsIt) {
