@@ -18,15 +18,22 @@ struct Bundled {
 
 class ABundledPlugin : public testing::TestWithParam<Bundled> {};
 
-TEST_P(ABundledPlugin, KeepsTheContract) {
+TEST_P(ABundledPlugin, KeepsTheContractAlsoInAProcessOfItsOwn) {
   const auto& [plugin, traits] = GetParam();
-  const Validation result = validate({"--traits", kSource + traits + "/traits.toml",
-                                      kBuild + "/plugins/libbackplane_" + plugin + ".so"});
-  EXPECT_EQ(result.code, 0) << result.errors;
-  EXPECT_GE(result.verdicts.size(), 45u);
-  for (const auto& [name, verdict] : result.verdicts) {
+  std::vector<std::string> args = {"--traits", kSource + traits + "/traits.toml",
+                                   kBuild + "/plugins/libbackplane_" + plugin + ".so"};
+  const Validation inside = validate(args);
+  EXPECT_EQ(inside.code, 0) << inside.errors;
+  EXPECT_GE(inside.verdicts.size(), 45u);
+  for (const auto& [name, verdict] : inside.verdicts) {
     EXPECT_THAT(verdict.word, AnyOf("pass", "skip")) << name << ": " << verdict.text;
   }
+  args.push_back("--isolated");
+  const Validation isolated = validate(args);
+  for (const auto& [name, verdict] : isolated.verdicts) {
+    EXPECT_EQ(verdict.word, inside.verdicts.at(name).word) << name << ": " << verdict.text;
+  }
+  EXPECT_EQ(isolated.verdicts.size(), inside.verdicts.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ABundledPlugin,

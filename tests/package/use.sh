@@ -21,7 +21,11 @@ echo 'embed.py: ok'
 page writing_a_plugin
 for traits in tests/conformance/*/traits.toml; do
   plugin=$(basename "$(dirname "$traits")")
-  backplane validate --traits "$traits" "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" |
-    grep -v ' pass *$\| skip '
+  for isolated in '' --isolated; do
+    # shellcheck disable=SC2086 # no option is no argument
+    backplane validate $isolated --traits "$traits" \
+      "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" | grep -v ' pass *$\| skip '
+  done
 done
 backplane demo --seconds 5 | tail -n 1
+backplane demo --seconds 5 --isolated | tail -n 1
