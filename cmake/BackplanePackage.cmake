@@ -61,7 +61,7 @@ set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA "${PROJECT_BINARY_DIR}/shlibs;${
 bp_package(${bp_library} libs "The library with the kernel, which loads every mechanism as a plugin." SUGGESTS "${bp_plugin_packages}")
 bp_package(libbackplane-dev libdevel "Headers of the C API, the C++ SDK, the CMake package and the .pc file."
            DEPENDS "${bp_library} ${bp_same}" RECOMMENDS "backplane ${bp_same}"
-           SUGGESTS "nlohmann-json3-dev")
+           SUGGESTS "nlohmann-json3-dev, libssl-dev")
 bp_package(backplane net "The command: runs systems of instances and routes, and looks into them." DEPENDS "${bp_library} ${bp_same}"
            RECOMMENDS "${bp_plugin_packages}" SUGGESTS "mosquitto")
 

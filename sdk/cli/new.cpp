@@ -84,7 +84,10 @@ std::vector<std::string> copy_renamed(const fs::path& from, const fs::path& to,
 }
 
 int make(const NewPlugin& plugin) {
-  const fs::path folder = plugin.folder.empty() ? fs::path(plugin.name) : plugin.folder;
+  fs::path folder = plugin.folder.empty() ? fs::path(plugin.name) : plugin.folder;
+  if (!folder.has_filename()) {  // src/modbus/
+    folder = folder.parent_path();
+  }
   if (fs::exists(folder)) {
     throw Error(BP_ALREADY_EXISTS, folder.string(),
                 " exists already, and nothing was written: choose another name or --folder");
@@ -92,7 +95,9 @@ int make(const NewPlugin& plugin) {
   // Under another name first: what stands under its own is whole.
   fs::path unfinished = folder;
   unfinished += ".unfinished";
-  fs::remove_all(unfinished);
+  if (fs::exists(unfinished)) {
+    throw Error(BP_ALREADY_EXISTS, unfinished.string(), " is left of an earlier try: remove it");
+  }
   std::vector<std::string> made = copy_renamed(
       shared_folder("templates") / "plugin" / plugin.language, unfinished, plugin.name);
   fs::rename(unfinished, folder);

@@ -12,7 +12,9 @@
 #include <array>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 #include <regex>
+#include <stdlib.h>
 
 namespace backplane::cli {
 namespace {
@@ -50,8 +52,9 @@ fs::path manifest_of(const fs::path& library) {
       return place;
     }
   }
-  throw Error(BP_NOT_FOUND, "no manifest of ", library.string(), ": there is neither ",
-              places[0].string(), " nor ", places[1].string(), "; name it with --manifest");
+  throw Error(BP_NOT_FOUND, "no manifest of ", library.string(), ": there is none of ",
+              places[0].string(), ", ", places[1].string(), ", ", places[2].string(),
+              "; name it with --manifest");
 }
 
 std::string joined(std::initializer_list<std::string> folders) {
@@ -78,18 +81,56 @@ std::string installed_folder(const Commands& commands, bool of_manifests) {
   return {};
 }
 
-conformance::PluginFiles files_of(const Options& options, const Commands& commands) {
+/// The manifests of a folder without the one that describes the plugin under test, too: it may be
+/// installed already.
+class OtherManifests {
+ public:
+  OtherManifests(const fs::path& from, const fs::path& without) {
+    std::string name = fs::temp_directory_path() / "backplane-validate-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) {
+      throw Error(BP_RESOURCE_EXHAUSTED, "no folder can be made in ",
+                  fs::temp_directory_path().string(), ": set TMPDIR to another");
+    }
+    folder_ = name;
+    for (const auto& entry : fs::directory_iterator(from)) {
+      if (entry.path().extension() == ".toml" && entry.path().filename() != without.filename()) {
+        fs::copy_file(entry.path(), folder_ / entry.path().filename());
+      }
+    }
+  }
+  OtherManifests(const OtherManifests&) = delete;
+  OtherManifests& operator=(const OtherManifests&) = delete;
+  ~OtherManifests() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  const fs::path& folder() const noexcept { return folder_; }
+
+ private:
+  fs::path folder_;
+};
+
+conformance::PluginFiles files_of(const Options& options, const Commands& commands,
+                                  std::optional<OtherManifests>& others) {
   conformance::PluginFiles out;
   out.library = fs::canonical(options.library);
   out.manifest =
       fs::canonical(options.manifest.empty() ? manifest_of(out.library) : options.manifest);
   out.plugin_folders =
       joined({out.library.parent_path().string(), installed_folder(commands, false)});
-  out.manifest_folders =
-      joined({out.manifest.parent_path().string(), installed_folder(commands, true)});
-  const toml::table manifest = toml::parse_file(out.manifest.string());
-  out.id = manifest["id"].value_or("");
-  out.version = manifest["version"].value_or("");
+  fs::path installed = installed_folder(commands, true);
+  if (installed != out.manifest.parent_path() && fs::exists(installed / out.manifest.filename())) {
+    installed = others.emplace(installed, out.manifest).folder();
+  }
+  out.manifest_folders = joined({out.manifest.parent_path().string(), installed.string()});
+  try {
+    const toml::table manifest = toml::parse_file(out.manifest.string());
+    out.id = manifest["id"].value_or("");
+    out.version = manifest["version"].value_or("");
+  } catch (const toml::parse_error& error) {
+    throw Error(BP_INVALID_ARGUMENT, out.manifest.string(), ":", error.source().begin.line, ":",
+                error.source().begin.column, ": error: ", std::string_view(error.description()));
+  }
   return out;
 }
 
@@ -120,8 +161,11 @@ class Report {
       std::cout << line.dump() << std::endl;
       return;
     }
-    std::cout << std::left << std::setw(static_cast<int>(widest_) + 2) << test.name << std::setw(9)
-              << conformance::word_of(outcome.verdict) << outcome.text << std::endl;
+    std::cout << std::left << std::setw(static_cast<int>(widest_) + 2) << test.name;
+    if (!outcome.text.empty()) {
+      std::cout << std::setw(9);
+    }
+    std::cout << conformance::word_of(outcome.verdict) << outcome.text << std::endl;
   }
   int end(const conformance::PluginFiles& files) {
     const size_t failed = count(Outcome::Verdict::kFail) + count(Outcome::Verdict::kCrash) +
@@ -141,6 +185,15 @@ class Report {
   const size_t widest_;
   std::array<size_t, 6> counts_{};
 };
+
+std::string mistake_in_filter(const std::string& text) {
+  try {
+    const std::regex filter(text);
+    return {};
+  } catch (const std::regex_error& error) {
+    return concat("'", text, "' is no regular expression: ", error.what());
+  }
+}
 
 int list(std::span<const Test> tests) {
   for (const Test& test : tests) {
@@ -166,7 +219,8 @@ int validate(const Options& options, const Commands& commands) {
     std::cerr << "backplane: error: which plugin? Name its library, or --list\n";
     return kUsage;
   }
-  const auto files = files_of(options, commands);
+  std::optional<OtherManifests> others;
+  const auto files = files_of(options, commands, others);
   const auto traits = traits_of(options, files);
   conformance::set_time_limit(std::chrono::duration<double>(options.timeout));
   Report report(options.json, widest);
@@ -196,7 +250,9 @@ void add_validate(CLI::App& app, Commands& commands) {
   sub->add_option("--traits", options->traits, "What its endpoints can do")
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
-  sub->add_option("--filter", options->filter, "Only tests whose names match")->type_name("RE");
+  sub->add_option("--filter", options->filter, "Only tests whose names match")
+      ->type_name("RE")
+      ->check(CLI::Validator(mistake_in_filter, "", "a regular expression"));
   sub->add_option("--timeout", options->timeout, "Of each test")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.1, 3600.0))

@@ -56,6 +56,7 @@ void happens_once_from_many_threads(Subject& subject) {
     constexpr int kThreads = 4;
     std::array<std::string, kThreads> wrong;
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (std::string& text : wrong) {
       threads.emplace_back([&] {
         try {

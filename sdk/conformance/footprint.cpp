@@ -8,6 +8,7 @@
 #include <string>
 
 // Where AddressSanitizer is linked in, the heap is its own.
+// NOLINTNEXTLINE(readability-identifier-naming,bugprone-reserved-identifier): its library's
 extern "C" size_t __sanitizer_get_current_allocated_bytes() __attribute__((weak));
 
 namespace backplane::conformance {

@@ -73,7 +73,7 @@ void leaves_nothing_behind(Subject& subject) {
 }
 
 void does_not_grow(Subject& subject) {
-  constexpr size_t kTimes = 5;
+  constexpr size_t kTimes = 3;
   const auto heap_after_more = [&] {
     for (size_t i = 0; i < kTimes; ++i) {
       use_all(subject);
@@ -82,10 +82,38 @@ void does_not_grow(Subject& subject) {
     return heap_in_use();
   };
   heap_after_more();  // what is kept for ever is there now
-  const size_t before = heap_after_more();
-  const size_t after = heap_after_more();
-  require(after < before + kTimes * 1024, kTimes, " starts and stops more cost ", after - before,
-          " bytes of the heap");
+  // What lies in a thread's cache counts as used and comes and goes: a leak grows each time.
+  size_t before = heap_after_more();
+  size_t grown = 0;
+  for (int round = 0; round < 3; ++round) {
+    const size_t after = heap_after_more();
+    if (after < before + kTimes * 1024) {
+      return;
+    }
+    grown = after - before;
+    before = after;
+  }
+  throw Failure(
+      concat(kTimes, " starts and stops more cost ", grown, " bytes of the heap, again and again"));
+}
+
+void has_instances_that_differ(Subject& subject) {
+  const EndpointTraits& endpoint = subject.endpoint(
+      "that is read and written", [](const auto& e) { return e.read && e.writes.size() >= 2; });
+  if (!subject.add_twin()) {
+    throw Skipped("its traits do not say [twin]: keys of a second instance");
+  }
+  const Endpoint one = subject.open(endpoint);
+  const Endpoint other = subject.open_of_twin(endpoint.path).value();
+  const auto write = [](const Endpoint& to, const OwnedMessage& value) {
+    const Status status = to.write(value.view()).within(patience()).get();
+    require(status.is_ok(), "a write: ", status.to_string());
+  };
+  write(one, endpoint.writes[0]);
+  write(other, endpoint.writes[1]);
+  const auto read = one.read<OwnedMessage>().within(patience()).value();
+  require(!(read.body() == endpoint.writes[1].body()),
+          "what is written to one instance is read from the other");
 }
 
 void stops_with_operations_under_way(Subject& subject) {
@@ -131,7 +159,9 @@ constexpr std::array kTests = {
     Test{"lifecycle.leaves_nothing_behind",
          "the second stop leaves no thread, descriptor or child more than the first",
          &leaves_nothing_behind},
-    Test{"lifecycle.does_not_grow", "five starts more cost no memory", &does_not_grow},
+    Test{"lifecycle.does_not_grow", "three starts more cost no memory", &does_not_grow},
+    Test{"lifecycle.has_instances_that_differ", "two instances share no value",
+         &has_instances_that_differ},
     Test{"lifecycle.stops_with_operations_under_way", "watches end with UNAVAILABLE or CANCELLED",
          &stops_with_operations_under_way},
     Test{"lifecycle.refuses_what_comes_after_the_stop",

@@ -82,26 +82,56 @@ void lets_inputs_go(Subject& subject) {
   }
 }
 
-void results_stay_as_long_as_they_are_held(Subject& subject) {
-  const EndpointTraits& endpoint = subject.readable();
-  std::vector<OwnedMessage> held;
+/// What a message held when it came, to compare with what it holds later.
+struct Held {
+  explicit Held(MessageView from) : message(from), was(from.body().to_text()) {}
+  OwnedMessage message;
   std::string was;
+};
+
+void require_unchanged(const std::vector<Held>& held) {
+  for (const Held& each : held) {
+    require(each.message.body().to_text() == each.was,
+            "what is held changes after the stop: it was ", each.was);
+  }
+}
+
+void results_have_an_owner(Subject& subject) {
+  const EndpointTraits& endpoint = subject.readable();
+  const Endpoint open = subject.open(endpoint);
+  std::array<std::byte, 256> scratch{};
+  const auto probe = Probe::make(subject.system().host(), BP_V_READ, open);
+  probe->raw()->scratch = scratch.data();
+  probe->raw()->scratch_len = scratch.size();
+  probe->submit();
+  const Status status = probe->outcome();
+  require(status.is_ok(), "a read: ", status.to_string());
+  const bp_message& out = probe->raw()->out;
+  const ValueView body = out.body;
+  if (out.owner != nullptr || body.is_scalar() || body.len == 0) {
+    return;
+  }
+  const auto* begin = static_cast<const std::byte*>(body.as.p);
+  require(begin >= scratch.data() && begin < scratch.data() + scratch.size(),
+          "a result lies neither in the scratch nor in a buffer with an owner: nobody says how "
+          "long it stays");
+}
+
+void results_stay_as_long_as_they_are_held(Subject& subject) {
+  std::vector<Held> held;
   {
-    const Endpoint open = subject.open(endpoint);
+    const Endpoint open = subject.open(subject.readable());
     for (int i = 0; i < 32; ++i) {
-      held.push_back(open.read<OwnedMessage>().within(patience()).value());
+      held.emplace_back(open.read<OwnedMessage>().within(patience()).value());
     }
-    was = held.front().body().to_text();
   }
   subject.stop();
-  for (const OwnedMessage& message : held) {
-    require(message.body().to_text() == was, "a result changes after the stop of its instance");
-  }
+  require_unchanged(held);
 }
 
 void messages_stay_as_long_as_they_are_held(Subject& subject) {
   const EndpointTraits& traits = subject.watchable();
-  std::vector<OwnedMessage> held;
+  std::vector<Held> held;
   {
     Endpoint open = subject.open(traits);
     const auto probe = Probe::make(subject.system().host(), BP_V_WATCH, open);
@@ -110,12 +140,12 @@ void messages_stay_as_long_as_they_are_held(Subject& subject) {
       subject.stir(traits, open, n);
     }
     require(probe->has_messages(3), "of 4 messages come ", probe->count());
-    held = probe->messages();
+    for (const OwnedMessage& message : probe->messages()) {
+      held.emplace_back(message);
+    }
   }
   subject.stop();
-  for (const OwnedMessage& message : held) {
-    require(!message.body().to_text().empty(), "a message changes after the stop of its instance");
-  }
+  require_unchanged(held);
 }
 
 constexpr std::array kTests = {
@@ -123,6 +153,8 @@ constexpr std::array kTests = {
          "nothing is written before or behind it, and none is too short", &keeps_to_the_scratch},
     Test{"memory.lets_inputs_go", "an input is not looked at after the completion",
          &lets_inputs_go},
+    Test{"memory.results_have_an_owner",
+         "a result is a scalar, in the scratch, or in an owned buffer", &results_have_an_owner},
     Test{"memory.results_stay_as_long_as_they_are_held", "also after the stop",
          &results_stay_as_long_as_they_are_held},
     Test{"memory.messages_stay_as_long_as_they_are_held", "also after the stop",

@@ -5,8 +5,6 @@
 
 namespace backplane::conformance {
 
-const bp_sink Probe::kSink = {BP_SIZE_TO(bp_sink, next), 0, &Probe::next};
-
 Probe::Probe(const Host& host, uint16_t verb, bp_ref target, uint16_t flags)
     : host_(host), op_(service().op_new(host.raw())) {
   require(op_ != nullptr, "no memory for an operation");
@@ -14,6 +12,7 @@ Probe::Probe(const Host& host, uint16_t verb, bp_ref target, uint16_t flags)
   op_->flags = flags;
   op_->target = target;
   op_->error = &error_;
+  static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &Probe::next};
   op_->sink = &kSink;
   op_->credit = UINT32_MAX;
   op_->user = this;

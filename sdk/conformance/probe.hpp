@@ -67,7 +67,6 @@ class Probe {
   static void done(bp_op* op);
   const bp_endpoint_service& service() const noexcept { return host_.services().endpoint; }
 
-  static const bp_sink kSink;
   const Host& host_;
   bp_error error_{};
   OwnedMessage in_;

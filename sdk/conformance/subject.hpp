@@ -59,6 +59,10 @@ class Subject {
   /// An endpoint of the traits, open, and past what is UNAVAILABLE at first. Throws Failure.
   Endpoint open(const EndpointTraits& endpoint);
   Result<Endpoint> open(std::string_view path);
+  /// Has the system a second instance, with the keys of the traits, from its next start on. False:
+  /// they tell none.
+  bool add_twin();
+  Result<Endpoint> open_of_twin(std::string_view path);
 
   /// The first endpoint of the traits that `fits`; throws Skipped, with `what` it lacks.
   template <class Fits>
@@ -74,8 +78,9 @@ class Subject {
   const EndpointTraits& writable() const;
   const EndpointTraits& watchable() const;
 
-  /// Has the endpoint make one message, if it is one that must be asked: the n-th of its values.
-  void stir(const EndpointTraits& endpoint, Endpoint& open, size_t n);
+  /// Has the endpoint make one message, if it is one that must be asked: the n-th of its values. A
+  /// write may be held back or refused by a watcher that has no credit: `may_fail`.
+  void stir(const EndpointTraits& endpoint, Endpoint& open, size_t n, bool may_fail = false);
 
  private:
   std::string manifest() const;
@@ -83,6 +88,7 @@ class Subject {
   const PluginFiles files_;
   const Traits traits_;
   const bool isolated_;
+  bool has_twin_ = false;
   std::optional<RunningSystem> system_;
 };
 

@@ -47,6 +47,13 @@ class Table {
     }
     return *node->as_array();
   }
+  const toml::table* table(std::string_view key) {
+    const toml::node* node = take(key);
+    if (node != nullptr && !node->is_table()) {
+      fail(*node, "'", key, "': expected a table");
+    }
+    return node != nullptr ? node->as_table() : nullptr;
+  }
   std::vector<OwnedMessage> values(std::string_view key) {
     std::vector<OwnedMessage> out;
     for (const toml::node& item : list(key)) {
@@ -122,6 +129,17 @@ EndpointTraits endpoint_of(const fs::path& file, const toml::node& node) {
   return out;
 }
 
+bool has_instance(const toml::table& system, std::string_view name) {
+  if (system["instances"][name].is_table()) {
+    return true;
+  }
+  const toml::array* routes = system["routes"].as_array();
+  return routes != nullptr &&
+         std::any_of(routes->begin(), routes->end(), [&](const toml::node& route) {
+           return route.is_table() && (*route.as_table())["name"] == name;
+         });
+}
+
 std::string text_of(const fs::path& file) {
   std::ifstream in(file);
   std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -149,8 +167,22 @@ Traits Traits::load(const fs::path& file) {
     if (system.empty()) {
       table.fail(all, "'system' is missing: a system manifest, beside this file");
     }
-    out.system = text_of(file.parent_path() / system);
+    const fs::path system_file = file.parent_path() / system;
+    out.system = text_of(system_file);
+    const toml::table parsed = toml::parse(out.system, system_file.string());
     out.instance = table.get<std::string>("instance", out.instance, "the name of an instance");
+    if (!has_instance(parsed, out.instance)) {
+      table.fail(all, system, " has neither [instances.", out.instance,
+                 "] nor a route of that name");
+    }
+    if (const toml::table* twin = table.table("twin")) {
+      std::ostringstream text;
+      if (!twin->empty()) {  // else it would be written as {}
+        text << toml::toml_formatter{*twin, toml::format_flags::none};
+      }
+      text << '\n';
+      out.twin = text.str();
+    }
     for (const toml::node& node : table.list("endpoints")) {
       if (!node.is_table()) {
         table.fail(node, "expected [[endpoints]]");
@@ -160,8 +192,10 @@ Traits Traits::load(const fs::path& file) {
     table.require_nothing_else();
     return out;
   } catch (const toml::parse_error& error) {
-    throw Error(BP_INVALID_ARGUMENT, file.string(), ":", error.source().begin.line, ":",
-                error.source().begin.column, ": error: ", std::string_view(error.description()));
+    const auto& path = error.source().path;
+    throw Error(BP_INVALID_ARGUMENT, path ? *path : file.string(), ":", error.source().begin.line,
+                ":", error.source().begin.column,
+                ": error: ", std::string_view(error.description()));
   }
 }
 

@@ -38,6 +38,7 @@ struct Traits {
   bool given = false;           // by the author; else made up
   std::string system;           // the text of a system manifest
   std::string instance = "it";  // of it
+  std::string twin;             // TOML: keys of a second instance that replace the first one's
   std::vector<EndpointTraits> endpoints;
 
   /// Throws Error (INVALID_ARGUMENT) as FILE:LINE:COL: what is wrong.

@@ -126,9 +126,9 @@ void any_value_is_survived(Subject& subject) {
       ValueView(unknown),
   };
   for (const ValueView value : values) {
+    // Before the probe, which waits for the end of the operation that borrows it.
+    const bp_message borrowed{value, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
     const auto probe = Probe::make(subject.system().host(), BP_V_WRITE, open);
-    MessageBuilder message(value);
-    bp_message borrowed = message.view();
     probe->raw()->in = &borrowed;
     probe->submit();
     const Status status = probe->outcome();

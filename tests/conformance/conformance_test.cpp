@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 namespace backplane::test {
 namespace {
@@ -26,6 +27,7 @@ class TheSuite : public testing::Test {
                    "\"broken\"\nway = \"" +
                        way + "\"\n");
     const std::string traits = scratch_.write("traits.toml", R"(system = "system.toml"
+twin = {}
 [[endpoints]]
 path = "value"
 read = true
@@ -83,6 +85,7 @@ constexpr Break kBreaks[] = {
     {"crashes_in_close", "verbs.what_is_promised_answers", "CRASH", "Aborted"},
     {"never_starts", "load.is_loaded_by_the_kernel", "FAIL", "does not start"},
     {"never_stops", "lifecycle.starts_and_stops", "FAIL", "stop"},
+    {"shares_its_value", "lifecycle.has_instances_that_differ", "FAIL", "read from the other"},
     {"leaks_memory", "lifecycle.does_not_grow", "FAIL", "bytes of the heap"},
     {"leaks_a_thread", "lifecycle.leaves_nothing_behind", "FAIL", "1 threads"},
     {"leaks_a_descriptor", "lifecycle.leaves_nothing_behind", "FAIL", "1 descriptors"},
@@ -106,6 +109,8 @@ constexpr Break kBreaks[] = {
     {"keeps_for_slow_ones", "streams.bound_what_waits_for_a_slow_consumer", "FAIL", "heap"},
     {"writes_before_the_scratch", "memory.keeps_to_the_scratch", "FAIL", "before its scratch"},
     {"writes_behind_the_scratch", "memory.keeps_to_the_scratch", "CRASH", ""},
+    {"answers_with_its_own_memory", "memory.results_have_an_owner", "FAIL",
+     "neither in the scratch"},
     {"keeps_the_input", "memory.lets_inputs_go", "CRASH", ""},
 };
 INSTANTIATE_TEST_SUITE_P(In, TheSuiteFinds, testing::ValuesIn(kBreaks), [](const auto& of) {
@@ -156,6 +161,7 @@ TEST_F(TheSuite, SkipsWhatNeedsAConfigurationThatNobodyGave) {
 
 TEST_F(TheSuite, NamesThePlaceOfAMistakeInTraits) {
   scratch_.write("system.toml", "[instances.it]\nplugin = \"broken\"\n");
+  scratch_.write("wrong.toml", "= 1\n");
   const std::pair<const char*, const char*> rows[] = {
       {"systm = \"system.toml\"\n", "'system' is missing"},
       {"system = \"system.toml\"\ninstnce = \"it\"\n", ":2:"},
@@ -165,6 +171,8 @@ TEST_F(TheSuite, NamesThePlaceOfAMistakeInTraits) {
       {"system = \"system.toml\"\n[[endpoints]]\npath = \"a\"\nwatch = \"write\"\n",
        "needs two values"},
       {"system = \"none.toml\"\n", "cannot be read"},
+      {"system = \"system.toml\"\ninstance = \"that\"\n", "neither [instances.that]"},
+      {"system = \"wrong.toml\"\n", "wrong.toml:1:"},
       {"system = \n", ":1:"},
   };
   for (const auto& [text, error] : rows) {
@@ -175,6 +183,31 @@ TEST_F(TheSuite, NamesThePlaceOfAMistakeInTraits) {
     EXPECT_THAT(result.errors, HasSubstr(error)) << text;
     EXPECT_TRUE(result.verdicts.empty());
   }
+}
+
+TEST_F(TheSuite, TakesAPluginThatIsInstalledToo) {
+  const std::filesystem::path folder = scratch_.path() / "built";
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(kBuild + "/plugins/libbackplane_sim.so",
+                             folder / "libbackplane_sim.so");
+  std::filesystem::copy_file(kBuild + "/plugin_manifests/sim.toml", folder / "sim.toml");
+  const Validation result = validate({"--traits", kSource + "sim/traits.toml", "--filter",
+                                      "^(static|load)", folder / "libbackplane_sim.so"});
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_EQ(result.verdicts.at("load.is_loaded_by_the_kernel").word, "pass")
+      << result.verdicts.at("load.is_loaded_by_the_kernel").text;
+}
+
+TEST_F(TheSuite, ReadsTheSymbolsOfAStrippedLibrary) {
+  const std::filesystem::path folder = scratch_.path() / "stripped";
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(kBuild + "/tests/broken_plugin/broken.toml", folder / "broken.toml");
+  ChildProcess strip({"strip", "-o", folder / "libbackplane_broken.so",
+                      kBuild + "/tests/broken_plugin/libbackplane_broken.so"});
+  ASSERT_EQ(strip.wait(), 0) << strip.err();
+  const Validation result = validate({"--filter", "^static", folder / "libbackplane_broken.so"});
+  EXPECT_EQ(result.verdicts.at("static.exports_the_entry_alone").word, "pass")
+      << result.verdicts.at("static.exports_the_entry_alone").text;
 }
 
 TEST_F(TheSuite, IsAskedForAPluginThatIsThere) {

@@ -8,7 +8,7 @@ packages=$(readlink -f "$1")
 source=$(readlink -f "$(dirname "$0")/../..")
 
 say() { printf 'package: %s\n' "$*" >&2; }
-[[ $(id -u) == 0 ]] || { say "a system in a folder needs root: sudo ./dev package --check"; exit 1; }
+[[ $(id -u) == 0 ]] || { say "a system in a folder needs root: sudo $0 $packages"; exit 1; }
 
 system=$(mktemp -d)
 trap 'rm -rf --one-file-system "$system"' EXIT

@@ -14,4 +14,5 @@ for plugin in /packages/backplane-plugin-*.deb; do
   apt_get autoremove --purge "backplane-plugin-${name%%_*}" >/dev/null
 done
 apt_get install /packages/*.deb mosquitto >/dev/null
-dpkg --verify libbackplane1 libbackplane-dev backplane
+ldd /usr/lib/backplane/backplane-host >/dev/null
+dpkg --verify

@@ -114,14 +114,27 @@ def to_value(python):
     return Value(tag, 0, 0, len(data), As(p=c.cast(buffer, c.c_void_p))), buffer
 
 
+class Unread:
+    """A value that this example does not read: a list, a map, a time."""
+
+    def __init__(self, tag):
+        self.tag = tag
+
+    def __repr__(self):
+        return f"<a value of tag {self.tag}>"
+
+
+END = object()  # of a watch
+
+
 def to_python(value):
     if value.tag in (STRING, BYTES, ENCODED):
         data = c.string_at(value.as_.p, value.len)
         return data.decode() if value.tag == STRING else data
+    if value.tag not in (NULL, BOOL, INT, UINT, FLOAT):
+        return Unread(value.tag)
     scalars = {NULL: lambda: None, BOOL: lambda: value.as_.u != 0, INT: lambda: value.as_.i,
                UINT: lambda: value.as_.u, FLOAT: lambda: value.as_.f}
-    if value.tag not in scalars:
-        raise TypeError(f"a value of tag {value.tag}, which this example does not read")
     return scalars[value.tag]()
 
 
@@ -153,9 +166,13 @@ class Kernel:
         error, kernel = Error(), c.c_void_p()
         self._require(self._lib.bp_kernel_create(None, c.byref(kernel), c.byref(error)), error)
         self._kernel = kernel
-        self._require(
-            self._lib.bp_kernel_load(kernel, Str.of(self._manifest), None, None, c.byref(error)), error)
-        self._require(self._lib.bp_kernel_start(kernel, c.byref(error)), error)
+        try:
+            text = Str.of(self._manifest)
+            self._require(self._lib.bp_kernel_load(kernel, text, None, None, c.byref(error)), error)
+            self._require(self._lib.bp_kernel_start(kernel, c.byref(error)), error)
+        except Failure:
+            self._lib.bp_kernel_destroy(kernel)
+            raise
         host = self._lib.bp_kernel_host(kernel)
         self._host = c.cast(host, c.c_void_p)
         service = host.contents.get_service
@@ -198,6 +215,7 @@ class Kernel:
                 self.endpoints.credit(self._host, event.op, event.n)
             elif event.kind == COMPLETED and op is not None:
                 op.completed.set_result(event.op.contents.status)
+                op.messages.put_nowait(END)
         self.queues.release(self._host, self._queue, events, n)
 
 
@@ -267,8 +285,9 @@ class Endpoint:
                 await op.outcome(status)
                 return
             try:
-                while not op.completed.done() or not op.messages.empty():
-                    yield await op.messages.get()
+                while (message := await op.messages.get()) is not END:
+                    yield message
+                await op.outcome(op.completed.result())
             finally:
                 op.cancel()
                 await op.completed

@@ -33,7 +33,8 @@ typedef struct Broken {
   Watch watches[kWatches];
 } Broken;
 
-static void* leaked;  // the last one, which begins with the one before
+static double shared;  // of all instances
+static void* leaked;   // the last one, which begins with the one before
 
 static bool is(const Broken* b, const char* way) { return strcmp(b->way, way) == 0; }
 static void crash_if(const Broken* b, const char* way) {
@@ -106,7 +107,11 @@ static bp_status read_value(Broken* b, bp_op* op) {
     memset((char*)op->scratch - 8, 0, 8);
   if (is(b, "writes_behind_the_scratch") && op->scratch != NULL)
     memset(op->scratch, 0, op->scratch_len + 1);
-  op->out.body = number(b->value);
+  op->out.body = number(is(b, "shares_its_value") ? shared : b->value);
+  if (is(b, "answers_with_its_own_memory")) {
+    op->out.body = (bp_value){.tag = BP_T_STRING, .len = 4, .as.s = b->way};
+    return BP_OK;
+  }
   if (b->kept != NULL) op->out.body = number(b->kept->body.as.f);
   if (is(b, "completes_twice")) {
     b->endpoints->complete(b->host, op, BP_OK);
@@ -121,7 +126,7 @@ static bp_status write_value(Broken* b, bp_op* op) {
   if (op->in == NULL || (op->in->body.tag != BP_T_FLOAT && !is(b, "takes_anything")))
     return BP_INVALID_ARGUMENT;
   b->before = b->value;
-  b->value = op->in->body.as.f;
+  b->value = shared = op->in->body.as.f;
   if (is(b, "keeps_the_input")) b->kept = op->in;
   for (size_t i = 0; i < kWatches; ++i) tell(b, &b->watches[i], 0);
   return BP_OK;
@@ -259,8 +264,8 @@ BP_EXPORT bp_status bp_plugin_entry_1(const bp_offer* offer, const bp_plugin** o
   (void)error;
   *out = &tables[0];
   if (way == NULL) return BP_OK;
-  if (strcmp(way, "prints") == 0) (void)!write(STDOUT_FILENO, "hello\n", 6);
-  if (strcmp(way, "is_slow") == 0) usleep(200000);
+  if (strcmp(way, "prints") == 0) puts("hello");
+  if (strcmp(way, "is_slow") == 0) usleep(1200000);
   if (strcmp(way, "starts_a_thread") == 0) leave_a_thread();
   if (strcmp(way, "opens_a_file") == 0) (void)open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (strcmp(way, "gives_another_table") == 0) *out = &tables[calls++ % 2];

@@ -42,7 +42,7 @@ struct Expiry {
   uint32_t level = BP_LOG_DEBUG;  // BP_LOG_WARNING: it ends soon; BP_LOG_ERROR: it is over
   std::string text;
 
-  static constexpr int64_t kDay = 24 * 60 * 60;
+  static constexpr int64_t kDay = int64_t{24} * 60 * 60;
   static constexpr int64_t kSoon = 30 * kDay;
 
   static Expiry of(const X509& certificate, int64_t now) {

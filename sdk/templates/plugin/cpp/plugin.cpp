@@ -7,8 +7,8 @@
 namespace {
 
 /// The value; the instance and all endpoints share it.
-struct Value {
-  Value(const backplane::Host& host, double initial)
+struct SharedValue {
+  SharedValue(const backplane::Host& host, double initial)
       : now(initial), changes(host, {.replay_last = true, .on_ready = {}}) {
     changes.publish(backplane::MessageBuilder(initial).time_now());
   }
@@ -17,9 +17,9 @@ struct Value {
 };
 
 /// Its verbs are the functions that it has; they are called from any thread and never wait.
-class ValueEndpoint {
+class EndpointOfValue {
  public:
-  explicit ValueEndpoint(std::shared_ptr<Value> value) : value_(std::move(value)) {}
+  explicit EndpointOfValue(std::shared_ptr<SharedValue> value) : value_(std::move(value)) {}
 
   backplane::Status read(backplane::Op op) { return op.reply(value_->now.load()); }
 
@@ -35,14 +35,14 @@ class ValueEndpoint {
   void cancel(backplane::Op op) noexcept { value_->changes.cancel(op); }
 
  private:
-  std::shared_ptr<Value> value_;
+  std::shared_ptr<SharedValue> value_;
 };
 
-/// An instance.
-class MyPlugin final : public backplane::Plugin {
+class MyPluginInstance final : public backplane::Plugin {
  public:
-  MyPlugin(const bp_host* host, const backplane::Config& config)
-      : Plugin(host), value_(std::make_shared<Value>(this->host(), config.number("initial"))) {}
+  MyPluginInstance(const bp_host* host, const backplane::Config& config)
+      : Plugin(host),
+        value_(std::make_shared<SharedValue>(this->host(), config.number("initial"))) {}
 
   backplane::Status start(backplane::Op) override {
     host().report(BP_STATE_UP, "ready");
@@ -59,14 +59,14 @@ class MyPlugin final : public backplane::Plugin {
     if (path != "value") {
       return backplane::Status(BP_NOT_FOUND, "no '", path, "' here: there is 'value'");
     }
-    return op.give(std::make_unique<ValueEndpoint>(value_));
+    return op.give(std::make_unique<EndpointOfValue>(value_));
   }
 
  private:
-  std::shared_ptr<Value> value_;
+  std::shared_ptr<SharedValue> value_;
 };
 
 }  // namespace
 
-BACKPLANE_PLUGIN(MyPlugin, "my_plugin", "0.1.0", BP_PLUGIN_MULTI_INSTANCE, BP_S_ENDPOINT,
+BACKPLANE_PLUGIN(MyPluginInstance, "my_plugin", "0.1.0", BP_PLUGIN_MULTI_INSTANCE, BP_S_ENDPOINT,
                  BP_S_EXECUTOR);
