@@ -65,7 +65,7 @@ Session::Session(const Settings& settings, SessionOptions options)
             "receive_maximum");
   }
   require(mosquitto_threaded_set(m, true), "threaded mode");
-  set_secrets();
+  set_user();
   if (options_.will) {
     set_will(*options_.will);
   }
@@ -73,30 +73,56 @@ Session::Session(const Settings& settings, SessionOptions options)
   if (settings.has_properties()) {
     prime_connect_properties();
   }
+  if (options_.tls) {
+    set_tls(std::move(options_.tls));  // the last step: what it leaves needs the destructor
+  }
 }
 
-void Session::set_secrets() {
+/// The library frees one context at its end. Which one differs between its versions: that of the
+/// option, or that of the last connection. So both are made the same, and the share that it takes
+/// for that is the one that it gives up.
+Session::~Session() {
+  TlsContext* const newest = options_.tls.get();
+  if (newest == nullptr) {
+    return;
+  }
+  const TlsContext* const used = newest->is_used() ? newest : used_.get();
+  const int result = mosquitto_void_option(handle_.get(), MOSQ_OPT_SSL_CTX,
+                                           used != nullptr ? used->get() : nullptr);
+  if (result != MOSQ_ERR_SUCCESS) {
+    newest->keep_lent();  // up to 2.0.11 the option cannot be unset: it frees this one
+  }
+}
+
+/// The library forgets the context that it had without freeing it, and may use it on until it next
+/// comes to have a socket: so it is kept until the new one is used.
+void Session::set_tls(std::unique_ptr<TlsContext> tls) {
   mosquitto* const m = handle_.get();
+  require(mosquitto_int_option(m, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0), "TLS");
+  require(mosquitto_void_option(m, MOSQ_OPT_SSL_CTX, tls->get()), "TLS");
+  tls->lend();
+  auto before = std::exchange(options_.tls, std::move(tls));
+  if (before && before->is_used()) {
+    used_ = std::move(before);
+  }
+}
+
+void Session::set_user() {
   if (options_.user) {
     require(mosquitto_username_pw_set(
-                m, std::string(options_.user.text()).c_str(),
+                handle_.get(), std::string(options_.user.text()).c_str(),
                 options_.password ? std::string(options_.password.text()).c_str() : nullptr),
             "user and password");
-  }
-  if (options_.tls) {
-    require(mosquitto_void_option(m, MOSQ_OPT_SSL_CTX, options_.tls->get()), "TLS");
-    require(mosquitto_int_option(m, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0), "TLS");
   }
 }
 
 void Session::renew(SessionOptions options) {
-  outdated_ = std::exchange(options_.tls, std::move(options.tls));
+  if (options.tls) {
+    set_tls(std::move(options.tls));
+  }
   options_.user = std::move(options.user);
   options_.password = std::move(options.password);
-  set_secrets();
-  if (outdated_) {
-    SSL_CTX_free(outdated_->get());  // the library's share, which it forgets when it gets another
-  }
+  set_user();
 }
 
 void Session::set_callbacks() noexcept {
@@ -150,6 +176,14 @@ Status Session::connect(const std::string& address) {
   errno = 0;
   const int result = mosquitto_connect_async(handle_.get(), address.c_str(), settings_.url.port,
                                              settings_.keep_alive_s);
+  if (options_.tls) {
+    if (result == MOSQ_ERR_TLS) {
+      options_.tls->set_used();  // no handshake has begun for want of memory
+    }
+    if (options_.tls->is_used()) {
+      used_.reset();
+    }
+  }
   if (result != MOSQ_ERR_SUCCESS && result != MOSQ_ERR_CONN_PENDING) {
     lose(result, errno);
     return *loss_;

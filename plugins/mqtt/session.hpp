@@ -83,6 +83,7 @@ class Session {
   Session(const Settings& settings, SessionOptions options);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+  ~Session();
 
   /// Before it connects again: user, password and TLS are these from now on. Throws Error.
   void renew(SessionOptions options);
@@ -131,7 +132,8 @@ class Session {
                          const mosquitto_property* properties) noexcept;
   static void on_log(mosquitto*, void* user, int level, const char* text) noexcept;
 
-  void set_secrets();
+  void set_tls(std::unique_ptr<TlsContext> tls);
+  void set_user();
   void set_callbacks() noexcept;
   void set_will(const Will& will);
   void prime_connect_properties();
@@ -144,8 +146,8 @@ class Session {
 
   const Settings& settings_;
   SessionOptions options_;
-  std::unique_ptr<TlsContext> outdated_;  // the library lets go of it when it connects again
-  MosquittoHandle handle_;                // after options_: uses the TLS context until its end
+  std::unique_ptr<TlsContext> used_;  // by the library, until it begins to use that of options_
+  MosquittoHandle handle_;            // after both: uses one of the contexts until its end
   std::optional<Connack> connack_;
   std::optional<Status> loss_;
   std::string last_error_;  // of the library's log, while connecting

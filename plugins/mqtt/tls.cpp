@@ -100,8 +100,11 @@ int TlsContext::on_verified(int accepted, X509_STORE_CTX* chain) noexcept {
 /// alert of the broker may come after our side of the handshake is over (TLS 1.3).
 void TlsContext::on_progress(const SSL* ssl, int where, int result) noexcept {
   TlsContext& self = of(ssl);
-  if ((where & SSL_CB_HANDSHAKE_START) != 0 && !tls::is_address(self.server_name_)) {
-    SSL_set_tlsext_host_name(const_cast<SSL*>(ssl), self.server_name_.c_str());
+  if ((where & SSL_CB_HANDSHAKE_START) != 0) {
+    self.set_used();
+    if (!tls::is_address(self.server_name_)) {
+      SSL_set_tlsext_host_name(const_cast<SSL*>(ssl), self.server_name_.c_str());
+    }
   }
   constexpr int kFatal = SSL3_AL_FATAL << 8;
   if (where == SSL_CB_READ_ALERT && (result & kFatal) != 0 && self.refusal_.is_ok()) {

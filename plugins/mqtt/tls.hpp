@@ -37,6 +37,12 @@ class TlsContext {
   TlsContext& operator=(const TlsContext&) = delete;
 
   SSL_CTX* get() const noexcept { return context_.get(); }
+  /// libmosquitto has taken a share of get(). It ends with us, but for keep_lent().
+  void lend() noexcept { lent_.reset(context_.get()); }
+  void keep_lent() noexcept { static_cast<void>(lent_.release()); }
+  /// libmosquitto has begun to use get().
+  bool is_used() const noexcept { return used_; }
+  void set_used() noexcept { used_ = true; }
   /// Why we refused the broker, or the broker us; OK: neither has. Until forget_refusal().
   const Status& refusal() const noexcept { return refusal_; }
   void forget_refusal() noexcept { refusal_ = Status::ok(); }
@@ -56,7 +62,9 @@ class TlsContext {
   const std::shared_ptr<const tls::Material> material_;
   const std::string server_name_;
   Status refusal_;
+  bool used_ = false;
   SslContext context_;
+  SslContext lent_;  // the same one
 };
 
 }  // namespace backplane::mqtt
