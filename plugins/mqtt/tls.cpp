@@ -67,7 +67,7 @@ void TlsContext::share_key() {
   SSL_CTX_set_psk_client_callback(context_.get(), &TlsContext::give_psk);
   // Only suites that prove the key: a certificate would be accepted unseen here.
   SSL_CTX_set_max_proto_version(context_.get(), TLS1_2_VERSION);
-  if (SSL_CTX_set_cipher_list(context_.get(), "PSK:!aNULL:!eNULL:!RSAPSK:!SRP") != 1) {
+  if (SSL_CTX_set_cipher_list(context_.get(), "PSK:!aNULL:!eNULL:!kRSAPSK") != 1) {
     refuse("no cipher suite for pre-shared keys");
   }
 }

@@ -92,5 +92,29 @@ TEST_F(TlsOfASession, IsTheNewestAfterAttemptsThatWereInVain) {
   sut.renew(options());
 }
 
+TEST_F(TlsOfASession, HasWithAPreSharedKeyOnlySuitesThatProveIt) {
+  fake_.set_credential("secret", "psk_identity", "it");
+  fake_.set_credential("secret", "psk", "00ff");
+  Settings settings = settings_;
+  settings.credentials = "secret";
+  Tls tls(host_, settings);
+  const auto context = tls.context();
+  const STACK_OF(SSL_CIPHER)* const suites = SSL_CTX_get_ciphers(context->get());
+  int proving = 0;
+  for (int i = 0; i < sk_SSL_CIPHER_num(suites); ++i) {
+    const SSL_CIPHER* const suite = sk_SSL_CIPHER_value(suites, i);
+    const int exchange = SSL_CIPHER_get_kx_nid(suite);
+    if (exchange == NID_kx_any) {
+      continue;  // of TLS 1.3, which is not spoken here
+    }
+    EXPECT_TRUE(exchange == NID_kx_psk || exchange == NID_kx_dhe_psk ||
+                exchange == NID_kx_ecdhe_psk)
+        << SSL_CIPHER_get_name(suite);
+    ++proving;
+  }
+  EXPECT_GT(proving, 0);
+  EXPECT_EQ(SSL_CTX_get_max_proto_version(context->get()), TLS1_2_VERSION);
+}
+
 }  // namespace
 }  // namespace backplane::mqtt
