@@ -62,14 +62,14 @@ struct Wiped {
   ~Wiped() { explicit_bzero(text.data(), text.size()); }
 };
 
-// Up to `most` bytes, from the start. errno, or 0.
+// Up to `most` bytes, from where the descriptor is. errno, or 0.
 int read_up_to(int descriptor, std::size_t most, std::string& out) {
   explicit_bzero(out.data(), out.size());
   out.clear();
   out.reserve(most);  // never moved, so that no copy stays behind
   out.resize(most);
   std::size_t size = 0;
-  int error = ::lseek(descriptor, 0, SEEK_SET) < 0 ? errno : 0;
+  int error = 0;
   while (error == 0 && size < most) {
     const ssize_t n = ::read(descriptor, out.data() + size, most - size);
     if (n < 0 && errno == EINTR) continue;
@@ -90,7 +90,8 @@ int read_file(const std::string& path, std::string& out, struct stat& status) {
   if (is_sized) most = std::min(most, static_cast<std::size_t>(status.st_size) + 1);
   int error = read_up_to(descriptor, most, out);
   if (error == 0 && out.size() == most && most <= kMostBytes) {  // it has grown
-    error = read_up_to(descriptor, kMostBytes + 1, out);
+    error =
+        ::lseek(descriptor, 0, SEEK_SET) < 0 ? errno : read_up_to(descriptor, kMostBytes + 1, out);
   }
   ::close(descriptor);
   return error == 0 && out.size() > kMostBytes ? EFBIG : error;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -648,6 +649,16 @@ TEST_F(CredentialsService, ReadsFilesOfAnySizeAndThoseThatTellNone) {
   ASSERT_EQ(symlink("/proc/self/stat", path_.c_str()), 0);
   EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK);
   EXPECT_FALSE(out.empty());
+}
+
+TEST_F(CredentialsService, ReadsWhatAnotherProgramWritesIntoAPipe) {
+  unlink(path_.c_str());
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  std::thread writer([this] { std::ofstream(path_) << "hunter3\n"; });
+  std::string out;
+  EXPECT_EQ(get(BP_STR("mine"), BP_STR("password"), 0, out), BP_OK) << text(error_);
+  EXPECT_EQ(out, "hunter3");
+  writer.join();
 }
 
 }  // namespace
