@@ -7,6 +7,7 @@
 #include <backplane/sdk/unique_handle.hpp>
 
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include <chrono>
@@ -23,6 +24,7 @@ class Certificates {
     std::chrono::seconds begins = std::chrono::hours(-1);    // from now
     std::chrono::seconds ends = std::chrono::hours(24 * 365);
     bool is_authority = false;
+    size_t rsa_bits = 0;  // 0: a key of the curve P-256
   };
 
   /// The authorities "ca" and "other_ca".
@@ -34,7 +36,7 @@ class Certificates {
   /// NAME.pem and NAME.key, with the common name NAME; replaces files that are there.
   void make(const std::string& name, const Options& options) {
     auto& own = pairs_[name];
-    own.key.reset(EVP_EC_gen("P-256"));
+    own.key.reset(options.rsa_bits > 0 ? EVP_RSA_gen(options.rsa_bits) : EVP_EC_gen("P-256"));
     own.certificate.reset(X509_new());
     X509* const x = own.certificate.get();
     X509_set_version(x, 2);

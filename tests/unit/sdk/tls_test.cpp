@@ -111,6 +111,19 @@ TEST_F(TlsCredential, StaysWhatItWasWhenTheRenewedOneIsBroken) {
   EXPECT_NE(sut_.fetch(), before);
 }
 
+TEST_F(TlsCredential, IsBrokenWhenTheSystemsSecurityLevelRefusesItsCertificate) {
+  Certificates::Options weak;
+  weak.rsa_bits = 512;
+  certificates_.make("weak", weak);
+  show("weak");
+  EXPECT_THAT(refusal(), HasSubstr("field 'certificate' (/fake/certificate): it cannot be used"));
+  show("own");
+  const auto before = sut_.fetch();
+  show("weak");
+  EXPECT_EQ(sut_.fetch(), before);
+  EXPECT_EQ(logs("is broken"), 1U);
+}
+
 TEST_F(TlsCredential, SaysWhatIsWrongWithIt) {
   set("ca", "nonsense");
   EXPECT_THAT(refusal(), HasSubstr("field 'ca' (/fake/ca)"));

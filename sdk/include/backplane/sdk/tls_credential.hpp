@@ -175,6 +175,12 @@ class Credential {
     if (X509_check_private_key(out.certificate.get(), out.key.get()) != 1) {
       refuse(kKey, "it is not that of the certificate");
     }
+    // The system's security level may refuse what is well-formed: now, not in each handshake.
+    const UniqueHandle<SSL_CTX, SSL_CTX_free> trial(SSL_CTX_new(TLS_method()));
+    if (!trial || SSL_CTX_use_cert_and_key(trial.get(), out.certificate.get(), out.key.get(),
+                                           out.chain.get(), 1) != 1) {
+      refuse(kCertificate, "it cannot be used");
+    }
   }
 
   /// Before it is said that a certificate ends, whether a new one is there.
