@@ -43,19 +43,15 @@ void DtlsServer::start(coap_context_t* context) {
 }
 
 /// Zero ends the handshake.
-int DtlsServer::prepare(void* ssl, coap_dtls_pki_t*) noexcept {
-  int done = 0;
-  boundary(
-      [&] {
-        of(static_cast<SSL*>(ssl)).prepare(static_cast<SSL*>(ssl));
-        done = 1;
-      },
-      [&](const Status& status) noexcept {
-        of(static_cast<SSL*>(ssl))
-            .host_.log()
-            .error("no handshake is possible", {{"reason", status.message()}});
-      });
-  return done;
+int DtlsServer::prepare(void* of_library, coap_dtls_pki_t*) noexcept {
+  auto* const ssl = static_cast<SSL*>(of_library);
+  Status failed;
+  boundary([&] { of(ssl).prepare(ssl); }, [&](const Status& status) noexcept { failed = status; });
+  if (failed.is_error()) {
+    boundary([&] { of(ssl).fail(session_of(ssl), failed.message()); },
+             [](const Status&) noexcept {});
+  }
+  return failed.is_ok() ? 1 : 0;
 }
 
 void DtlsServer::prepare(SSL* ssl) {
@@ -175,8 +171,14 @@ void DtlsServer::tell_expiry(X509& certificate) {
 }
 
 void DtlsServer::refused(const coap_session_t* session) {
-  failed_ = session;  // the end of the session comes next, and is no failure of its own
-  tell_failure(session, tls::handshake_error(ssl_of(session)).message());
+  fail(session, tls::handshake_error(ssl_of(session)).message());
+}
+
+/// What comes next is no failure of its own: an error of the library, the end of the session.
+void DtlsServer::fail(const coap_session_t* session, std::string_view why) {
+  if (std::exchange(failed_, session) != session) {
+    tell_failure(session, why);
+  }
 }
 
 void DtlsServer::ended(const coap_session_t* session, bool was_proven) {

@@ -37,6 +37,7 @@ class DtlsServer {
   void read_identities();
   std::shared_ptr<const tls::Material> keys_of(const std::string& identity);
   void tell_expiry(X509& certificate);
+  void fail(const coap_session_t* session, std::string_view why);
   void tell_failure(const coap_session_t* session, std::string_view why);
 
   const Host& host_;
