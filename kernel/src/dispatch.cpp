@@ -241,7 +241,7 @@ void credit(const bp_host*, bp_op* op, std::uint32_t n) {
 void ack(const bp_host*, bp_op* op, std::uint64_t seq, bp_status status) {
   Operation& operation = *Operation::of(op);
   if (!operation.enter()) return;
-  operation.slot->ops()->ack(op, seq, status);
+  if (operation.kind == Operation::Kind::kSubmit) operation.slot->ops()->ack(op, seq, status);
   operation.leave_without_done();
 }
 

@@ -24,9 +24,8 @@ void Peer::received(wire::Frame::Reader frame, std::span<UniqueFd> descriptors) 
       return;
     case wire::Frame::ACKNOWLEDGE: {
       const auto acknowledge = frame.getAcknowledge();
-      const auto served = find_served(acknowledge.getOp());
-      if (served != nullptr && acknowledge.getStatus() <= 0) {
-        service().ack(host_.raw(), served->op(), acknowledge.getSeq(), acknowledge.getStatus());
+      if (const auto served = find_served(acknowledge.getOp())) {
+        served->acknowledge(acknowledge.getSeq(), acknowledge.getStatus());
       }
       return;
     }

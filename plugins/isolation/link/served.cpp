@@ -79,6 +79,9 @@ void Served::begin() noexcept {
 }
 
 void Served::credit(uint32_t n) noexcept {
+  if (op_->sink == nullptr) {
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     if (!begun_) {
@@ -87,6 +90,13 @@ void Served::credit(uint32_t n) noexcept {
     }
   }
   peer_->service().credit(peer_->host_.raw(), op_, n);
+}
+
+void Served::acknowledge(uint64_t seq, bp_status status) noexcept {
+  const bool wanted = op_->verb == BP_V_WATCH && (op_->flags & BP_OP_ACK) != 0;
+  if (wanted && delivered_ && status <= 0) {
+    peer_->service().ack(peer_->host_.raw(), op_, seq, status);
+  }
 }
 
 void Served::cancel() noexcept {
@@ -127,22 +137,30 @@ void Served::on_opened(bp_op* op) {
 
 bp_status Served::on_next(bp_op* op, const bp_message* messages, uint32_t n) {
   Served& served = of(op);
-  return boundary(nullptr, [&] {
-    size_t words = 64;
-    for (uint32_t i = 0; i < n; ++i) {
-      words += words_for(messages[i]);
-    }
-    FrameBuilder frame(words);
-    Outgoing with(*served.peer_);
-    auto deliver = frame.root().initDeliver();
-    deliver.setOp(served.number);
-    auto list = deliver.initMessages(n);
-    for (uint32_t i = 0; i < n; ++i) {
-      write(list[i], messages[i], with);
-    }
-    served.peer_->channel_->send(frame.message(), with.descriptors());
-    with.sent();
-  });
+  served.delivered_ = true;
+  return boundary(nullptr, [&] { served.deliver({messages, n}); });
+}
+
+void Served::deliver(std::span<const bp_message> messages) {
+  size_t words = 64;
+  for (const bp_message& message : messages) {
+    words += words_for(message);
+  }
+  if (words > kMostFrameBytes / sizeof(Word) - 64 && messages.size() > 1) {
+    const size_t half = messages.size() / 2;
+    deliver(messages.first(half));
+    return deliver(messages.subspan(half));
+  }
+  FrameBuilder frame(words);
+  Outgoing with(*peer_);
+  auto deliver = frame.root().initDeliver();
+  deliver.setOp(number);
+  auto list = deliver.initMessages(static_cast<unsigned>(messages.size()));
+  for (unsigned i = 0; i < list.size(); ++i) {
+    write(list[i], messages[i], with);
+  }
+  peer_->channel_->send(frame.message(), with.descriptors());
+  with.sent();
 }
 
 void Served::finish(bp_status status) noexcept {

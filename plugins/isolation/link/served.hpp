@@ -26,6 +26,8 @@ class Served final : public std::enable_shared_from_this<Served> {
   void submit(bp_ref target) noexcept;
   /// While it waits for its endpoint to be opened, too.
   void credit(uint32_t n) noexcept;
+  /// Nothing unless a message was delivered to be acknowledged.
+  void acknowledge(uint64_t seq, bp_status status) noexcept;
   void cancel() noexcept;
   void open(std::string_view address) noexcept;
   /// Without having been submitted.
@@ -44,6 +46,7 @@ class Served final : public std::enable_shared_from_this<Served> {
   void begin() noexcept;
   void finish(bp_status status) noexcept;
   void answer(bp_status status);
+  void deliver(std::span<const bp_message> messages);
 
   const std::shared_ptr<Peer> peer_;
   bp_op* const op_;
@@ -55,6 +58,7 @@ class Served final : public std::enable_shared_from_this<Served> {
   bool begun_ = false;  // guarded by mutex_, like what came before it:
   bool early_cancel_ = false;
   uint32_t early_credit_ = 0;
+  std::atomic<bool> delivered_{false};  // so that the kernel knows its endpoint
   alignas(16) std::array<std::byte, 256> scratch_;
 };
 

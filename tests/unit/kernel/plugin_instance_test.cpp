@@ -381,6 +381,27 @@ TEST(OpenAddress, MayPendAndBeCancelled) {
   sut.free_op(op);
 }
 
+TEST(OpenAddress, TakesNoCreditAndNoAcknowledgementWhileItPends) {
+  Script script;
+  ScriptedKernel sut;
+  ASSERT_EQ(sut.start(), BP_OK);
+  bp_op* seen = nullptr;
+  script.open = [&](std::string_view, bp_op* op, bp_endpoint* out) {
+    *out = Script::endpoint();
+    seen = op;
+    return BP_PENDING;
+  };
+  bp_op* const op = sut.service->op_new(sut.host);
+  op->done = [](bp_op*) {};
+  EXPECT_EQ(sut.service->open(sut.host, BP_STR("it:x"), nullptr, op), BP_PENDING);
+  sut.service->credit(sut.host, op, 1);
+  sut.service->ack(sut.host, op, 1, BP_OK);
+  sut.service->complete(script.host, seen, BP_OK);
+  EXPECT_EQ(op->status, BP_OK);
+  sut.service->close(sut.host, op->out.body.as.u);
+  sut.free_op(op);
+}
+
 TEST(OpenAddress, AUrlMakesAnInstanceOnceAndOthersShareIt) {
   Script script;
   ScriptedKernel sut("");
