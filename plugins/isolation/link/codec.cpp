@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Design notes. Reading is done in two walks: the first measures and checks, the second copies into
 // one block. Nothing points into the frame afterwards, whose memory is used again. The reader of
-// Cap'n Proto bounds how often a frame's words may be walked (frames.hpp), so that pointers which
+// Cap'n Proto bounds how often a frame's words may be walked (channel.hpp), so that pointers which
 // overlap cannot make a small frame big.
 #include "plugins/isolation/link/codec.hpp"
 
@@ -55,6 +55,49 @@ size_t bytes_of(const bp_value& value) noexcept {
                                  : size_t{value.len};
 }
 size_t items_of(const bp_value& value) noexcept { return value.tag == BP_T_LIST ? value.len : 2; }
+
+constexpr size_t kWordBytes = sizeof(capnp::word);
+/// What a frame has besides: its root, and the rest of it.
+constexpr size_t kMostMessageWords = kMostFrameBytes / kWordBytes - 1024;
+template <class Struct>
+constexpr size_t kWordsOf =
+    size_t{Struct::_capnpPrivate::dataWordSize} + Struct::_capnpPrivate::pointerCount;
+constexpr size_t kValueWords = kWordsOf<wire::Value>;
+constexpr size_t kMessageWords = kWordsOf<wire::Message>;
+constexpr size_t kListWords = 1;  // in front of its items
+
+size_t words_behind(std::span<const bp_pair> pairs, unsigned depth);
+
+/// Words that a value takes besides its own.
+size_t words_behind(const bp_value& value, unsigned depth) {
+  if (depth == 0) {
+    too_deep();
+  }
+  switch (form_of(value.tag)) {
+    case wire::Value::BYTES:
+      return (bytes_of(value) + kWordBytes - 1) / kWordBytes;
+    case wire::Value::LIST: {
+      size_t words = kListWords;
+      for (size_t i = 0; i < items_of(value); ++i) {
+        words += kValueWords + words_behind(value.as.list[i], depth - 1);
+      }
+      return words;
+    }
+    case wire::Value::MAP:
+      return words_behind({value.as.map, value.len}, depth - 1);
+    default:
+      return 0;
+  }
+}
+
+size_t words_behind(std::span<const bp_pair> pairs, unsigned depth) {
+  size_t words = kListWords;
+  for (const bp_pair& pair : pairs) {
+    words += kWordsOf<wire::Pair> + 2 * kValueWords + words_behind(pair.key, depth) +
+             words_behind(pair.val, depth);
+  }
+  return words;
+}
 
 }  // namespace
 
@@ -151,14 +194,14 @@ void write_failure(wire::Complete::Builder out, bp_status status, const bp_error
 }
 
 size_t words_for(const bp_message& message) {
-  const size_t bytes = detail::tree_size(message).bytes;
-  if (bytes > kMostFrameBytes / 2) {
-    throw Error(BP_RESOURCE_EXHAUSTED, "a message of ", bytes,
-                " bytes is too big for the link to an isolated plugin, which takes ",
-                kMostFrameBytes / 2);
+  const size_t words = kMessageWords + kValueWords + words_behind(message.body, kMaxDepth) +
+                       words_behind({message.headers, message.n_headers}, kMaxDepth);
+  if (words > kMostMessageWords) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "a message takes ", words * kWordBytes,
+                " bytes, which is too big for the link to an isolated plugin: it takes ",
+                kMostMessageWords * kWordBytes);
   }
-  // A value takes 24 bytes there and 16 here, a pair 64 and 32.
-  return 64 + bytes / 4;
+  return words;
 }
 
 // ---- in ----

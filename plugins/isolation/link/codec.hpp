@@ -67,7 +67,8 @@ void write(wire::Message::Builder out, const bp_message& message, Outgoing& with
 void write(capnp::List<wire::Pair>::Builder out, std::span<const bp_pair> pairs, Outgoing& with,
            unsigned depth = kMaxDepth);
 void write_failure(wire::Complete::Builder out, bp_status status, const bp_error* error);
-/// Words for a message, generously: one segment is faster than two. Throws Error past the bounds.
+/// Words that a message takes in a frame, its own among them, so that it is one segment. Throws
+/// Error when a frame has no room for it.
 size_t words_for(const bp_message& message);
 
 /// What came with a frame. The references that were taken from it are closed with this object,

@@ -121,9 +121,21 @@ uint64_t Peer::ask(const Fill& fill, Answer answer, size_t words) {
     asked.answer = std::move(answer);
     state->asked.emplace(number, std::move(asked));
   }
-  channel_->send(frame.message(), with.descriptors());
-  with.sent();
+  send_asked(number, frame, with);
   return number;
+}
+
+void Peer::send_asked(uint64_t number, FrameBuilder& frame, Outgoing& with) {
+  try {
+    channel_->send(frame.message(), with.descriptors());
+    with.sent();
+  } catch (...) {
+    // Whoever takes it out completes it: who has asked, when it was not the end.
+    const auto taken_back = state_.lock()->asked.extract(number);
+    if (!taken_back.empty()) {
+      throw;
+    }
+  }
 }
 
 void Peer::tell(FrameBuilder& frame) { channel_->send(frame.message(), {}); }
@@ -241,6 +253,7 @@ bp_status Peer::submit(bp_op* op, uint64_t target, bool opened) {
                 "the other process does not take what is sent to it: later again");
   }
   Asked asked;
+  uint64_t number = 0;
   asked.op = op;
   asked.stream = op->verb == BP_V_WATCH || op->verb == BP_V_BROWSE;
   if (asked.stream) {
@@ -252,14 +265,13 @@ bp_status Peer::submit(bp_op* op, uint64_t target, bool opened) {
     if (!state->alive) {
       throw Error(state->why);
     }
-    const uint64_t number = ++state->last_number;
+    number = ++state->last_number;
     submit.setOp(number);
     op->impl[0] = number;
     state->asked.emplace(number, std::move(asked));
   }
   // From here on it may complete at any time.
-  channel_->send(frame.message(), with.descriptors());
-  with.sent();
+  send_asked(number, frame, with);
   return BP_PENDING;
 }
 

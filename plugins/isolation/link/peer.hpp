@@ -141,6 +141,9 @@ class Peer final : public std::enable_shared_from_this<Peer>, private References
   void credit(uint64_t number, uint32_t n);
   void acknowledge(uint64_t number, uint64_t seq, bp_status status);
   void release(uint64_t target, bool opened);
+  /// Sends what is in `asked` under that number. Throws when it cannot, unless it has ended by
+  /// then.
+  void send_asked(uint64_t number, FrameBuilder& frame, Outgoing& with);
   /// Opens for a later submit; `failed` is called when that does not succeed.
   uint64_t open_again(std::string_view address, const bp_message* options,
                       std::function<void(uint64_t number)> failed);
