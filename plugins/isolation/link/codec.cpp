@@ -99,6 +99,26 @@ size_t words_behind(std::span<const bp_pair> pairs, unsigned depth) {
   return words;
 }
 
+/// What may be packed: nothing that points anywhere.
+bool packs(uint16_t type) noexcept {
+  const unsigned width = type & 0xFFU;
+  const bool whole = width == 8 || width == 16 || width == 32 || width == 64;
+  switch (type >> 8U) {
+    case BP_T_BOOL:
+      return true;
+    case BP_T_INT:
+      return whole || width == BP_INT_ENUM;
+    case BP_T_UINT:
+      return whole || width == BP_UINT_STATUS;
+    case BP_T_FLOAT:
+      return width == 32 || width == 64;
+    case BP_T_TIME:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 // ---- out ----
@@ -237,6 +257,9 @@ detail::TreeSize measure(wire::Value::Reader in, unsigned depth) {
   switch (form) {
     case wire::Value::BYTES: {
       const size_t bytes = in.getBytes().size();
+      if (tag == BP_T_ARRAY && !packs(in.getAux())) {
+        malformed("a packed array of what cannot be packed");
+      }
       if (tag == BP_T_ARRAY && bytes % detail::element_size(in.getAux()) != 0) {
         malformed("a packed array ends inside an element");
       }

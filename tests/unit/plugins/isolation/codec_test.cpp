@@ -231,6 +231,33 @@ TEST_F(TheCodec, RefusesToReadWhatIsTooDeep) {
               HasSubstr("nested too deep"));
 }
 
+TEST_F(TheCodec, RefusesAPackedArrayOfWhatPointsSomewhere) {
+  for (const int tag : {BP_T_NULL, BP_T_STRING, BP_T_LIST, BP_T_MAP, BP_T_ARRAY, BP_T_MATRIX,
+                        BP_T_TYPED, BP_T_REF, BP_T_FD}) {
+    EXPECT_THAT(refusal([tag](wire::Value::Builder value) {
+                  value.setTag(BP_T_ARRAY);
+                  value.setAux(BP_TYPE(tag, 64));
+                  value.initBytes(8);
+                }),
+                HasSubstr("cannot be packed"))
+        << tag;
+  }
+}
+
+TEST_F(TheCodec, KnowsTheWordsOfAMessageSoThatItIsOneSegment) {
+  StackArena arena;
+  const std::vector<bp_value> empties(1000, ValueView::map({}));
+  const ValueView nested = arena.map({{ValueView::list({}), ValueView::list(empties)}, {"k", "v"}});
+  MessageBuilder message(nested);
+  message.header("unit", "x");
+  const size_t words = words_for(message.view());
+  capnp::MallocMessageBuilder frame(static_cast<unsigned>(words + 1));  // its root
+  Outgoing outgoing(references_);
+  write(frame.initRoot<wire::Message>(), message.view(), outgoing);
+  EXPECT_EQ(frame.getSegmentsForOutput().size(), 1U);
+  EXPECT_EQ(frame.sizeInWords(), words + 1);
+}
+
 TEST_F(TheCodec, ClosesTheReferencesOfAMessageThatItRefuses) {
   EXPECT_THAT(refusal([](wire::Value::Builder value) {
                 value.setTag(BP_T_LIST);
