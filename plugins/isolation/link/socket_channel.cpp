@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kFirstBuffer = size_t{64} * 1024;
 constexpr int kReadsAtOnce = 16;  // then others have their turn on the loop
+constexpr size_t kMostUnread = 2 * kMostFrameBytes;
 constexpr size_t kMostUnclaimed = 4 * kMostDescriptors;
 
 size_t words_of(const FrameHead& head) {
@@ -57,10 +58,14 @@ void SocketChannel::stop() noexcept {
 
 void SocketChannel::send(capnp::MessageBuilder& frame, std::span<const int> descriptors) {
   Lock lock(mutex_);
-  if (closed_) {
+  if (closed_ || stalled_) {
     return;
   }
   append(frame, descriptors);
+  if (waiting() > kMostUnread) {  // it would grow without a bound: the reader ends the link
+    stalled_ = true;
+    shutdown(socket_.get(), SHUT_RDWR);
+  }
   if (!sending_ && !blocked_ && corked_ != std::this_thread::get_id()) {
     flush(lock);
   }
@@ -413,12 +418,16 @@ void SocketChannel::receive_until(const std::function<bool(wire::Frame::Reader)>
   static_cast<void>(deferred_wakeup_.post());
 }
 
-void SocketChannel::end(const Status& why) noexcept {
+void SocketChannel::end(const Status& seen) noexcept {
+  Status why = seen;
   std::unique_ptr<FdWatch> watch;  // which would go on telling that the other side is gone
   {
     const Lock lock(mutex_);
     if (std::exchange(closed_, true)) {
       return;
+    }
+    if (stalled_) {
+      why = Status(BP_RESOURCE_EXHAUSTED, "it does not read what is sent to it");
     }
     watch = std::move(watch_);
   }

@@ -91,6 +91,7 @@ class SocketChannel final : public Channel {
   bool sending_ = false;            // guarded by mutex_
   bool blocked_ = false;            // the socket is full; guarded by mutex_
   bool closed_ = false;             // guarded by mutex_
+  bool stalled_ = false;            // the other side does not read; guarded by mutex_
   std::thread::id corked_{};        // whose frames wait for its flush; guarded by mutex_
   std::unique_ptr<FdWatch> watch_;  // guarded by mutex_
 };
