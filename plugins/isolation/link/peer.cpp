@@ -361,15 +361,22 @@ Shown Peer::show(bp_ref ref) {
   if (verbs == 0 || service().retain(host_.raw(), ref) < 0) {
     throw Error(BP_FAILED_PRECONDITION, "a reference in the message is closed");
   }
+  bool full = false;
   {
     auto state = state_.lock();
-    if (state->alive) {
+    if (state->alive && state->shown.size() < kMost) {
       const uint64_t number = ++state->last_number;
       state->shown.emplace(number, ref);
       return {number, verbs};
     }
+    full = state->alive;
   }
   close(ref);
+  if (full) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "the other process holds ", kMost,
+                " references already: those that came in results are closed with the endpoint "
+                "that gave them");
+  }
   return {};
 }
 
