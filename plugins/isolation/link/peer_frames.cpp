@@ -253,19 +253,6 @@ void Peer::on_open(wire::Open::Reader in, std::span<UniqueFd> descriptors) {
 
 void Peer::opened(Served& served, bp_status status) {
   const bp_ref ref = status == BP_OK ? served.op()->out.body.as.u : 0;
-  std::vector<std::shared_ptr<Served>> waiting;
-  bool wanted = false;
-  {
-    auto state = state_.lock();
-    if (const auto found = state->opened.find(served.number); found != state->opened.end()) {
-      wanted = true;
-      waiting = std::exchange(found->second.waiting, {});
-      found->second.ref = ref;
-      if (ref == 0) {
-        state->opened.erase(found);
-      }
-    }
-  }
   if (status < 0) {
     answer_failure(served.number, status, &served.error());
   } else {
@@ -273,11 +260,29 @@ void Peer::opened(Served& served, bp_status status) {
       answer(served.number, Status(), ValueView(service().verbs(host_.raw(), ref)));
     });
   }
-  for (const auto& each : waiting) {
-    status < 0 ? each->refuse(status, &served.error()) : each->submit(ref);
-  }
-  if (!wanted) {
-    close(ref);
+  // What has waited goes first: `ref` shows once nothing waits any more.
+  for (;;) {
+    std::vector<std::shared_ptr<Served>> waiting;
+    bool wanted = false;
+    {
+      auto state = state_.lock();
+      if (const auto found = state->opened.find(served.number); found != state->opened.end()) {
+        wanted = ref != 0;
+        waiting = std::exchange(found->second.waiting, {});
+        if (ref == 0) {
+          state->opened.erase(found);
+        } else if (waiting.empty()) {
+          found->second.ref = ref;
+          return;
+        }
+      }
+    }
+    for (const auto& each : waiting) {
+      status < 0 ? each->refuse(status, &served.error()) : each->submit(ref);
+    }
+    if (!wanted) {
+      return close(ref);
+    }
   }
 }
 
