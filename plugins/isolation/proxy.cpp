@@ -19,6 +19,7 @@ constexpr auto kMostBackoff = 500ms;  // so that a loop of crashes meets its lim
 constexpr auto kStableAfter = 10s;    // then the next restart is at once again
 constexpr auto kAfterCancel = 300ms;  // for a step to end by itself once it was cancelled
 constexpr auto kForLeaving = 10s;     // for a host that was stopped to exit
+constexpr auto kForStarting = 30s;    // for a host that is started again
 constexpr auto kForTheLink = 100ms;   // for the link to end when the process has
 constexpr auto kCpuCheck = 1s;
 constexpr auto kForCancelling = 1s;  // then a sign of life is asked for
@@ -86,9 +87,13 @@ Status Proxy::drain(Op op) {
       end_run();
       return complete_step(Status());
     }
+    drain_asked_ = true;
     ask_step(kStepDrain, [this](const wire::Complete::Reader* answer, const Status& why) {
       bp_error error{};
-      complete_step(answer == nullptr ? why : Status::from(read_failure(*answer, &error), error));
+      const Status status =
+          answer == nullptr ? why : Status::from(read_failure(*answer, &error), error);
+      drain_asked_ = false;
+      complete_step(status);
     });
   });
   return posted.is_ok() ? pending : posted;
@@ -100,7 +105,7 @@ Status Proxy::stop(Op op) {
     again_.cancel();
     const bool was_up = std::exchange(phase_, Phase::kStopping) == Phase::kUp;
     if (process_ == nullptr) {
-      return down(Status());
+      return end_step(Status());
     }
     if (!was_up) {
       return end_run();
@@ -170,6 +175,9 @@ void Proxy::launch() {
   end_.reset();
   reason_ = Status();
   relay_.forget_run();
+  if (phase_ == Phase::kWaiting) {  // else whoever starts the system has a deadline
+    static_cast<void>(patience_.after(kForStarting));
+  }
   boundary(
       [this] {
         process_ = std::make_unique<HostProcess>(std::string(host().instance()));
@@ -245,6 +253,9 @@ void Proxy::ask_step(unsigned step, Peer::Answer answer) {
 }
 
 void Proxy::is_up() {
+  if (draining_ || (phase_ != Phase::kStarting && phase_ != Phase::kWaiting)) {
+    return;  // its end came first
+  }
   const bool again = phase_ == Phase::kWaiting;
   phase_ = Phase::kUp;
   {
@@ -273,9 +284,21 @@ void Proxy::lose_patience() {
     return over();  // the link has not ended with its process: somebody else holds it
   }
   if (reason_.is_ok()) {
-    reason_ = Status(BP_CANCELLED, "it did not end in time, so its process was ended");
+    reason_ = Status(BP_CANCELLED, "it did not ", what_took_too_long(),
+                     " in time, so its process was ended");
   }
   end_run();
+}
+
+std::string_view Proxy::what_took_too_long() const {
+  switch (phase_) {
+    case Phase::kStopping:
+      return "stop";
+    case Phase::kUp:
+      return "drain";
+    default:
+      return "start";
+  }
 }
 
 void Proxy::end_run() {
@@ -293,7 +316,8 @@ void Proxy::ended(const Status& why) noexcept {
                      "its process broke the rules of the link and was ended: ", why.message());
   }
   if (end_) {
-    over();
+    // Not here: the channel that calls this ends with its run.
+    static_cast<void>(patience_.after(0ns));
   } else if (phase_ != Phase::kStopping || !reason_.is_ok()) {
     end_run();  // who has closed its socket does nothing useful any more
   }
@@ -311,12 +335,12 @@ void Proxy::exited() {
 }
 
 void Proxy::over() {
+  const HostEnd end = std::exchange(end_, std::nullopt).value();
   patience_.cancel();
   cpu_check_.cancel();
   life_check_.cancel();
   pinged_ = false;
   doubting_ = false;
-  const HostEnd end = *std::exchange(end_, HostEnd{});
   process_watch_.reset();
   output_watch_.reset();
   output_.reset();
@@ -328,33 +352,36 @@ void Proxy::over() {
   {
     auto now = now_.lock();
     now->peer = nullptr;
-    now->why = Status(BP_UNAVAILABLE, how, "; it is started again");
+    now->why = Status(BP_UNAVAILABLE, how);
   }
   const std::shared_ptr<Peer> peer = std::exchange(peer_, nullptr);
   if (peer != nullptr) {
     peer->close(Status(BP_UNAVAILABLE, how));
+    std::erase_if(gone_, [](const std::shared_ptr<Peer>& each) { return each->idle(); });
+    gone_.push_back(peer);
   }
   if (phase == Phase::kStopping) {
-    if (!end.is_success() && (end.crashed ? reason_.is_ok() : true)) {
+    if (!end.is_success()) {
       host().log().warning("it ended badly", {{"end", how}});
     }
-    if (peer == nullptr) {
-      return down(Status());
-    }
-    return peer->when_idle([this] { down(Status()); });
+    return end_step(Status());
   }
   if (phase == Phase::kStarting) {
     phase_ = Phase::kDown;
     host().log().error("it does not start: " + how);
-    return complete_step(why);
+    return end_step(why);
   }
-  restart(how);  // a drain that was under way has got its answer from the peer
+  restart(how);
 }
 
 void Proxy::restart(const std::string& how) {
   if (draining_) {
     phase_ = Phase::kDown;
-    return host().log().error(how);
+    host().log().error(how);
+    if (std::exchange(drain_asked_, false)) {  // its answer was none
+      end_step(Status(BP_UNAVAILABLE, how));
+    }
+    return;
   }
   const int64_t now = monotonic_ns();
   if (crash_limit_.add(now)) {
@@ -365,6 +392,7 @@ void Proxy::restart(const std::string& how) {
   const std::string next = ms == 0 ? "at once" : concat("in ", ms, " ms");
   host().log().error(concat(how, "; it is started again ", next));
   phase_ = Phase::kWaiting;
+  now_.lock()->why = Status(BP_UNAVAILABLE, how, "; it is started again");
   report(BP_STATE_CONNECTING, concat(how, "; it is started again ", next));
   if (delay.count() == 0) {
     launch();
@@ -382,7 +410,18 @@ void Proxy::stay_down(const std::string& how) {
   report(BP_STATE_DOWN, text);
 }
 
-void Proxy::down(const Status& why) { complete_step(why); }
+/// Once nothing that an earlier host has asked for is under way: it knows this instance.
+void Proxy::end_step(const Status& status) {
+  std::erase_if(gone_, [](const std::shared_ptr<Peer>& peer) { return peer->idle(); });
+  if (now_.lock()->step == nullptr) {
+    return;
+  }
+  if (gone_.empty()) {
+    return complete_step(status);
+  }
+  gone_.back()->when_idle(
+      [this, status] { static_cast<void>(post(host(), [this, status] { end_step(status); })); });
+}
 
 void Proxy::report(uint32_t state, const std::string& detail) { host().report(state, detail); }
 

@@ -60,6 +60,7 @@ class Proxy final : public Plugin, public PeerUser {
   void restart(const std::string& how);
   void stay_down(const std::string& how);
   void lose_patience();
+  std::string_view what_took_too_long() const;
   void end_run();
   void check_cpu();
   void check_life();
@@ -68,7 +69,7 @@ class Proxy final : public Plugin, public PeerUser {
 
   Status take_step(Op op);
   void complete_step(const Status& status);
-  void down(const Status& why);
+  void end_step(const Status& status);
   std::shared_ptr<Peer> source(Status& why);
 
   const OwnedMessage setup_;  // what the kernel gave, for the host
@@ -82,11 +83,13 @@ class Proxy final : public Plugin, public PeerUser {
   uint32_t generation_ = 0;
   std::unique_ptr<HostProcess> process_;
   std::shared_ptr<Peer> peer_;
+  std::vector<std::shared_ptr<Peer>> gone_;  // of earlier runs, for which operations still end
   UniqueFd output_;
   std::unique_ptr<FdWatch> output_watch_;
   process::LineReader lines_;
   std::unique_ptr<FdWatch> process_watch_;
-  bool draining_ = false;  // or further: no run begins any more
+  bool draining_ = false;     // or further: no run begins any more
+  bool drain_asked_ = false;  // of the host, and not answered
   bool link_ended_ = false;
   std::optional<HostEnd> end_;
   Status reason_;  // why this side ends the run
