@@ -7,6 +7,7 @@ namespace backplane::isolation {
 namespace {
 
 constexpr size_t kMostMetrics = 4096;
+constexpr size_t kMostMetricBytes = 4096;  // of a name and its labels
 constexpr size_t kMostText = size_t{64} * 1024;
 
 /// Pairs of a frame, for the time of a call. References and descriptors have no business there.
@@ -25,6 +26,7 @@ class BorrowedPairs {
     pairs_ = TreeReader(memory_.data(), {}, with_).pairs(in);
   }
   const bp_pair* data() const noexcept { return pairs_.data(); }
+  size_t bytes() const noexcept { return memory_.size(); }
   uint32_t size() const noexcept { return static_cast<uint32_t>(pairs_.size()); }
 
  private:
@@ -96,14 +98,22 @@ void Relay::metric(wire::Metric::Reader in) {
     throw Error(BP_RESOURCE_EXHAUSTED, "more than ", kMostMetrics, " metrics");
   }
   const BorrowedPairs labels(in.getLabels());
+  if (in.getName().size() + labels.bytes() > kMostMetricBytes) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "a metric whose name and labels have more than ",
+                kMostMetricBytes, " bytes");
+  }
   Metric metric;
   metric.counter = in.getKind() == BP_METRIC_COUNTER;
   const bp_status status =
       host_.services().metrics.define(host_.raw(), to_str(cut(in.getName())), in.getKind(),
                                       labels.data(), labels.size(), &metric.id);
-  if (status == BP_OK) {
-    metrics_[in.getId()] = metric;
+  if (status != BP_OK) {
+    return;
   }
+  if (defined_.insert(metric.id).second && defined_.size() > kMostMetrics) {
+    throw Error(BP_RESOURCE_EXHAUSTED, "more than ", kMostMetrics, " metrics");
+  }
+  metrics_[in.getId()] = metric;
 }
 
 void Relay::values(capnp::List<wire::MetricValue>::Reader in) {

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace backplane::isolation {
@@ -43,6 +44,7 @@ class Relay {
   const std::vector<std::string> services_;
   bool told_state_ = false;
   std::unordered_map<uint64_t, Metric> metrics_;  // by the host's numbers
+  std::unordered_set<uint64_t> defined_;          // of all runs: our kernel keeps them
 };
 
 }  // namespace backplane::isolation
