@@ -123,12 +123,7 @@ void Isolated::confine_this_process() {
     no_manifest_ = kernel::to_string(diagnostics.entries().front());
     return;
   }
-  if (const auto mib = setup.find("memory_mib"); mib != setup.end()) {
-    missing_ = limit_memory(mib->get<int64_t>());
-  }
-  for (std::string& each : confine(manifest_->permissions, manifest_->library.parent_path())) {
-    missing_.push_back(std::move(each));
-  }
+  missing_ = confine(manifest_->permissions, manifest_->library.parent_path());
 }
 
 int Isolated::run() {
@@ -192,6 +187,10 @@ Status Isolated::create() {
   const nlohmann::json& setup = beginning_.setup;
   if (!manifest_) {
     return Status(BP_FAILED_PRECONDITION, no_manifest_);
+  }
+  if (const auto mib = setup.find("memory_mib"); mib != setup.end()) {
+    const Missing unlimited = limit_memory(mib->get<int64_t>());
+    missing_.insert(missing_.end(), unlimited.begin(), unlimited.end());
   }
   for (const std::string& each : missing_) {
     peer_->tell_log(BP_LOG_WARNING, "isolation is incomplete: " + each, {});

@@ -20,7 +20,8 @@ using Missing = std::vector<std::string>;
 Missing confine(const kernel::RequestedPermissions& permissions,
                 const std::filesystem::path& library_folder);
 
-/// The memory that this process may take on top of what it has now.
+/// The memory that this process may take on top of what it has now: when all threads are there that
+/// it has without its plugin.
 Missing limit_memory(int64_t mib);
 
 }  // namespace backplane::isolation
