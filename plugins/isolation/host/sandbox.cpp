@@ -2,7 +2,7 @@
 // Design notes. Landlock says which files and TCP ports, seccomp which system calls. Seccomp denies
 // with EPERM what a permission is missing for, and what no plugin needs; the rest is allowed, since
 // nobody knows what a protocol's library will call next year. A plugin that may start processes is
-// not confined to files: its programs, which inherit all this, are not its own.
+// not confined to files: its programs, which inherit the rest, are not its own.
 #include "plugins/isolation/host/sandbox.hpp"
 
 #include <backplane/sdk/status.hpp>
@@ -35,6 +35,8 @@ struct Ruleset {
   uint64_t scoped;  // from ABI 6
 };
 constexpr uint64_t kTruncate = 1u << 14;  // from ABI 3
+constexpr int kFirstAbiOfRefer = 2;
+constexpr int kFirstAbiOfTruncate = 3;
 constexpr uint64_t kBindTcp = 1u << 0;
 constexpr uint64_t kConnectTcp = 1u << 1;
 constexpr uint64_t kScopeAbstractSockets = 1u << 0;
@@ -66,6 +68,9 @@ class Landlock {
       access &= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
     }
     landlock_path_beneath_attr rule{access & handled_.files, folder.get()};
+    if (rule.allowed_access == 0) {
+      return;
+    }
     syscall(SYS_landlock_add_rule, rules_.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
   }
   bool enforce() { return rules_ && syscall(SYS_landlock_restrict_self, rules_.get(), 0) == 0; }
@@ -84,6 +89,10 @@ void confine_files(const kernel::RequestedPermissions& permissions,
                       "): files and ports are not confined");
     return;
   }
+  if (abi < kFirstAbiOfTruncate && !permissions.processes && !permissions.write_files) {
+    missing.push_back("Landlock of this system lets files that may be read be emptied (ABI " +
+                      std::to_string(abi) + ", 3 is needed)");
+  }
   if (abi < 4) {
     missing.push_back("Landlock of this system is older than its rules for TCP (ABI " +
                       std::to_string(abi) + ", 4 is needed)");
@@ -92,12 +101,17 @@ void confine_files(const kernel::RequestedPermissions& permissions,
     missing.push_back("Landlock of this system does not confine signals (ABI " +
                       std::to_string(abi) + ", 6 is needed)");
   }
-  const uint64_t writes =
-      kFirstWrites | (abi >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0u) | (abi >= 3 ? kTruncate : 0u);
-  Landlock landlock({kRead | writes | LANDLOCK_ACCESS_FS_EXECUTE,
+  const uint64_t refer = abi >= kFirstAbiOfRefer ? LANDLOCK_ACCESS_FS_REFER : 0u;
+  const uint64_t writes = kFirstWrites | refer | (abi >= kFirstAbiOfTruncate ? kTruncate : 0u);
+  // With processes a right that everybody gets back below: a domain that handles nothing is none,
+  // and its border is what keeps the memory of other processes apart.
+  Landlock landlock({permissions.processes ? refer : kRead | writes | LANDLOCK_ACCESS_FS_EXECUTE,
                      (permissions.listen ? 0 : kBindTcp) | (permissions.connect ? 0 : kConnectTcp),
                      kScopeAbstractSockets | kScopeSignals},
                     abi);
+  if (permissions.processes) {
+    landlock.allow("/", refer);
+  }
   // What the loader and the C library need, and this process's own.
   for (const char* each :
        {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom",
@@ -124,6 +138,8 @@ void confine_files(const kernel::RequestedPermissions& permissions,
 
 // ---- seccomp ----
 
+constexpr uint64_t kSocketType = 0xf;  // the rest are flags
+
 class Filter {
  public:
   Filter() : filter_(seccomp_init(SCMP_ACT_ALLOW)) {}
@@ -135,15 +151,22 @@ class Filter {
   template <class... Arguments>
   void deny_with(int error, const char* name, Arguments... arguments) {
     const int number = seccomp_syscall_resolve_name(name);
-    if (number >= 0) {
-      seccomp_rule_add(filter_.get(), SCMP_ACT_ERRNO(static_cast<unsigned>(error)), number,
-                       sizeof...(arguments), arguments...);
+    if (number < 0) {
+      return;
+    }
+    const int result = seccomp_rule_add(filter_.get(), SCMP_ACT_ERRNO(static_cast<unsigned>(error)),
+                                        number, sizeof...(arguments), arguments...);
+    if (result != 0) {
+      refused_.push_back(concat("seccomp takes no rule for ", std::string_view(name), " (",
+                                std::string_view(strerrordesc_np(-result)), ")"));
     }
   }
+  const Missing& refused() const noexcept { return refused_; }
   bool enforce() { return filter_ && seccomp_load(filter_.get()) == 0; }
 
  private:
   UniqueHandle<void, seccomp_release> filter_;
+  Missing refused_;
 };
 
 void confine_calls(const kernel::RequestedPermissions& permissions, Missing& missing) {
@@ -188,9 +211,30 @@ void confine_calls(const kernel::RequestedPermissions& permissions, Missing& mis
                            "iopl",
                            "ioperm",
                            "pidfd_getfd",
+                           "process_madvise",
+                           "process_mrelease",
+                           "kcmp",
                            "name_to_handle_at",
                            "open_by_handle_at"}) {
     filter.deny(each);
+  }
+  // Limits and priorities of others: 0 is who asks.
+  for (const char* each : {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam",
+                           "sched_setscheduler", "migrate_pages", "move_pages"}) {
+    filter.deny(each, scmp_arg_cmp{0, SCMP_CMP_NE, 0, 0});
+  }
+  for (const char* each : {"setpriority", "ioprio_set"}) {
+    filter.deny(each, scmp_arg_cmp{1, SCMP_CMP_NE, 0, 0});
+  }
+  if (!permissions.processes && !permissions.write_files) {
+    // What Landlock, or an old one, does not look at.
+    for (const char* each :
+         {"truncate",   "chmod",       "fchmod",       "fchmodat",     "fchmodat2",     "chown",
+          "lchown",     "fchown",      "fchownat",     "setxattr",     "lsetxattr",     "fsetxattr",
+          "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "utime",
+          "utimes",     "futimesat",   "utimensat"}) {
+      filter.deny(each);
+    }
   }
   if (!permissions.processes) {
     for (const char* each : {"execve", "execveat", "fork", "vfork"}) {
@@ -201,14 +245,23 @@ void confine_calls(const kernel::RequestedPermissions& permissions, Missing& mis
     filter.deny_with(ENOSYS, "clone3");
   }
   if (!permissions.connect && !permissions.listen) {
-    filter.deny("socket", scmp_arg_cmp{0, SCMP_CMP_NE, AF_UNIX, 0});
+    filter.deny("socket");
+    // One of a pair of datagram sockets sends to any path.
+    for (const uint64_t type : {SOCK_DGRAM, SOCK_RAW}) {
+      filter.deny("socketpair", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, type});
+    }
   }
   if (!permissions.connect) {
     filter.deny("connect");
+    // Which connects too.
+    filter.deny("sendto", scmp_arg_cmp{3, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN});
+    filter.deny("sendmsg", scmp_arg_cmp{2, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN});
+    filter.deny("sendmmsg", scmp_arg_cmp{3, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN});
   }
   if (!permissions.listen) {
     filter.deny("listen");
   }
+  missing.insert(missing.end(), filter.refused().begin(), filter.refused().end());
   if (!filter.enforce()) {
     missing.push_back("seccomp is not there (" + errno_text() + "): system calls are not confined");
   }
@@ -235,9 +288,7 @@ Missing confine(const kernel::RequestedPermissions& permissions,
     missing.push_back("no_new_privs is not there (" + errno_text() + "): nothing is confined");
     return missing;
   }
-  if (!permissions.processes) {
-    confine_files(permissions, library_folder, missing);
-  }
+  confine_files(permissions, library_folder, missing);
   confine_calls(permissions, missing);
   return missing;
 }
