@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plugin that crashes in each of its functions takes nobody down.
 #include "integration/isolation/fixture.hpp"
+#include "plugins/isolation/link/socket_channel.hpp"
 #include "support/child_process.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -13,6 +14,33 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 class ACrash : public IsolatedInstances {};
+
+/// What a host that has been taken over may write to the link, in hexadecimal.
+class HostileFrames {
+ public:
+  static constexpr uint64_t kNumber = uint64_t{1} << 50;  // of an operation, far from all others
+
+  template <class Fill>
+  HostileFrames& add(Fill fill) {
+    capnp::MallocMessageBuilder message;
+    fill(message.getRoot<isolation::wire::Frame>());
+    const auto words = capnp::messageToFlatArray(message);
+    const isolation::FrameHead head{static_cast<uint32_t>(words.size()), 0};
+    add_bytes(&head, sizeof head);
+    add_bytes(words.begin(), words.asBytes().size());
+    return *this;
+  }
+  const std::string& hex() const { return hex_; }
+
+ private:
+  void add_bytes(const void* from, size_t size) {
+    for (const unsigned char byte : std::span(static_cast<const unsigned char*>(from), size)) {
+      constexpr std::string_view kDigits = "0123456789abcdef";
+      hex_ += {kDigits[byte / 16], kDigits[byte % 16]};
+    }
+  }
+  std::string hex_;
+};
 
 TEST_F(ACrash, InCreateFailsTheStartWithTheSignal) {
   const Status status = start_it("crash = \"create\"\n");
@@ -111,6 +139,19 @@ isolation = "process"
   EXPECT_TRUE(eventually([&] { return process(a) > 0; }));
 }
 
+TEST_F(ACrash, JustBeforeTheStopLeavesNothing) {
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(start_it().is_ok());
+    const Endpoint fine = open("it:fine");
+    std::atomic<bool> ended = false;
+    fine.call().then([&](const Result<OwnedMessage>&) { ended = true; });
+    ASSERT_EQ(kill(process(fine), SIGKILL), 0);
+    ASSERT_TRUE(eventually([&] { return ended.load(); }));
+    const Status status = kernel_->stop();
+    EXPECT_TRUE(status.is_ok()) << status.to_string() << "\n" << log();
+  }
+}
+
 TEST_F(ACrash, OnceTooOftenStaysDown) {
   ASSERT_TRUE(start_it("isolated.crash_limit = { crashes = 2, seconds = 60 }\n").is_ok());
   const Endpoint fine = open("it:fine");
@@ -148,6 +189,55 @@ TEST_F(ACrash, IsWhatBreakingTheRulesOfTheLinkIsTakenFor) {
   EXPECT_TRUE(eventually([&] { return process(fine) > 0 && process(fine) != before; })) << log();
 }
 
+TEST_F(ACrash, ComesNotOfAnAcknowledgementOrCreditForAnOpenThatPends) {
+  ASSERT_TRUE(start(R"(
+[instances.other]
+plugin = "crashing"
+isolation = "process"
+[instances.it]
+plugin = "crashing"
+isolation = "process"
+reads = "other:fine"
+)")
+                  .is_ok());
+  HostileFrames frames;
+  frames.add([](auto frame) {
+    auto open = frame.initOpen();
+    open.setOp(HostileFrames::kNumber);
+    open.setAddress(isolation::to_data("other:fine"));
+  });
+  frames.add([](auto frame) { frame.initAcknowledge().setOp(HostileFrames::kNumber); });
+  frames.add([](auto frame) {
+    auto credit = frame.initCredit();
+    credit.setOp(HostileFrames::kNumber);
+    credit.setN(1);
+  });
+  const Endpoint attempt = open("it:try");
+  EXPECT_EQ(attempt.call<int>(concat("link:", frames.hex())).within(10s).get().value_or(-1), 0);
+  EXPECT_EQ(attempt.call<int>("").within(10s).get().value_or(-1), 0) << "the link is as it was";
+}
+
+TEST_F(ACrash, IsWhatAHostIsTakenForThatDoesNotReadWhatItIsSent) {
+  ASSERT_TRUE(start_it().is_ok());
+  HostileFrames frames;
+  frames.add([](auto frame) { frame.setPing(HostileFrames::kNumber); });
+  const auto answer = open("it:try").call<int>(concat("flood:", frames.hex())).within(60s).get();
+  EXPECT_EQ(answer.status().code(), BP_UNAVAILABLE);
+  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("does not read"));
+}
+
+TEST_F(ACrash, ComesNotOfAMessageThatCannotBeSent) {
+  ASSERT_TRUE(start_it().is_ok());
+  const Endpoint fine = open("it:fine");
+  const int closed = dup(0);
+  close(closed);
+  const Status status = fine.write(ValueView::descriptor(closed)).within(10s).get();
+  EXPECT_LT(status.code(), 0);
+  EXPECT_NE(status.code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_GT(process(fine), 0);
+  EXPECT_TRUE(kernel_->stop().is_ok()) << "the operation is not completed again";
+}
+
 TEST_F(ACrash, IsNotNeededToEndAPluginThatHangs) {
   ASSERT_TRUE(start(R"(
 [system]
@@ -164,6 +254,21 @@ isolation = "process"
   EXPECT_FALSE(kernel_->stop().is_ok()) << "its drain did not end";
   EXPECT_EQ(ended, BP_UNAVAILABLE);
   EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << log();
+}
+
+TEST_F(ACrash, IsNotNeededToEndAPluginThatDoesNotStopWhichAWarningTells) {
+  ASSERT_TRUE(start(R"(
+[system]
+stop_timeout_s = 0.5
+[instances.it]
+plugin = "crashing"
+isolation = "process"
+hang = "stop"
+)")
+                  .is_ok());
+  static_cast<void>(kernel_->stop());
+  EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << log();
+  EXPECT_TRUE(logged("it ended badly")) << log();
 }
 
 TEST_F(ACrash, IsWhatAHangIsTakenForOnceSomebodyHasWaitedInVain) {

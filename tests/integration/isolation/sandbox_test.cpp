@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the system refuses a plugin that has asked for nothing, and limits.
 #include "integration/isolation/fixture.hpp"
+#include "support/scratch_folder.hpp"
 
 #include <cerrno>
 
@@ -40,6 +41,50 @@ TEST_F(AConfinedPlugin, ReachesNoOtherProcess) {
   ASSERT_TRUE(start_it().is_ok());
   EXPECT_EQ(attempt("trace"), EPERM);
   EXPECT_EQ(attempt(concat("signal:", getpid())), EPERM) << log();
+}
+
+TEST_F(AConfinedPlugin, SendsNoDatagramAndConnectsByNoOtherCall) {
+  ASSERT_TRUE(start_it().is_ok());
+  EXPECT_EQ(attempt("datagram"), EPERM);
+  EXPECT_EQ(attempt("fast_open"), EPERM);
+}
+
+TEST_F(AConfinedPlugin, ChangesNoLimitAndNoPriorityOfAnotherProcess) {
+  ASSERT_TRUE(start_it().is_ok());
+  EXPECT_EQ(attempt("limit:0"), 0) << "its own";
+  EXPECT_EQ(attempt(concat("limit:", getpid())), EPERM);
+  EXPECT_EQ(attempt(concat("priority:", getpid())), EPERM);
+}
+
+TEST_F(AConfinedPlugin, ChangesNothingOfAFile) {
+  const ScratchFolder folder;
+  folder.write("file", "text");
+  ASSERT_TRUE(start_it().is_ok());
+  EXPECT_EQ(attempt(concat("mode:", (folder.path() / "file").string())), EPERM);
+  EXPECT_EQ(attempt(concat("empty:", (folder.path() / "file").string())), EPERM);
+}
+
+TEST_F(AConfinedPlugin, ThatMayStartProcessesReachesNoOtherOneAllTheSame) {
+  const ScratchFolder folder;
+  const std::string answer = (folder.path() / "answer").string();
+  const std::string script =
+      concat("kill -0 ", getpid(), " || echo no signal > ", answer, "; (exec 3< /proc/", getpid(),
+             "/mem) || echo no memory >> ", answer, "; echo end >> ", answer, "; sleep 1000");
+  ASSERT_TRUE(start(concat(R"(
+[instances.it]
+plugin = "process"
+isolation = "process"
+command = ["/bin/sh", "-c", ")",
+                           script, "\"]\n"))
+                  .is_ok())
+      << log();
+  std::string text;
+  EXPECT_TRUE(eventually([&] {
+    std::ifstream file(answer);
+    text.assign(std::istreambuf_iterator<char>(file), {});
+    return text.ends_with("end\n");
+  })) << log();
+  EXPECT_EQ(text, "no signal\nno memory\nend\n");
 }
 
 TEST_F(AConfinedPlugin, TakesNoMoreMemoryThanItMay) {

@@ -12,9 +12,13 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 extern char** environ;
@@ -87,6 +91,34 @@ class Look final {
   }
 };
 
+/// Bytes from their hexadecimal form.
+std::string unhex(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i + 1 < text.size(); i += 2) {
+    out += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
+  }
+  return out;
+}
+
+/// Writes the same to the link until that ends, and reads nothing: this is the loop's thread.
+int flood(const std::string& frame) {
+  std::string many;
+  for (int i = 0; i < 1024; ++i) {
+    many += frame;
+  }
+  for (size_t done = 0;;) {
+    const ssize_t n = send(3, many.data() + done, many.size() - done, MSG_NOSIGNAL);
+    if (n >= 0) {
+      done = (done + static_cast<size_t>(n)) % many.size();
+    } else if (errno == EAGAIN) {
+      pollfd wait{3, POLLOUT, 0};
+      poll(&wait, 1, -1);
+    } else {
+      return errno;
+    }
+  }
+}
+
 /// What the system answers to somebody who tries: 0, or its errno.
 int attempt(const std::string& what) {
   const size_t colon = what.find(':');
@@ -96,6 +128,20 @@ int attempt(const std::string& what) {
   if (verb == "read") return error_of(open(rest.c_str(), O_RDONLY | O_CLOEXEC));
   if (verb == "write") return error_of(open(rest.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (verb == "socket") return error_of(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (verb == "datagram") {
+    int pair[2];
+    return error_of(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
+  }
+  if (verb == "fast_open") return error_of(sendto(3, "", 0, MSG_FASTOPEN, nullptr, 0));
+  if (verb == "limit") {
+    rlimit limit{};
+    return error_of(prlimit(std::atoi(rest.c_str()), RLIMIT_NOFILE, nullptr, &limit));
+  }
+  if (verb == "priority") {
+    return error_of(setpriority(PRIO_PROCESS, static_cast<id_t>(std::atoi(rest.c_str())), 0));
+  }
+  if (verb == "mode") return error_of(chmod(rest.c_str(), 0644));
+  if (verb == "empty") return error_of(truncate(rest.c_str(), 0));
   if (verb == "signal") return error_of(kill(std::atoi(rest.c_str()), 0));
   if (verb == "trace") return error_of(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr));
   if (verb == "memory") {
@@ -113,9 +159,10 @@ int attempt(const std::string& what) {
     return error_of(execv("/bin/true", const_cast<char* const*>(arguments)));
   }
   if (verb == "link") {  // its own end, where a plugin has no business
-    const std::string rubbish(64, '\xff');
-    return error_of(write(3, rubbish.data(), rubbish.size()));
+    const std::string frames = rest.empty() ? std::string(64, '\xff') : unhex(rest);
+    return error_of(write(3, frames.data(), frames.size()));
   }
+  if (verb == "flood") return flood(unhex(rest));
   if (verb == "spin") {
     for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
          std::chrono::steady_clock::now() < end;) {
@@ -141,6 +188,7 @@ class CrashingPlugin final : public Plugin {
   CrashingPlugin(const bp_host* raw, const Config& config)
       : Plugin(raw),
         by_(config.integer<int>("by")),
+        hang_(config.find<std::string>("hang").value_or("")),
         crash_(config.find<std::string>("crash").value_or(""), by_),
         credential_(config.find<std::string>("credential").value_or("none")),
         reads_(config.find<std::string>("reads").value_or("nowhere:")),
@@ -160,6 +208,7 @@ class CrashingPlugin final : public Plugin {
   }
   Status stop(Op) override {
     crash_.in("stop");
+    hang_in("stop");
     return Status::ok();
   }
   Status open(std::string_view path, MessageView, OpenOp op) override {
@@ -203,7 +252,14 @@ class CrashingPlugin final : public Plugin {
     });
   }
 
+  void hang_in(std::string_view function) const {
+    while (function == hang_) {
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+  }
+
   const int by_;
+  const std::string hang_;
   const Crash crash_;
   const std::string credential_;
   const std::string reads_;
