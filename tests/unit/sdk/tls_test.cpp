@@ -213,7 +213,7 @@ class TlsExpiry : public testing::Test {
 
 TEST_F(TlsExpiry, IsAGauge) {
   EXPECT_NEAR(static_cast<double>(fake_.metric("certificate_not_after_s{certificate=own}")),
-              static_cast<double>(now_ + 40 * 86400), 60);
+              static_cast<double>(now_ + 40 * int64_t{86400}), 60);
 }
 
 TEST_F(TlsExpiry, IsSaidEachDayFromThirtyDaysBefore) {
