@@ -23,7 +23,8 @@ Session DtlsClient::begin(coap_context_t* context, const coap_address_t& address
     return Session(
         coap_new_client_session_pki(context, nullptr, &address, COAP_PROTO_DTLS, &setup));
   }
-  static constexpr uint8_t kPlaceholder[] = {0};  // the library wants a key to keep; ours is not kept
+  static constexpr uint8_t kPlaceholder[] = {
+      0};  // the library wants a key to keep; ours is not kept
   coap_dtls_cpsk_t setup{};
   setup.version = COAP_DTLS_CPSK_SETUP_VERSION;
   setup.client_sni = server_name;
