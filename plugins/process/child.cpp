@@ -1,99 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Design notes. This process has many threads, so it never runs code of its own between fork and
-// exec: posix_spawn starts the guard, which has one thread, and the guard forks. Every descriptor
-// made here is close-on-exec and lies above those that the guard gets, so that no order of
-// duplication can overwrite one.
+// exec: it starts the guard as a companion, which has one thread, and the guard forks.
 #include "child.hpp"
 
-#include <csignal>
-#include <cstdlib>
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <string.h>  // strerrordesc_np
-#include <sys/socket.h>
+#include <backplane/sdk/companion.hpp>
+
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 namespace backplane::process {
 namespace {
 
-constexpr int kFirstOwnDescriptor = 10;
 constexpr auto kGraceMost = std::chrono::seconds(2);  // when this process has died
 
-[[noreturn]] void throw_errno(std::string_view what, int error) {
-  throw Error(Status(BP_UNAVAILABLE, what, ": ", std::string_view(strerrordesc_np(error)))
-                  .with_native(error, "errno"));
-}
-
-/// Takes over `fd` and gives it a high number.
-UniqueFd high(int fd) {
-  const UniqueFd low(fd);
-  UniqueFd out(fcntl(fd, F_DUPFD_CLOEXEC, kFirstOwnDescriptor));
-  if (!out) {
-    throw_errno("no descriptor", errno);
-  }
-  return out;
-}
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-Pipe make_pipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    throw_errno("no pipe", errno);
-  }
-  UniqueFd write(ends[1]);
-  return {high(ends[0]), high(write.release())};
-}
-Pipe make_socket_pair() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    throw_errno("no socket pair", errno);
-  }
-  UniqueFd second(ends[1]);
-  return {high(ends[0]), high(second.release())};
-}
 void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 /// The guard with `ends` as its descriptors 0, 1, ...: pid.
 pid_t spawn_guard(const Options& options, const std::array<int, kGuardSocket + 1>& ends) {
-  const std::string path = guard_path();
   const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::min<std::chrono::nanoseconds>(options.stop_timeout, kGraceMost));
   std::vector<std::string> arguments = {"backplane-guard", std::to_string(options.stop_signal),
                                         std::to_string(grace.count()), options.folder};
   arguments.insert(arguments.end(), options.command.begin(), options.command.end());
-  const auto pointers = [](const std::vector<std::string>& texts) {
-    std::vector<char*> out;
-    out.reserve(texts.size() + 1);
-    for (const std::string& text : texts) {
-      out.push_back(const_cast<char*>(text.c_str()));  // the interface is older than const
-    }
-    out.push_back(nullptr);
-    return out;
-  };
-  SpawnActions actions;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    posix_spawn_file_actions_adddup2(&actions.value, ends[i], static_cast<int>(i));
-  }
-  posix_spawn_file_actions_addclosefrom_np(&actions.value, kGuardSocket + 1);
-  SpawnAttributes attributes;
-  sigset_t set;
-  sigemptyset(&set);
-  posix_spawnattr_setsigmask(&attributes.value, &set);
-  sigfillset(&set);
-  posix_spawnattr_setsigdefault(&attributes.value, &set);
-  // A session of its own: what a terminal sends to this process's group does not reach it.
-  posix_spawnattr_setflags(&attributes.value,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, path.c_str(), &actions.value, &attributes.value,
-                                pointers(arguments).data(), pointers(options.environment).data());
-  if (error != 0) {
-    throw_errno(concat("cannot start ", path), error);
-  }
-  return pid;
+  return companion::spawn(guard_path(), arguments, options.environment, ends);
 }
 
 Status failure_of(const GuardReport& report, const Options& options) {
@@ -118,38 +47,21 @@ std::string ExitRecord::text() const {
                                 : concat("was ended by ", signal_name(WTERMSIG(wait_status)));
 }
 
-std::string guard_path() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&guard_path), &info) == 0) {
-    throw Error(BP_INTERNAL, "this library does not know where it is");
-  }
-  const std::unique_ptr<char, detail::CallClose<std::free>> real(realpath(info.dli_fname, nullptr));
-  const std::string library = real != nullptr ? real.get() : info.dli_fname;
-  const std::string folder = library.substr(0, library.rfind('/'));
-  const std::string parent = folder.substr(0, folder.rfind('/'));
-  for (const std::string_view place : {"/backplane-guard", "/bin/backplane-guard"}) {
-    std::string path = concat(parent, place);
-    if (access(path.c_str(), X_OK) == 0) {
-      return path;
-    }
-  }
-  throw Error(BP_NOT_FOUND, "backplane-guard is missing: neither ", parent, "/backplane-guard nor ",
-              parent, "/bin/backplane-guard can be executed");
-}
+std::string guard_path() { return companion::path("backplane-guard"); }
 
 Child::Child(const Host& host, const Options& options, ChildEvents events)
     : options_(options),
       events_(std::move(events)),
       outputs_{Output{"stdout", {}, LineReader(options.line_max)},
                Output{"stderr", {}, LineReader(options.line_max)}} {
-  Pipe out = make_pipe();
-  Pipe err = make_pipe();
-  Pipe socket = make_socket_pair();
-  Pipe in;
+  companion::Pipe out = companion::make_pipe();
+  companion::Pipe err = companion::make_pipe();
+  companion::Pipe socket = companion::make_socket_pair(SOCK_SEQPACKET);
+  companion::Pipe in;
   if (options.stdin_pipe) {
-    in = make_pipe();
+    in = companion::make_pipe();
   } else {
-    in.read = high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    in.read = companion::high(open("/dev/null", O_RDONLY | O_CLOEXEC));
   }
   const pid_t guard =
       spawn_guard(options, {in.read.get(), out.write.get(), err.write.get(), socket.write.get()});
@@ -163,7 +75,7 @@ Child::Child(const Host& host, const Options& options, ChildEvents events)
   }
   // From here on the guard ends by itself when this throws: its socket closes.
   if (!guard_) {
-    throw_errno("no pidfd", errno);
+    companion::throw_errno("no pidfd", errno);
   }
   socket_watch_ = std::make_unique<FdWatch>(host, socket_.get(), BP_FD_READ,
                                             [this](uint32_t) { read_reports(); });

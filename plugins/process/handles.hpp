@@ -6,7 +6,6 @@
 #include <backplane/sdk/unique_handle.hpp>
 
 #include <regex.h>
-#include <spawn.h>
 
 namespace backplane::process {
 
@@ -33,22 +32,6 @@ class Regex {
 
  private:
   regex_t regex_{};
-};
-
-struct SpawnActions {
-  SpawnActions() { posix_spawn_file_actions_init(&value); }
-  SpawnActions(const SpawnActions&) = delete;
-  SpawnActions& operator=(const SpawnActions&) = delete;
-  ~SpawnActions() { posix_spawn_file_actions_destroy(&value); }
-  posix_spawn_file_actions_t value{};
-};
-
-struct SpawnAttributes {
-  SpawnAttributes() { posix_spawnattr_init(&value); }
-  SpawnAttributes(const SpawnAttributes&) = delete;
-  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
-  ~SpawnAttributes() { posix_spawnattr_destroy(&value); }
-  posix_spawnattr_t value{};
 };
 
 }  // namespace backplane::process
