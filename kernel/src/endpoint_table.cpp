@@ -113,11 +113,8 @@ void EndpointTable::retire(Slot& slot) noexcept {
   const std::lock_guard lock(retire_mutex_);
   // An operation that was looked up before the close may still have pended and ended after it: then
   // it comes here again.
+  if (slot.retire_epoch_ == 0) retired_.push_back({&slot, false});
   slot.retire_epoch_ = ThreadRegistry::advance();
-  if (!slot.retired_) {
-    slot.retired_ = true;
-    retired_.push_back(&slot);
-  }
   if (!collect_scheduled_) {
     collect_scheduled_ = true;
     schedule_collect(true);
@@ -138,22 +135,23 @@ void EndpointTable::collect() noexcept {
   {
     const std::lock_guard lock(retire_mutex_);
     std::uint64_t oldest_safe = 0;
-    for (const Slot* slot : retired_) oldest_safe = std::max(oldest_safe, slot->retire_epoch_);
+    for (const Retired& retired : retired_)
+      oldest_safe = std::max(oldest_safe, retired.slot->retire_epoch_);
     const bool all = ThreadRegistry::quiescent_since(oldest_safe);
     auto waiting = retired_.begin();
-    for (Slot* slot : retired_) {
+    for (auto [slot, seen_empty] : retired_) {
       const bool quiet = (all || ThreadRegistry::quiescent_since(slot->retire_epoch_)) &&
                          slot->pending->closed_and_empty();
-      if (quiet && slot->seen_empty_) {
-        slot->retired_ = slot->seen_empty_ = false;
+      if (quiet && seen_empty) {
+        slot->retire_epoch_ = 0;
         ready.push_back(slot);
         continue;
       }
       if (quiet) {  // who ended the last operation may be about to retire the slot once more
-        slot->seen_empty_ = true;
+        seen_empty = true;
         slot->retire_epoch_ = ThreadRegistry::advance();
       }
-      *waiting++ = slot;
+      *waiting++ = {slot, seen_empty};
     }
     retired_.erase(waiting, retired_.end());
     collect_scheduled_ = !retired_.empty();

@@ -19,7 +19,8 @@ namespace backplane::kernel {
 
 class Executor;
 
-class Slot {
+// One line of the cache: of many endpoints, an operation waits for one line of memory each.
+class alignas(64) Slot {
  public:
   [[nodiscard]] const bp_endpoint_ops* ops() const noexcept {
     return ops_.load(std::memory_order_acquire);
@@ -28,20 +29,19 @@ class Slot {
   // Constant while the slot is open.
   void* self = nullptr;
   const Host* provider = nullptr;
-  VerbMask verbs = 0;  // what the caller may do: verbs, and verbs with a flag; nothing unknown
   // What pends in it. Shared, so that a quarantine may go through it while the slot is freed.
   std::shared_ptr<PendingList> pending;
+  VerbMask verbs = 0;  // what the caller may do: verbs, and verbs with a flag; nothing unknown
 
  private:
   friend class EndpointTable;
   std::atomic<std::uint32_t> generation_{0};  // odd: open
-  std::atomic<std::uint32_t> references_{0};
   std::atomic<const bp_endpoint_ops*> ops_{nullptr};
+  std::atomic<std::uint32_t> references_{0};
   std::uint32_t index_ = 0;
-  bool retired_ = false;            // guarded by the table's retire mutex
-  bool seen_empty_ = false;         // likewise
-  std::uint64_t retire_epoch_ = 0;  // likewise
+  std::uint64_t retire_epoch_ = 0;  // 0: not retired; guarded by the table's retire mutex
 };
+static_assert(sizeof(Slot) == 64);
 
 // Design notes: a slot's end. The last close makes the generation even, so that nobody finds the
 // slot, and cancels what pends. When nothing pends any more the slot is retired: once every thread
@@ -98,6 +98,11 @@ class EndpointTable {
   static constexpr std::uint32_t kChunkSize = 1u << kChunkBits;
   static constexpr std::uint32_t kChunks = 4096;
 
+  struct Retired {
+    Slot* slot;
+    bool seen_empty;
+  };
+
   // Closes it if it is open, in this generation.
   void end(Slot& slot, std::uint32_t generation) noexcept;
   void collect() noexcept;
@@ -114,7 +119,7 @@ class EndpointTable {
   std::uint32_t allocated_ = 0;  // chunks; guarded by free_mutex_
 
   std::mutex retire_mutex_;
-  std::vector<Slot*> retired_;       // guarded by retire_mutex_
+  std::vector<Retired> retired_;     // guarded by retire_mutex_
   bool collect_scheduled_ = false;   // guarded by retire_mutex_
   std::uint64_t collect_timer_ = 0;  // likewise
 
