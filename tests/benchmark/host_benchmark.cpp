@@ -2,12 +2,12 @@
 // What does the wall cost? A read of the same plugin in a process of its own, against two processes
 // that only wake each other, over a socket pair and by a futex.
 #include "bench.hpp"
+#include "host_processes.hpp"
 #include "plugin_kernel.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <linux/futex.h>
 #include <memory>
@@ -120,8 +120,8 @@ class Reader {
   }
   /// PSS of the host; nothing without one.
   std::vector<Metric> memory() {
-    for (const std::string& pid : host_processes()) {
-      std::ifstream rollup("/proc/" + pid + "/smaps_rollup");
+    if (const pid_t host = host_of("bench")) {
+      std::ifstream rollup("/proc/" + std::to_string(host) + "/smaps_rollup");
       std::string word;
       while (rollup >> word) {
         double kib = 0;
@@ -130,7 +130,6 @@ class Reader {
     }
     return {};
   }
-  static std::vector<std::string> host_processes();
 
   Kernel kernel_;
   Endpoint value_;
@@ -253,20 +252,6 @@ class Futex {
   std::optional<Echo> echo_;
 };
 
-std::vector<std::string> Reader::host_processes() {
-  std::vector<std::string> out;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::ifstream children(task.path() / "children");
-    std::string pid;
-    while (children >> pid) {
-      std::ifstream name("/proc/" + pid + "/comm");
-      std::string comm;
-      if (std::getline(name, comm) && comm == "backplane-host") out.push_back(pid);
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::vector<Experiment> host_experiments() {
@@ -284,7 +269,7 @@ std::vector<Experiment> host_experiments() {
     return std::vector<Side>{side("", std::make_shared<Reader>("isolation = \"process\"\n")),
                              side("unix_socket", socket), side("futex", futex)};
   };
-  return {experiment};
+  return {experiment, host_kill_experiment()};
 }
 
 }  // namespace backplane::benchmark

@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cctype>
 #include <dirent.h>
 #include <fstream>
@@ -41,9 +42,9 @@ inline std::set<pid_t> children(pid_t of = getpid()) {
   return out;
 }
 
-inline size_t open_descriptors() {
+inline size_t entries_of(const char* path) {
   size_t count = 0;
-  DIR* const folder = opendir("/proc/self/fd");
+  DIR* const folder = opendir(path);
   while (readdir(folder) != nullptr) {
     ++count;
   }
@@ -56,7 +57,8 @@ class IsolatedInstances : public testing::Test {
   ~IsolatedInstances() override {
     kernel_.reset();
     EXPECT_EQ(children(), children_before_) << "a process was left";
-    EXPECT_EQ(open_descriptors(), descriptors_before_) << "a descriptor was left";
+    EXPECT_EQ(entries_of("/proc/self/fd"), descriptors_before_) << "a descriptor was left";
+    EXPECT_EQ(entries_of("/dev/shm"), segments_before_) << "a segment was left";
   }
 
   Status start(std::string_view manifest) {
@@ -83,13 +85,13 @@ class IsolatedInstances : public testing::Test {
   pid_t process(const Endpoint& of) {
     return static_cast<pid_t>(of.read<int64_t>().within(10s).get().value_or(0));
   }
-  bool logged(std::string_view text) {
+  size_t times_logged(std::string_view text) {
     const std::lock_guard lock(mutex_);
-    for (const std::string& line : log_) {
-      if (line.find(text) != std::string::npos) return true;
-    }
-    return false;
+    return static_cast<size_t>(std::count_if(log_.begin(), log_.end(), [text](const auto& line) {
+      return line.find(text) != std::string::npos;
+    }));
   }
+  bool logged(std::string_view text) { return times_logged(text) != 0; }
   std::string log() {
     const std::lock_guard lock(mutex_);
     std::string all;
@@ -109,7 +111,8 @@ class IsolatedInstances : public testing::Test {
 
  private:
   const std::set<pid_t> children_before_ = children();
-  const size_t descriptors_before_ = open_descriptors();
+  const size_t descriptors_before_ = entries_of("/proc/self/fd");
+  const size_t segments_before_ = entries_of("/dev/shm");
 };
 
 }  // namespace backplane::test

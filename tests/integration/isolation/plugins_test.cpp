@@ -4,7 +4,6 @@
 #include "support/free_port.hpp"
 
 #include <csignal>
-#include <random>
 
 namespace backplane::test {
 namespace {
@@ -164,57 +163,6 @@ after = ["broker"]
     return topic.write("42", {{BP_H_QOS, 1}}).within(5s).get().is_ok() && came;
   })) << log();
   EXPECT_TRUE(kernel_->stop().is_ok());
-}
-
-// An acknowledged message of the other route is one that its destination has taken.
-TEST_F(BundledPlugins, KilledAtRandomInstantsUnderLoadCostNobodyElseAMessage) {
-  ASSERT_TRUE(start(R"(
-[instances.sensors]
-plugin = "coap"
-listen = "coap://127.0.0.1:0"
-resources = [{ path = "/a", initial = -1.0 }, { path = "/b", initial = -1.0 }]
-[instances.it]
-plugin = "sim"
-isolation = "process"
-isolated.crash_limit = { crashes = 1000, seconds = 10 }
-signals = [{ name = "x", shape = "ramp", interval_ms = 1, max = 1000000, period_s = 1000 }]
-[instances.other]
-plugin = "sim"
-signals = [{ name = "x", shape = "ramp", interval_ms = 1, max = 1000000, period_s = 1000 }]
-[[routes]]
-name = "hit"
-from = "it:x"
-to = "sensors:/a"
-[[routes]]
-name = "spared"
-from = "other:x"
-to = "sensors:/b"
-)")
-                  .is_ok())
-      << log();
-  const auto metric = [this](std::string_view instance, std::string_view name) {
-    int64_t sum = 0;
-    for (const MetricInfo& each : kernel_->metrics()) {
-      if (each.instance == instance && each.name == name) sum += each.value;
-    }
-    return sum;
-  };
-  std::minstd_rand random(7);
-  for (int i = 0; i < 6; ++i) {
-    const int64_t before = metric("hit", "route_out_total");
-    ASSERT_TRUE(eventually([&] { return metric("hit", "route_out_total") > before; })) << log();
-    // At some instant of the next milliseconds.
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 5000);
-    while (std::chrono::steady_clock::now() < until) {
-    }
-    for (const pid_t host : children()) kill(host, SIGKILL);
-    ASSERT_TRUE(eventually([&] { return info("it").state != BP_STATE_UP; })) << log();
-  }
-  EXPECT_TRUE(kernel_->stop().is_ok());
-  EXPECT_GT(metric("spared", "route_in_total"), 100);
-  EXPECT_EQ(metric("spared", "route_in_total"), metric("spared", "route_out_total"));
-  EXPECT_EQ(metric("spared", "route_dropped_total"), 0);
 }
 
 }  // namespace
