@@ -1,16 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# check_headers.sh INCLUDE_DIR LANGUAGE COMPILER [FLAG...]: every header of the ABI compiles alone, twice over, without a warning.
+# check_headers.sh alone|together INCLUDE_DIR LANGUAGE COMPILER [FLAG...]: every header of the ABI compiles, twice over, without
+# a warning: each alone, or all in one source.
 set -eu
-include=$1 language=$2 compiler=$3
-shift 3
-failed=0 count=0
-for header in $(cd "$include" && find backplane -name '*.h' | sort); do
-  count=$((count + 1))
-  printf '#include <%s>\n#include <%s>\nextern int bp_unused;\n' "$header" "$header" |
+mode=$1 include=$2 language=$3 compiler=$4
+shift 4
+headers=$(cd "$include" && find backplane -name '*.h' | sort)
+[ -n "$headers" ] || { echo "no headers in $include" >&2; exit 1; }
+[ "$mode" = alone ] || headers=$(echo "$headers" | tr '\n' ' ')
+
+failed=0
+while read -r source; do # the headers of one source
+  # shellcheck disable=SC2086 # the names have no spaces
+  { printf '#include <%s>\n' $source $source; echo 'extern int bp_unused;'; } |
     "$compiler" "$@" -Wall -Wextra -Wpedantic -Werror -I"$include" -fsyntax-only -x "$language" - ||
-    { echo "$header: does not compile alone as $*" >&2; failed=1; }
-done
-[ "$count" -gt 0 ] || { echo "no headers in $include" >&2; exit 1; }
-echo "$count headers"
+    { echo "$source: no source of $language for $compiler $*" >&2; failed=1; }
+done <<EOF
+$headers
+EOF
 exit "$failed"
