@@ -7,9 +7,9 @@
 #include "plugins/isolation/host_process.hpp"
 #include "plugins/isolation/link/peer.hpp"
 #include "plugins/isolation/relay.hpp"
-#include "plugins/process/backoff.hpp"
-#include "plugins/process/line_reader.hpp"
+#include <backplane/sdk/backoff.hpp>
 #include <backplane/sdk/config.hpp>
+#include <backplane/sdk/line_reader.hpp>
 #include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/plugin.hpp>
 
@@ -75,7 +75,7 @@ class Proxy final : public Plugin, public PeerUser {
   const OwnedMessage setup_;  // what the kernel gave, for the host
   const std::optional<int64_t> cpu_percent_;
   CrashLimit crash_limit_;
-  process::Backoff backoff_;
+  Backoff backoff_;
   Relay relay_;
 
   // ---- the loop's own ----
@@ -86,7 +86,7 @@ class Proxy final : public Plugin, public PeerUser {
   std::vector<std::shared_ptr<Peer>> gone_;  // of earlier runs, for which operations still end
   UniqueFd output_;
   std::unique_ptr<FdWatch> output_watch_;
-  process::LineReader lines_;
+  LineReader lines_;
   std::unique_ptr<FdWatch> process_watch_;
   bool draining_ = false;     // or further: no run begins any more
   bool drain_asked_ = false;  // of the host, and not answered

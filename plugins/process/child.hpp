@@ -3,8 +3,8 @@
 #pragma once
 
 #include "guard_protocol.hpp"
-#include "line_reader.hpp"
 #include "options.hpp"
+#include <backplane/sdk/line_reader.hpp>
 #include <backplane/sdk/loop.hpp>
 
 #include <array>

@@ -2,10 +2,10 @@
 // Supervisor: keeps one command running: start, readiness, restart with back-off, stop.
 #pragma once
 
-#include "backoff.hpp"
 #include "child.hpp"
 #include "ready_probe.hpp"
 #include "stdin_writer.hpp"
+#include <backplane/sdk/backoff.hpp>
 #include <backplane/sdk/hub.hpp>
 
 namespace backplane::process {

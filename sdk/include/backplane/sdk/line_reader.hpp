@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace backplane::process {
+namespace backplane {
 
 /// Bytes that are not UTF-8 become U+FFFD, control characters but the tab a space: a child cannot
 /// forge lines of the log or colour it.
@@ -80,4 +80,4 @@ class LineReader {
   bool cut_ = false;
 };
 
-}  // namespace backplane::process
+}  // namespace backplane

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/process/line_reader.hpp"
+#include "backplane/sdk/line_reader.hpp"
 
 #include <gmock/gmock.h>
 
 #include <vector>
 
-namespace backplane::process {
+namespace backplane {
 namespace {
 
 using testing::ElementsAre;
@@ -53,4 +53,4 @@ TEST(CleanText, KeepsUtf8AndReplacesTheRest) {
 }
 
 }  // namespace
-}  // namespace backplane::process
+}  // namespace backplane

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Backoff: how long to wait before a command is started again.
+// Backoff: how long to wait before a child process is started again.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 
-namespace backplane::process {
+namespace backplane {
 
 /// The first restart is at once; each further one waits twice as long, from 0.1 s to the most. Who
 /// ran long enough begins anew. No jitter: one child competes with nobody. Not thread-safe.
@@ -31,4 +31,4 @@ class Backoff {
   std::chrono::nanoseconds delay_{0};
 };
 
-}  // namespace backplane::process
+}  // namespace backplane

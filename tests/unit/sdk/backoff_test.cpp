@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/process/backoff.hpp"
+#include "backplane/sdk/backoff.hpp"
 
 #include <gtest/gtest.h>
 
-namespace backplane::process {
+namespace backplane {
 namespace {
 
 using std::chrono::milliseconds;
@@ -31,4 +31,4 @@ TEST(Backoff, NeverWaitsWithAMostOfZero) {
 }
 
 }  // namespace
-}  // namespace backplane::process
+}  // namespace backplane
