@@ -175,10 +175,12 @@ Traits Traits::load(const fs::path& file) {
       table.fail(all, system, " has neither [instances.", out.instance,
                  "] nor a route of that name");
     }
-    if (const toml::table* twin = table.table("twin")) {
+    if (const toml::table* given = table.table("twin")) {
+      toml::table twin = *given;
+      twin.is_inline(false);  // else it would be written in braces
       std::ostringstream text;
-      if (!twin->empty()) {  // else it would be written as {}
-        text << toml::toml_formatter{*twin, toml::format_flags::none};
+      if (!twin.empty()) {
+        text << toml::toml_formatter{twin, toml::format_flags::none};
       }
       text << '\n';
       out.twin = text.str();

@@ -26,8 +26,9 @@ class TheSuite : public testing::Test {
                    "[system]\nstart_timeout_s = 1\nstop_timeout_s = 1\n[instances.it]\nplugin = "
                    "\"broken\"\nway = \"" +
                        way + "\"\n");
-    const std::string traits = scratch_.write("traits.toml", R"(system = "system.toml"
-twin = {}
+    const std::string traits =
+        scratch_.write("traits.toml", "system = \"system.toml\"\ntwin = { way = \"" + way +
+                                          R"(" }
 [[endpoints]]
 path = "value"
 read = true
