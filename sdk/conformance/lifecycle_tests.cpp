@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Life cycle: again and again, with operations under way, and nothing is left.
 #include "footprint.hpp"
-#include "probe.hpp"
+#include "use.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,25 +21,6 @@ bool soon(Holds holds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
-}
-
-void use_all(Subject& subject) {
-  subject.system();
-  for (const EndpointTraits& endpoint : subject.traits().endpoints) {
-    Endpoint open = subject.open(endpoint);
-    if (endpoint.read) {
-      require(open.read<OwnedMessage>().within(patience()).get().is_ok(), "a read fails");
-    }
-    if (!endpoint.writes.empty()) {
-      require(open.write(endpoint.writes[0].view()).within(patience()).get().is_ok(),
-              "a write fails");
-    }
-    if (endpoint.watch != Source::kNone) {
-      const auto probe = Probe::make(subject.system().host(), BP_V_WATCH, open);
-      probe->submit();
-      subject.stir(endpoint, open, 1);
-    }
-  }
 }
 
 void starts_and_stops(Subject& subject) {

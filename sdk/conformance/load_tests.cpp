@@ -1,61 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading: the library alone, mapped as the kernel maps it, its entry called by hand.
 #include "footprint.hpp"
+#include "library.hpp"
 #include "subject.hpp"
-#include <backplane/version.h>
-
-#include <boost/dll/shared_library.hpp>
 
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <filesystem>
 #include <iostream>
 #include <time.h>
 #include <unistd.h>
 
 namespace backplane::conformance {
 namespace {
-
-namespace dll = boost::dll;
-namespace fs = std::filesystem;
-
-using Entry = bp_status(const bp_offer*, const bp_plugin**, bp_error*);
-
-/// The library as the kernel maps it.
-class Library {
- public:
-  explicit Library(const fs::path& file) {
-    boost::dll::fs::error_code failed;
-    library_.load(
-        file,
-        static_cast<dll::load_mode::type>(dll::load_mode::rtld_now | RTLD_LOCAL | RTLD_NODELETE),
-        failed);
-    require(!failed, "it cannot be mapped: ", failed.message());
-    require(library_.has("bp_plugin_entry_1"), "it does not export bp_plugin_entry_1");
-  }
-  bp_status enter(uint16_t minor_max, const bp_plugin*& out, bp_error& error) {
-    bp_offer offer{};
-    offer.struct_size = BP_SIZE_TO(bp_offer, kernel_version);
-    offer.minor_max = minor_max;
-    offer.kernel_version = BP_STR(BP_VERSION_STRING);
-    return library_.get<Entry>("bp_plugin_entry_1")(&offer, &out, &error);
-  }
-  const bp_plugin& table() {
-    const bp_plugin* out = nullptr;
-    bp_error error{};
-    const bp_status status = enter(BP_ABI_MINOR, out, error);
-    require(status == BP_OK && out != nullptr,
-            "its entry refuses: ", Status::from(status, error).to_string());
-    return *out;
-  }
-
- private:
-  dll::shared_library library_;
-};
 
 /// Standard output and error, caught from here on.
 class CaughtOutput {

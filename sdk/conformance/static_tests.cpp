@@ -122,8 +122,9 @@ std::span<const Test> static_tests() noexcept { return kTests; }
 std::span<const Test> all_tests() {
   static const std::vector<Test> all = [] {
     std::vector<Test> out;
-    for (const auto level : {static_tests(), load_tests(), lifecycle_tests(), verb_tests(),
-                             completion_tests(), stream_tests(), memory_tests()}) {
+    for (const auto level :
+         {static_tests(), load_tests(), lifecycle_tests(), verb_tests(), completion_tests(),
+          stream_tests(), memory_tests(), thread_tests(), host_tests()}) {
       out.insert(out.end(), level.begin(), level.end());
     }
     return out;

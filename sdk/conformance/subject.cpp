@@ -152,9 +152,9 @@ Result<Endpoint> Subject::open(std::string_view path) {
   return system().open(concat(traits_.instance, ":", path));
 }
 
-Endpoint Subject::open(const EndpointTraits& endpoint) {
+Endpoint Subject::open(const EndpointTraits& endpoint, std::chrono::nanoseconds at_most) {
   Endpoint out = open(endpoint.path).value();
-  const auto end = std::chrono::steady_clock::now() + patience();
+  const auto end = std::chrono::steady_clock::now() + at_most;
   while (endpoint.read && std::chrono::steady_clock::now() < end) {
     const Status status = out.read<OwnedMessage>().within(patience()).get().status();
     if (status.code() != BP_UNAVAILABLE) {

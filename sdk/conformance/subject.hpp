@@ -56,8 +56,8 @@ class Subject {
   RunningSystem& system();
   void stop();
 
-  /// An endpoint of the traits, open, and past what is UNAVAILABLE at first. Throws Failure.
-  Endpoint open(const EndpointTraits& endpoint);
+  /// An endpoint of the traits, open, and past what is UNAVAILABLE at first.
+  Endpoint open(const EndpointTraits& endpoint, std::chrono::nanoseconds at_most = patience());
   Result<Endpoint> open(std::string_view path);
   /// Has the system a second instance, with the keys of the traits, from its next start on. False:
   /// they tell none.

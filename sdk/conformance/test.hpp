@@ -51,6 +51,8 @@ std::span<const Test> verb_tests() noexcept;
 std::span<const Test> completion_tests() noexcept;
 std::span<const Test> stream_tests() noexcept;
 std::span<const Test> memory_tests() noexcept;
+std::span<const Test> thread_tests() noexcept;
+std::span<const Test> host_tests() noexcept;
 
 /// All of them, in this order.
 std::span<const Test> all_tests();

@@ -31,7 +31,9 @@ TEST_P(ABundledPlugin, KeepsTheContractAlsoInAProcessOfItsOwn) {
   args.push_back("--isolated");
   const Validation isolated = validate(args);
   for (const auto& [name, verdict] : isolated.verdicts) {
-    EXPECT_EQ(verdict.word, inside.verdicts.at(name).word) << name << ": " << verdict.text;
+    const bool has_own_kernel = name.starts_with("hosts.");
+    EXPECT_EQ(verdict.word, has_own_kernel ? "skip" : inside.verdicts.at(name).word)
+        << name << ": " << verdict.text;
   }
   EXPECT_EQ(isolated.verdicts.size(), inside.verdicts.size());
 }

@@ -4,6 +4,7 @@
 // environment, since it has no configuration yet.
 #include "backplane/plugin.h"
 #include "backplane/service/endpoint.h"
+#include "backplane/service/log.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -54,6 +55,10 @@ static void leave_a_thread(void) {
   pthread_t thread;
   pthread_create(&thread, NULL, wait_for_ever, NULL);
   pthread_detach(thread);
+}
+
+static void sleep_if(const Broken* b, const char* way) {
+  if (is(b, way)) usleep(200);
 }
 
 static bp_value number(double value) {
@@ -144,6 +149,7 @@ static bp_status watch_value(Broken* b, bp_op* op) {
 static bp_status submit(bp_op* op) {
   Broken* b = op->self;
   crash_if(b, "crashes_in_submit");
+  sleep_if(b, "sleeps_in_submit");
   pthread_mutex_lock(&b->mutex);
   const bp_status status = op->verb == BP_V_READ    ? read_value(b, op)
                            : op->verb == BP_V_WRITE ? write_value(b, op)
@@ -155,6 +161,7 @@ static bp_status submit(bp_op* op) {
 static void cancel(bp_op* op) {
   Broken* b = op->self;
   crash_if(b, "crashes_in_cancel");
+  sleep_if(b, "sleeps_in_cancel");
   if (is(b, "ignores_cancel")) return;
   pthread_mutex_lock(&b->mutex);
   Watch* w = find(b, op);
@@ -178,6 +185,28 @@ static const bp_endpoint_ops kOps = {
 
 // ---- the instance ----
 
+/// What is wrong about its ways with the host.
+static bp_status meet(const Broken* b) {
+  const bp_host* host = b->host;
+  const bp_endpoint_service* endpoints = b->endpoints;
+  static volatile char seen;
+  if (is(b, "looks_behind_the_table"))
+    seen = ((const char*)endpoints)[BP_SIZE_TO(bp_endpoint_service, verbs)];
+  if (is(b, "takes_no_other_size") && endpoints->struct_size != sizeof *endpoints)
+    return BP_UNIMPLEMENTED;
+  if (is(b, "trusts_in_a_log")) {
+    const bp_log_service* log = host->get_service(host, BP_S_LOG);
+    log->write(host, BP_LOG_DEBUG, (bp_str)BP_STR("hello"), NULL, 0);
+  }
+  if (is(b, "trusts_in_memory")) {
+    bp_op* op = endpoints->op_new(host);
+    op->verb = BP_V_READ;
+    endpoints->op_free(host, op);
+  }
+  (void)seen;
+  return BP_OK;
+}
+
 static bp_status create(const bp_host* host, const bp_value* config, void** instance,
                         bp_error* error) {
   (void)error;
@@ -196,6 +225,11 @@ static bp_status create(const bp_host* host, const bp_value* config, void** inst
   pthread_mutex_init(&b->mutex, &attributes);
   pthread_mutexattr_destroy(&attributes);
   crash_if(b, "crashes_in_create");
+  const bp_status met = meet(b);
+  if (met != BP_OK) {
+    free(b);
+    return met;
+  }
   *instance = b;
   return BP_OK;
 }
