@@ -137,18 +137,21 @@ Answer refusal() {
 
 /// In the place of the function in a table's slot.
 template <auto kSlot>
-struct Failing;
+class Failing;
 template <class Table, class Answer, class... Args, Answer (*Table::*kSlot)(Args...)>
-struct Failing<kSlot> {
+class Failing<kSlot> {
+ public:
   static void put_into(Table& table, const char* called) {
-    name = called;
-    real = std::exchange(table.*kSlot, &call);
+    name_ = called;
+    real_ = std::exchange(table.*kSlot, &call);
   }
+
+ private:
   static Answer call(Args... args) {
-    return trouble.strikes(name) ? refusal<Answer>() : real(args...);
+    return trouble.strikes(name_) ? refusal<Answer>() : real_(args...);
   }
-  static inline const char* name = nullptr;
-  static inline Answer (*real)(Args...) = nullptr;
+  static inline const char* name_ = nullptr;
+  static inline Answer (*real_)(Args...) = nullptr;
 };
 
 class FailingHost : public OtherHost {

@@ -37,10 +37,10 @@ class Table {
     return *value;
   }
   const toml::array& list(std::string_view key) {
-    static const toml::array kEmpty;
+    static const toml::array empty;
     const toml::node* node = take(key);
     if (node == nullptr) {
-      return kEmpty;
+      return empty;
     }
     if (!node->is_array()) {
       fail(*node, "'", key, "': expected a list of values");

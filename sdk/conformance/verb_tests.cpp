@@ -8,11 +8,11 @@ namespace backplane::conformance {
 namespace {
 
 const OwnedMessage& something_for(const EndpointTraits& endpoint, uint16_t verb) {
-  static const OwnedMessage kNothing;
+  static const OwnedMessage nothing;
   if (verb == BP_V_WRITE && !endpoint.writes.empty()) {
     return endpoint.writes.front();
   }
-  return verb == BP_V_CALL && !endpoint.calls.empty() ? endpoint.calls.front() : kNothing;
+  return verb == BP_V_CALL && !endpoint.calls.empty() ? endpoint.calls.front() : nothing;
 }
 
 void require_endpoints(Subject& subject) {

@@ -22,9 +22,11 @@ page writing_a_plugin
 for traits in tests/conformance/*/traits.toml; do
   plugin=$(basename "$(dirname "$traits")")
   for isolated in '' --isolated; do
+    SECONDS=0
     # shellcheck disable=SC2086 # no option is no argument
     backplane validate $isolated --traits "$traits" \
       "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" | grep -v ' pass$\| skip '
+    echo "  $SECONDS s $isolated"
   done
 done
 backplane demo --seconds 5 | tail -n 1
