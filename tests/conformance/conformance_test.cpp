@@ -45,7 +45,7 @@ watch = "write"
 
 TEST_F(TheSuite, PassesTheSamePluginUnbroken) {
   const Validation result =
-      validate_broken("good", "^(static|load|verbs|completion|streams|memory|threads|hosts)");
+      validate_broken("good", "^(static|load|verbs|completion|streams|memory|threads|hosts.[^o])");
   EXPECT_EQ(result.code, 0) << result.errors;
   for (const auto& [name, verdict] : result.verdicts) {
     EXPECT_THAT(verdict.word, AnyOf("pass", "skip")) << name << ": " << verdict.text;

@@ -91,7 +91,7 @@ double percentile(const std::vector<double>& sorted, size_t percent) {
 
 class AKill : public IsolatedInstances {
  protected:
-  static size_t rounds() { return std::getenv("BP_TEST_LONG") != nullptr ? 200 : 5; }
+  static size_t rounds() { return std::getenv("BP_TEST_LONG") != nullptr ? 200 : 4; }
 
   /// The process that runs an instance; 0 while none does.
   static pid_t host_of(std::string_view instance) {

@@ -512,7 +512,7 @@ TEST_F(AHub, EndWaitsForTheAcknowledgements) {
 // ---- threads ----
 
 TEST_F(AHub, LosesNothingWhenTheSourceHeedsThePause) {
-  constexpr int kMessages = 20'000;
+  constexpr int kMessages = 5000;
   std::atomic<int> ready{0};
   make({.queue_messages = 64, .on_ready = [&] { ++ready; }});
   fake_.loop.start_thread();
