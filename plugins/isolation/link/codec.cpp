@@ -105,6 +105,7 @@ bool packs(uint16_t type) noexcept {
   const bool whole = width == 8 || width == 16 || width == 32 || width == 64;
   switch (type >> 8U) {
     case BP_T_BOOL:
+    case BP_T_TIME:
       return true;
     case BP_T_INT:
       return whole || width == BP_INT_ENUM;
@@ -112,8 +113,6 @@ bool packs(uint16_t type) noexcept {
       return whole || width == BP_UINT_STATUS;
     case BP_T_FLOAT:
       return width == 32 || width == 64;
-    case BP_T_TIME:
-      return true;
     default:
       return false;
   }
