@@ -24,7 +24,7 @@ for traits in tests/conformance/*/traits.toml; do
   for isolated in '' --isolated; do
     SECONDS=0
     # shellcheck disable=SC2086 # no option is no argument
-    backplane validate $isolated --traits "$traits" \
+    backplane validate $isolated --timeout 120 --traits "$traits" \
       "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" | grep -v ' pass$\| skip '
     echo "  $SECONDS s $isolated"
   done
