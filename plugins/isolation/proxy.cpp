@@ -362,7 +362,7 @@ void Proxy::over() {
   }
   if (phase == Phase::kStopping) {
     if (!end.is_success()) {
-      host().log().warning("it ended badly", {{"end", how}});
+      host().log().error("it ended badly", {{"end", how}});
     }
     return end_step(Status());
   }

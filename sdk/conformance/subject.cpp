@@ -85,8 +85,12 @@ Result<Endpoint> RunningSystem::open(std::string_view address) const {
 }
 
 void RunningSystem::stop() {
+  const size_t errors_before = errors_->lock()->size();
   const Status status = kernel_.stop();
   require_no_breach();
+  const auto errors = errors_->copy();
+  require(errors.size() == errors_before,
+          "its stop logs an error: ", errors.empty() ? std::string() : errors.back());
   require(status.is_ok(), "its stop fails: ", status.to_string());
 }
 

@@ -28,7 +28,7 @@ TEST_P(ABundledPlugin, KeepsTheContractAlsoInAProcessOfItsOwn) {
   for (const auto& [name, verdict] : inside.verdicts) {
     EXPECT_THAT(verdict.word, AnyOf("pass", "skip")) << name << ": " << verdict.text;
   }
-  args.push_back("--isolated");
+  args.emplace_back("--isolated");
   const Validation isolated = validate(args);
   for (const auto& [name, verdict] : isolated.verdicts) {
     const bool has_own_kernel = name.starts_with("hosts.");

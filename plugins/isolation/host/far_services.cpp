@@ -91,15 +91,18 @@ bp_buffer* as_file(std::string_view content) {
 }  // namespace
 
 FarServices::FarServices() { far = this; }
-FarServices::~FarServices() {
-  timer_.reset();
-  far = nullptr;
-}
+FarServices::~FarServices() { far = nullptr; }
 
 void FarServices::connect(const Host& host, Peer& peer) {
   host_ = &host;
   peer_ = &peer;
   timer_ = std::make_unique<Timer>(host, [this] { flush(); });
+}
+
+void FarServices::disconnect() noexcept {
+  timer_.reset();
+  peer_ = nullptr;
+  host_ = nullptr;
 }
 
 const void* FarServices::get_service(const bp_host* host, const char* id) {

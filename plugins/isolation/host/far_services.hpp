@@ -29,6 +29,8 @@ class FarServices {
 
   /// The peer, once there is one; `host` is whose loop is used.
   void connect(const Host& host, Peer& peer);
+  /// Nobody uses the services any more, and the host is about to go.
+  void disconnect() noexcept;
   /// Of bp_host.get_service for the plugin's instance.
   static const void* get_service(const bp_host* host, const char* id);
   /// What has changed goes out now.

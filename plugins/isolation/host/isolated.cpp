@@ -150,6 +150,7 @@ int Isolated::run() {
     _exit(1);
   }
   control_->run([this] {
+    far_.disconnect();  // the plugin's instance is destroyed
     bp_error ignored{};
     outside_->end(kStepOfOutside, ignored);
   });

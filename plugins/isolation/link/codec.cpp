@@ -243,6 +243,12 @@ UniqueFd Incoming::take_descriptor(uint32_t place) {
   return std::move(descriptors_[place]);
 }
 
+static bool is_matrix(capnp::List<wire::Value>::Reader parts) {
+  const uint8_t elements = parts[1].getTag();
+  return parts[0].getTag() == BP_T_ARRAY && parts[0].getAux() == BP_TYPE(BP_T_UINT, 32) &&
+         (elements == BP_T_ARRAY || elements == BP_T_LIST);
+}
+
 detail::TreeSize measure(wire::Value::Reader in, unsigned depth) {
   if (depth == 0) {
     malformed("a value is nested too deep");
@@ -268,6 +274,12 @@ detail::TreeSize measure(wire::Value::Reader in, unsigned depth) {
       const auto list = in.getList();
       if (tag != BP_T_LIST && list.size() != 2) {
         malformed("a matrix or typed value has not two parts");
+      }
+      if (tag == BP_T_TYPED && list[0].getTag() != BP_T_STRING) {
+        malformed("a typed value whose type is no string");
+      }
+      if (tag == BP_T_MATRIX && !is_matrix(list)) {
+        malformed("a matrix that is not dimensions and elements");
       }
       size.bytes = list.size() * sizeof(bp_value);
       for (const auto item : list) {

@@ -256,7 +256,7 @@ isolation = "process"
   EXPECT_EQ(info().life, BP_LIFE_DESTROYED) << log();
 }
 
-TEST_F(ACrash, IsNotNeededToEndAPluginThatDoesNotStopWhichAWarningTells) {
+TEST_F(ACrash, IsNotNeededToEndAPluginThatDoesNotStopWhichAnErrorTells) {
   ASSERT_TRUE(start(R"(
 [system]
 stop_timeout_s = 0.5

@@ -56,6 +56,7 @@ class IsolatedInstances : public testing::Test {
  protected:
   ~IsolatedInstances() override {
     kernel_.reset();
+    EXPECT_FALSE(logged("Sanitizer")) << log();
     EXPECT_EQ(children(), children_before_) << "a process was left";
     EXPECT_EQ(entries_of("/proc/self/fd"), descriptors_before_) << "a descriptor was left";
     EXPECT_EQ(entries_of("/dev/shm"), segments_before_) << "a segment was left";

@@ -213,6 +213,29 @@ TEST_F(TheCodec, RefusesAMatrixOfOnePart) {
               HasSubstr("not two parts"));
 }
 
+TEST_F(TheCodec, RefusesAMatrixWithoutDimensions) {
+  for (const auto elements : {uint8_t{BP_T_ARRAY}, uint8_t{BP_T_INT}}) {
+    EXPECT_THAT(refusal([&](wire::Value::Builder value) {
+                  value.setTag(BP_T_MATRIX);
+                  auto parts = value.initList(2);
+                  const bool has_dimensions = elements == BP_T_INT;
+                  parts[0].setTag(has_dimensions ? BP_T_ARRAY : BP_T_STRING);
+                  parts[0].setAux(has_dimensions ? BP_TYPE(BP_T_UINT, 32) : 0);
+                  parts[0].initBytes(has_dimensions ? 4 : 0);
+                  parts[1].setTag(elements);
+                }),
+                HasSubstr("not dimensions and elements"));
+  }
+}
+
+TEST_F(TheCodec, RefusesATypedValueWhoseTypeIsNoString) {
+  EXPECT_THAT(refusal([](wire::Value::Builder value) {
+                value.setTag(BP_T_TYPED);
+                value.initList(2)[0].setTag(BP_T_NULL);
+              }),
+              HasSubstr("type is no string"));
+}
+
 TEST_F(TheCodec, RefusesADescriptorThatDidNotCome) {
   EXPECT_THAT(refusal([](wire::Value::Builder value) {
                 value.setTag(BP_T_FD);
