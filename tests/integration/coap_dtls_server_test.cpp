@@ -134,7 +134,7 @@ TEST_F(CoapDtlsServer, RefusesAClientWithoutACertificate) {
   EXPECT_THAT(get(test, trusting()).out, kRefused);
   EXPECT_TRUE(
       eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
-  EXPECT_THAT(test.logged(), HasSubstr("did not return a certificate"));
+  EXPECT_TRUE(test.logs("did not return a certificate")) << test.logged();
   EXPECT_EQ(test.metric("sensors", "coap_requests_total"), 0);
   EXPECT_EQ(test.metric("sensors", "coap_peers"), 0);
 }
@@ -147,7 +147,7 @@ TEST_F(CoapDtlsServer, RefusesACertificateOfAnotherAuthority) {
   EXPECT_THAT(get(test, showing("client")).out, kRefused);
   EXPECT_TRUE(
       eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
-  EXPECT_THAT(test.logged(), HasSubstr("certificate is refused"));
+  EXPECT_TRUE(test.logs("certificate is refused")) << test.logged();
   EXPECT_EQ(test.metric("sensors", "coap_requests_total"), 0);
 }
 
@@ -159,7 +159,7 @@ TEST_F(CoapDtlsServer, RefusesACertificateThatHasExpired) {
   EXPECT_THAT(get(test, showing("client")).out, kRefused);
   EXPECT_TRUE(
       eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
-  EXPECT_THAT(test.logged(), HasSubstr("expired"));
+  EXPECT_TRUE(test.logs("expired")) << test.logged();
 }
 
 TEST_F(CoapDtlsServer, LetsInWhoHasAPreSharedKeyAndKnowsWhoItIs) {
@@ -186,7 +186,7 @@ TEST_F(CoapDtlsServer, RefusesAWrongPreSharedKeyAndSaysThatItMayBeOne) {
   EXPECT_EQ(test.metric("sensors", "coap_peers"), 0);
   EXPECT_TRUE(
       eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
-  EXPECT_THAT(test.logged(), HasSubstr("wrong pre-shared key"));
+  EXPECT_TRUE(test.logs("wrong pre-shared key")) << test.logged();
 }
 
 TEST_F(CoapDtlsServer, RefusesAnUnknownIdentityAndSaysSo) {
@@ -194,7 +194,8 @@ TEST_F(CoapDtlsServer, RefusesAnUnknownIdentityAndSaysSo) {
   EXPECT_THAT(get(test, by_key("stranger", "key1")).out, kRefused);
   EXPECT_TRUE(
       eventually([&] { return test.metric("sensors", "coap_handshakes_failed_total") > 0; }));
-  EXPECT_THAT(test.logged(), AllOf(HasSubstr("identity"), Not(HasSubstr("6b657931"))));
+  EXPECT_TRUE(test.logs("identity")) << test.logged();
+  EXPECT_THAT(test.logged(), Not(HasSubstr("6b657931")));
 }
 
 TEST_F(CoapDtlsServer, CountsPlainDatagramsAndAnswersNone) {
@@ -263,9 +264,9 @@ TEST_F(CoapDtlsServer, WarnsOfItsOwnAndAPeersCertificateThatEndSoon) {
   certificates_.make("server", soon);
   certificates_.make("client", soon);
   TestKernel test(manifest(own() + ca()));
-  EXPECT_THAT(test.logged(), HasSubstr("our certificate ends subject=server"));
+  EXPECT_TRUE(test.logs("our certificate ends subject=server")) << test.logged();
   EXPECT_EQ(get(test, showing("client")).out, "20.5");
-  EXPECT_THAT(test.logged(), HasSubstr("a peer's certificate ends subject=client"));
+  EXPECT_TRUE(test.logs("a peer's certificate ends subject=client")) << test.logged();
 }
 
 TEST_F(CoapDtlsServer, DoesNotTakeAClientThatGoesForOneThatFailed) {

@@ -66,6 +66,10 @@ class TestKernel {
 
   /// All that was logged so far, from warnings on, with its fields.
   std::string logged() const { return logged_->copy(); }
+  /// It is logged soon: what happens is counted first, and then told.
+  bool logs(std::string_view text) const {
+    return eventually([&] { return logged().find(text) != std::string::npos; });
+  }
 
  private:
   // The kernel logs to its end.
