@@ -219,6 +219,9 @@ Connection::Verdict Client::on_connack(Session& session, const Connack& connack)
     return Connection::Verdict::kRestart;
   }
   session_is_ours_ = settings_.keeps_session();
+  if (connack.session_present) {
+    publisher_.resumed();
+  }
   subscriptions_.resubscribe(session, connack.session_present, grants_);
   publisher_.refill(session, outcomes_);
   refused_ = Status::ok();

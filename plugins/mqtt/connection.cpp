@@ -31,6 +31,7 @@ Reconnect::Options Connection::reconnect_options() {
   Reconnect::Options out;
   out.first = settings_.reconnect_min;
   out.longest = settings_.reconnect_max;
+  out.lost = host_.counter("connections_lost_total");
   out.report = [this](uint32_t state, std::string_view detail) { report(state, detail); };
   return out;
 }

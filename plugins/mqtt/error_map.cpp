@@ -188,8 +188,10 @@ Status from_library(int result, int error_number, std::string_view what) {
     return Status(code, what, ": ", std::generic_category().message(error_number))
         .with_native(error_number, "errno");
   }
-  Status status = Status(code, what, ": ", std::string_view(mosquitto_strerror(result)))
-                      .with_native(result, "mosquitto");
+  const std::string_view text = result == MOSQ_ERR_KEEPALIVE  // which the library has no text for
+                                    ? "the broker has not answered a ping within keep_alive_s"
+                                    : mosquitto_strerror(result);
+  Status status = Status(code, what, ": ", text).with_native(result, "mosquitto");
   if (result == MOSQ_ERR_OVERSIZE_PACKET || result == MOSQ_ERR_PAYLOAD_SIZE) {
     return std::move(status).with_retry(false);
   }

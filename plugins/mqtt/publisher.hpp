@@ -63,6 +63,8 @@ class Publisher {
   bool refill(Session& session, std::vector<Outcome>& outcomes);
   /// What is in flight has to be published afresh.
   void requeue() noexcept;
+  /// The session goes on, and sends again what is in flight.
+  void resumed() const noexcept { resent_.add(in_flight_.size()); }
   /// Everything ends so.
   void fail_all(const Status& status, std::vector<Outcome>& outcomes);
 

@@ -96,6 +96,21 @@ TEST_F(AReconnect, CountsTwoReportsOfOneFailureOnce) {
   EXPECT_EQ(attempts_, 2);
 }
 
+TEST_F(AReconnect, CountsConnectionsThatWereUpAndAreLost) {
+  Reconnect::Options options = this->options();
+  options.lost = host_.counter("lost_total");
+  Reconnect sut(
+      host_, [] {}, options);
+  sut.start();
+  fake_.loop.run();
+  sut.failed("refused");
+  EXPECT_EQ(fake_.metric("lost_total"), 0) << "it was never up";
+  fake_.loop.advance(seconds(6));
+  sut.up("proven");
+  sut.failed("reset");
+  EXPECT_EQ(fake_.metric("lost_total"), 1);
+}
+
 TEST_F(AReconnect, StartsWithShortWaitsAgainAfterAConnectionThatLasted) {
   sut_.start();
   fake_.loop.run();

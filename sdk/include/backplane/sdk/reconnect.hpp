@@ -4,6 +4,7 @@
 #pragma once
 
 #include "guarded.hpp"
+#include "host.hpp"
 #include "loop.hpp"
 
 #include <random>
@@ -29,6 +30,7 @@ class Reconnect {
     // Where BP_STATE_* and the detail go, for an instance with several connections; empty: the
     // host.
     std::function<void(uint32_t, std::string_view)> report = {};
+    Counter lost = {};  // how often a connection that was up has failed
   };
 
   /// `host` outlives it. May be destroyed at any time, like a Timer.
@@ -79,9 +81,11 @@ class Reconnect {
       if (state->phase != Phase::kTrying && state->phase != Phase::kUp) {
         return;
       }
-      // A connection that soon falls again goes on with the longer waits.
-      if (state->phase == Phase::kUp && now() - state->up_since >= options_.longest.count()) {
-        state->failures = 0;
+      if (state->phase == Phase::kUp) {
+        options_.lost.add();
+        // A connection that soon falls again goes on with the longer waits.
+        state->failures =
+            now() - state->up_since >= options_.longest.count() ? 0 : state->failures;
       }
       state->phase = Phase::kWaiting;
       failures = ++state->failures;

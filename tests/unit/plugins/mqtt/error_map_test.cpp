@@ -139,6 +139,12 @@ TEST(ErrorMap, KeepsTheNativeNumberAndItsDomain) {
   EXPECT_NE(refused.message().find("refused"), std::string_view::npos) << refused.message();
 }
 
+TEST(ErrorMap, HasATextForAKeepAliveThatTheLibraryHasNoneFor) {
+  const Status lost = from_library(MOSQ_ERR_KEEPALIVE, 0, "the connection");
+  EXPECT_EQ(lost.code(), BP_UNAVAILABLE);
+  EXPECT_NE(lost.message().find("keep_alive_s"), std::string_view::npos) << lost.message();
+}
+
 TEST(ErrorMap, SaysWhatToDoWhenTheBrokerDoesNotSpeakTheVersion) {
   const Status status = from_reason(5, Packet::kConnack, 0x84, "connect");
   EXPECT_EQ(status.code(), BP_UNIMPLEMENTED);
