@@ -107,15 +107,10 @@ void Client::probe() {
   if (is_ready()) {
     flush_unsent();
   }
-  if (ping_ == COAP_INVALID_MID) {
-    ping();
-  } else if (receivers([](const Receiver& r) { return r.is_waiting; }).empty()) {
-    drop_messages();  // the last ping, which is sent more and more rarely
-    ping();
-  } else {
-    ping_due_ = true;
-    ping_waited_s_ = 0;
+  if (receivers([](const Receiver& r) { return r.is_waiting; }).empty()) {
+    drop_messages();  // the last ping
   }
+  ping();  // the last one is sent more and more rarely
 }
 
 void Client::flush_unsent() {
@@ -200,7 +195,9 @@ void Client::drop_messages() {
   if (session_ && !dtls_) {
     const Stack::Entry entry(stack_);
     coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
+    set_gate(false);
   }
+  is_gated_ = false;
 }
 
 void Client::link_down() {
@@ -223,6 +220,7 @@ void Client::link_down() {
 
 void Client::heard() {
   quiet_s_ = 0;
+  ping_due_ = false;
   answered_ = true;
   if (!std::exchange(trying_, false)) {
     return;

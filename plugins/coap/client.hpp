@@ -10,11 +10,29 @@
 //   next one be tried. With another address, what was being waited for is sent again.
 // - The library gives up a confirmable request after its last retransmission. A request that was
 //   acknowledged, or needs no acknowledgement, is given up by a clock that ticks once a second.
+// - Who answers after silence is sent what waits at once, not when its next retransmission is due:
+//   that could be half a minute later. Pings that are still under way are dropped then.
 // - When the system says that nobody listens, the library would go on to send what it has again,
 //   and an old PUT could arrive after a newer one. So all that is under way ends then: in a task of
 //   its own, since the library is walking its queue. For the same reason, what the library would
 //   still send of a request that is cancelled or too late is dropped.
-// - A ping does not count for `nstart`, so that no request waits for a peer that answers none.
+// - A ping does not count for `nstart`, so that no request waits for a peer that answers none. The
+//   library has one bound for both, and when a ping ends it lets the next message go: that could be
+//   a PUT which overtakes one that was lost. So from a ping until its answer the client keeps to
+//   `nstart` itself, and hands over no message that the library would have to keep back ("gated").
+//   It does so for some seconds more if a reset, which is how a ping is answered, can still be on
+//   its way: the library lets a message go for each reset, whatever that is for.
+// - Who answers after silence is sent what waits at once, not when its next retransmission is due:
+//   that could be half a minute later. Pings that are still under way are dropped then.
+// - When the system says that nobody listens, the library would go on to send what it has again,
+//   and an old PUT could arrive after a newer one. So all that is under way ends then: in a task of
+//   its own, since the library is walking its queue. For the same reason, what the library would
+//   still send of a request that is cancelled or too late is dropped.
+// - A ping does not count for `nstart`, so that no request waits for a peer that answers none: it
+// is
+//   sent beyond it, and so is a request while one is under way. But the bound stays: the library
+//   lets the next message go when a ping ends, and with a higher one that could be a PUT that
+//   overtakes one which was lost. (Not so with DTLS, where pings cannot be dropped.)
 // - With DTLS a request waits for the handshake, and fails with it. A session that is lost, or is
 //   silent for too long (a peer that was started anew passes over what it cannot read), is replaced
 //   by a new one on a new port, where what was being waited for is sent again. The library's own
@@ -111,14 +129,25 @@ class Client {
   void drop_messages();
   void resend_all();
   void abandon(const std::shared_ptr<Receiver>& receiver, const Status& status);
-  void drop_abandoned();
+  size_t under_way() const noexcept;
+  bool may_hand_over() const noexcept;
+  void set_gate(bool gated) noexcept;
+  void collect();
+  void hold(Receiver& receiver, const coap_pdu_t* sent);
+  void release();
+  void release_later() noexcept;
+  void send_anew_later() noexcept;
+  void send_anew();
+  void open_gate_in_time();
   void heard();
   void failed(std::string_view reason);
   void tick();
+  void look_whether_it_is_there();
   unsigned ping_after_s() const noexcept;
   void check_stopped();
   std::vector<std::shared_ptr<Observation>> observations();
   void flush_unsent();
+  /// In the order in which they were first sent.
   std::vector<std::shared_ptr<Receiver>> receivers(bool (*wanted)(const Receiver&));
 
   Stack& stack_;
@@ -139,6 +168,7 @@ class Client {
   unsigned handshake_s_ = 0;
   bool is_ending_ = false;  // DTLS: it is over, and a task will say so
   std::unordered_map<uint64_t, std::shared_ptr<Receiver>> receivers_;
+  uint64_t last_order_ = 0;
   std::vector<std::shared_ptr<Exchange>> unsent_;  // until the name has an address
   Guarded<std::unordered_map<std::string, std::shared_ptr<Observation>>> observations_;
 
@@ -152,8 +182,12 @@ class Client {
   bool answered_ = false;   // ever, at one of these addresses
   bool ask_again_ = false;  // a name may have moved
   bool down_posted_ = false;
-  bool drop_posted_ = false;
-  std::vector<Pdu>* kept_ = nullptr;  // while the library drops its messages: those to send again
+  bool anew_posted_ = false;
+  bool is_gated_ = false;
+  unsigned pings_ = 0;           // since the gate was closed
+  bool no_reset_comes_ = false;  // the gate may be opened
+  unsigned answered_s_ = 0;      // seconds since the last ping ended
+  bool is_collecting_ = false;
   bool stopping_ = false;
   size_t stops_left_ = 0;
   std::function<void()> stopped_;

@@ -17,6 +17,9 @@ std::unique_ptr<DtlsClient> Client::make_dtls(const Config& config) const {
 /// Who was refused is down, not only on the way; it is tried again all the same.
 Reconnect::Options Client::reconnect_options() {
   Reconnect::Options out;
+  out.first = options_.reconnect_min;
+  out.longest = options_.reconnect_max;
+  out.lost = host().counter("coap_peer_lost_total");
   out.report = [this](uint32_t state, std::string_view detail) {
     const bool is_refused = state == BP_STATE_CONNECTING && refusal_.is_error();
     host().report(is_refused ? BP_STATE_DOWN : state, detail);
@@ -59,8 +62,8 @@ void Client::proven() {
   refusal_ = Status::ok();
   handshake_s_ = 0;
   coap_session_set_max_retransmit(session_.get(), options_.max_retransmit);
+  resend_all();  // older than those that were never sent
   flush_unsent();
-  resend_all();
   heard();
 }
 

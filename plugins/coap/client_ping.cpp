@@ -20,16 +20,24 @@ unsigned whole_seconds(std::chrono::nanoseconds time) noexcept {
 
 void Client::ping() {
   const Stack::Entry entry(stack_);
+  if (dtls_) {
+    coap_session_set_nstart(session_.get(), static_cast<uint16_t>(options_.nstart + 1));
+  } else if (!is_gated_) {
+    if (under_way() > options_.nstart) {
+      collect();
+    }
+    set_gate(true);
+    release();
+  }
   ping_ = COAP_INVALID_MID;
-  coap_session_set_nstart(session_.get(), static_cast<uint16_t>(options_.nstart + 1));
   for (int tries = 0; tries < kSends && ping_ == COAP_INVALID_MID; ++tries) {
     coap_pdu_t* const pdu = coap_new_pdu(COAP_MESSAGE_CON, COAP_EMPTY_CODE, session_.get());
     ping_ = pdu != nullptr ? coap_send(session_.get(), pdu) : COAP_INVALID_MID;
   }
+  ++pings_;
   ping_waited_s_ = 0;
   ping_due_ = ping_ != COAP_INVALID_MID;
   if (!ping_due_) {
-    end_ping();
     lost_touch(Status(BP_UNAVAILABLE, "a ping could not be sent"));
   }
 }
@@ -37,7 +45,8 @@ void Client::ping() {
 void Client::end_ping() noexcept {
   ping_ = COAP_INVALID_MID;
   ping_due_ = false;
-  if (session_) {
+  answered_s_ = 0;
+  if (session_ && dtls_) {
     coap_session_set_nstart(session_.get(), options_.nstart);
   }
 }
@@ -74,13 +83,25 @@ void Client::tick() {
     }
     return;
   }
+  open_gate_in_time();
   if (ping_due_) {
     if (++ping_waited_s_ >= kPingPatienceSeconds) {
       lost_touch(Status(BP_UNAVAILABLE, "no answer to a ping within ", kPingPatienceSeconds, " s"));
     }
-  } else if (++quiet_s_ >= ping_after_s() && ping_ == COAP_INVALID_MID) {
+  } else if (++quiet_s_ > ping_after_s() && ping_ == COAP_INVALID_MID) {
+    look_whether_it_is_there();
+  }
+}
+
+/// With requests that the library keeps back, a ping would have to wait for them, or all of them be
+/// sent anew: then those that it sends ask the same.
+void Client::look_whether_it_is_there() {
+  if (dtls_ || is_gated_ || under_way() <= options_.nstart) {
     quiet_s_ = 0;
     ping();
+  } else if (quiet_s_ > ping_after_s() + kPingPatienceSeconds) {
+    lost_touch(
+        Status(BP_UNAVAILABLE, "no answer to any request for ", std::exchange(quiet_s_, 0), " s"));
   }
 }
 

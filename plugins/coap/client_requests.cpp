@@ -14,18 +14,6 @@ uint64_t token_of(coap_bin_const_t token) noexcept {
   return out;
 }
 
-/// A copy with the same message id and token.
-Pdu same_message(coap_session_t* session, const coap_pdu_t* pdu) {
-  const coap_bin_const_t token = coap_pdu_get_token(pdu);
-  Pdu copy(coap_pdu_duplicate(pdu, session, token.length, token.s, nullptr));
-  const Bytes data = payload_of(pdu);
-  if (!copy || (!data.empty() && coap_add_data(copy.get(), data.size(), data.data()) == 0)) {
-    throw std::bad_alloc();
-  }
-  coap_pdu_set_mid(copy.get(), coap_pdu_get_mid(pdu));
-  return copy;
-}
-
 }  // namespace
 
 Status Client::begin(std::shared_ptr<Exchange> exchange) {
@@ -138,9 +126,20 @@ Status Client::send(Receiver& receiver, Pdu pdu) {
     return Status(BP_UNAVAILABLE, "the session with ", authority_.text, " has ended");
   }
   const Stack::Entry entry(stack_);
-  receiver.is_waiting = true;
+  receiver.order = receiver.order == 0 ? ++last_order_ : receiver.order;
+  receiver.mid = coap_pdu_get_mid(pdu.get());
+  receiver.held.reset();
   receiver.waited_s = 0;
-  if (coap_send(session_.get(), pdu.release()) == COAP_INVALID_MID) {
+  receiver.is_waiting = false;
+  const bool has_room =
+      !is_gated_ || coap_pdu_get_type(pdu.get()) != COAP_MESSAGE_CON || may_hand_over();
+  receiver.is_waiting = true;
+  if (!has_room) {
+    receiver.held = std::move(pdu);
+    return Status::ok();
+  }
+  const coap_mid_t sent = coap_send(session_.get(), pdu.release());
+  if (sent == COAP_INVALID_MID) {
     forget(receiver);
     return Status(BP_UNAVAILABLE, "a request to ", authority_.text, " could not be sent");
   }
@@ -149,6 +148,7 @@ Status Client::send(Receiver& receiver, Pdu pdu) {
 
 void Client::forget(Receiver& receiver) noexcept {
   receiver.is_waiting = false;
+  receiver.held.reset();
   if (const uint64_t token = std::exchange(receiver.token, 0); token != 0) {
     receivers_.erase(token);
   }
@@ -161,21 +161,31 @@ std::vector<std::shared_ptr<Receiver>> Client::receivers(bool (*wanted)(const Re
       out.push_back(receiver);
     }
   }
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a->order < b->order; });
   return out;
 }
 
-// ---- from the library, and what is taken back from it ----
+// ---- from the library ----
 
 bool Client::on_response(const coap_pdu_t* received) {
   const coap_bin_const_t token = coap_pdu_get_token(received);
   const auto found =
       token.length <= sizeof(uint64_t) ? receivers_.find(token_of(token)) : receivers_.end();
-  heard();
   if (found == receivers_.end()) {
     unexpected_.add();
     return false;
   }
   const std::shared_ptr<Receiver> receiver = found->second;
+  quiet_s_ = 0;
+  if (receiver->is_waiting) {  // else a notification: it does not prove that we are heard
+    heard();
+    if (ping_ != COAP_INVALID_MID) {
+      send_anew_later();
+    } else {
+      release_later();
+    }
+  }
   receiver->response(received);
   return true;
 }
@@ -186,9 +196,10 @@ void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_
     return;
   }
   if (reason == COAP_NACK_NOT_DELIVERABLE) {
-    if (kept_ != nullptr &&
-        (mid == ping_ || receivers_.count(token_of(coap_pdu_get_token(sent))) != 0)) {
-      kept_->push_back(same_message(session, sent));
+    const auto found =
+        is_collecting_ ? receivers_.find(token_of(coap_pdu_get_token(sent))) : receivers_.end();
+    if (found != receivers_.end() && found->second->mid == mid) {
+      hold(*found->second, sent);
     }
     return;
   }
@@ -212,6 +223,11 @@ void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_
   const Status status = error_of_nack(reason);
   if (reason == COAP_NACK_RST) {  // that is how a ping is answered
     heard();
+    if (is_gated_) {
+      // The one ping there was, answered before it could be sent again.
+      no_reset_comes_ = is_ping && pings_ == 1 && ping_waited_s_ == 0;
+      send_anew_later();
+    }
   } else {
     failed(status.message());
   }
@@ -221,42 +237,16 @@ void Client::on_nack(coap_session_t* session, const coap_pdu_t* sent, coap_nack_
   if (found != receivers_.end()) {
     const std::shared_ptr<Receiver> receiver = found->second;
     receiver->lost(status);
-  }
-}
-
-/// Ends what the library would still send of requests that nobody waits for. It has no call for one
-/// message: so all are dropped, and the others go on as what they are, retransmissions to the peer.
-void Client::drop_abandoned() {
-  drop_posted_ = false;
-  if (stopping_ || !session_) {
-    return;
-  }
-  const Stack::Entry entry(stack_);
-  std::vector<Pdu> kept;
-  kept_ = &kept;
-  coap_session_disconnected(session_.get(), COAP_NACK_NOT_DELIVERABLE);
-  kept_ = nullptr;
-  const coap_mid_t next = coap_new_message_id(session_.get());
-  const auto age = [next](const Pdu& pdu) {
-    return static_cast<uint16_t>(next - coap_pdu_get_mid(pdu.get()));
-  };
-  std::sort(kept.begin(), kept.end(),
-            [age](const Pdu& a, const Pdu& b) { return age(a) > age(b); });
-  for (const Pdu& pdu : kept) {
-    coap_mid_t sent = COAP_INVALID_MID;
-    for (int tries = 0; tries < kSends && sent == COAP_INVALID_MID; ++tries) {
-      sent = coap_send(session_.get(), same_message(session_.get(), pdu.get()).release());
-    }
+    release_later();
   }
 }
 
 /// Its receiver is told that nothing will come.
 void Client::abandon(const std::shared_ptr<Receiver>& receiver, const Status& status) {
-  const bool may_be_sent = receiver->is_waiting;
+  const bool may_be_sent = receiver->is_waiting && !receiver->held;
   receiver->lost(status);
-  // In a task of its own: this may be inside the library.
-  if (may_be_sent && !dtls_ && !std::exchange(drop_posted_, true)) {
-    drop_posted_ = post(host(), [this] { drop_abandoned(); }).is_ok();
+  if (may_be_sent) {
+    send_anew_later();
   }
 }
 

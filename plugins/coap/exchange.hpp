@@ -24,10 +24,13 @@ class Receiver : public std::enable_shared_from_this<Receiver> {
   /// Sends again what is being waited for, since the session is another one now.
   virtual void resend() = 0;
 
-  uint64_t token = 0;       // by which the client finds it; 0: not under way
-  uint64_t operation = 0;   // whose cancel ends it; 0: none
-  unsigned waited_s = 0;    // seconds since the last request
-  bool is_waiting = false;  // an answer is due
+  uint64_t token = 0;                 // by which the client finds it; 0: not under way
+  uint64_t operation = 0;             // whose cancel ends it; 0: none
+  uint64_t order = 0;                 // in which receivers were first sent; 0: not yet
+  coap_mid_t mid = COAP_INVALID_MID;  // of the last request
+  Pdu held;                           // the last request, if the library does not have it (yet)
+  unsigned waited_s = 0;              // seconds since the last request
+  bool is_waiting = false;            // an answer is due
 };
 
 class Exchange : public Receiver {

@@ -20,10 +20,17 @@ struct Options {
         request_timeout(config.seconds("request_timeout_s")),
         connect_timeout(config.seconds("connect_timeout_s")),
         keepalive(config.seconds("keepalive_s")),
+        reconnect_min(config.seconds("reconnect_min_s")),
+        reconnect_max(config.seconds("reconnect_max_s")),
         ack_timeout(config.number("ack_timeout_s")),
         max_retransmit(config.integer<uint16_t>("max_retransmit")),
         nstart(config.integer<uint16_t>("nstart")),
-        notify_confirmable(config.string("notify") == "confirmable") {}
+        notify_confirmable(config.string("notify") == "confirmable") {
+    if (reconnect_max < reconnect_min) {
+      throw Error(BP_INVALID_ARGUMENT,
+                  "configuration: reconnect_max_s is less than reconnect_min_s");
+    }
+  }
 
   /// Transmission parameters (RFC 7252, 4.8) of a session.
   void apply(coap_session_t* session) const noexcept {
@@ -43,6 +50,8 @@ struct Options {
   std::chrono::nanoseconds request_timeout;
   std::chrono::nanoseconds connect_timeout;
   std::chrono::nanoseconds keepalive;
+  std::chrono::nanoseconds reconnect_min;
+  std::chrono::nanoseconds reconnect_max;
   double ack_timeout;
   uint16_t max_retransmit;
   uint16_t nstart;

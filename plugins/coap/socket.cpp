@@ -97,15 +97,16 @@ void refuse_foreign_datagrams(int socket, bool is_dtls) noexcept {
   constexpr uint32_t kUdpHeader = 8;
   constexpr uint32_t kCoapHeader = 4;
   constexpr uint32_t kRecordHeader = 13;
-  constexpr uint32_t kFirstType = 20;  // of a record: its first byte
-  constexpr uint32_t kLastType = 63;
+  // The first byte: a record's type, or the version of CoAP, which is 1, in two bits.
+  const uint32_t first = is_dtls ? 20 : 0x40;
+  const uint32_t last = is_dtls ? 63 : 0x7f;
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
       BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kUdpHeader + (is_dtls ? kRecordHeader : kCoapHeader), 0,
                4),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kUdpHeader),
-      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, is_dtls ? kFirstType : 0, 0, 2),
-      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, is_dtls ? kLastType : UINT8_MAX, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, 2),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
       BPF_STMT(BPF_RET | BPF_K, 0),
   };

@@ -29,9 +29,10 @@ std::vector<Polled> polled_by(int epoll_fd);
 /// no /proc. `local` null: the first one that `peer` is connected to.
 int find_socket(int epoll_fd, const coap_address_t* local, const coap_address_t* peer);
 
-/// The system drops datagrams that can be no CoAP, below 4 bytes, or no record of DTLS (RFC 7983),
-/// which libcoap would do without a trace, and counts them with those for which the receive buffer
-/// had no room.
+/// The system drops datagrams that can be no CoAP, below 4 bytes or of another version (RFC 7252,
+/// section 3), or no record of DTLS (RFC 7983), and counts them with those for which the receive
+/// buffer had no room. libcoap would drop the short ones without a trace, and answer another
+/// version with a reset, which makes the receiver's library lose count of what is under way.
 void refuse_foreign_datagrams(int socket, bool is_dtls) noexcept;
 /// How many datagrams the system has dropped so far; wraps.
 uint32_t dropped_datagrams(int socket) noexcept;

@@ -211,6 +211,14 @@ TEST(CoapClient, BrowsesAForeignServer) {
   EXPECT_THAT(below, ElementsAre("/time"));
 }
 
+TEST(CoapClient, RefusesALongestPauseBelowTheShortest) {
+  TestKernel test;
+  const Status loaded = test.load(manifest(free_port(), "reconnect_max_s = 0.05"));
+  const Status status = loaded.is_ok() ? test.kernel.start() : loaded;
+  EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("reconnect_max_s"));
+}
+
 TEST(CoapClient, HonoursADeadlineAtAPeerThatIsSilent) {
   const RawPeer silent;
   TestKernel test(manifest(silent.port()));
@@ -308,6 +316,14 @@ std::optional<RawPeer::Message> next_request(const RawPeer& server,
   }
 }
 
+std::optional<RawPeer::Message> next_ping(const RawPeer& server) {
+  auto message = server.receive();
+  while (message && message->code != 0) {
+    message = server.receive();
+  }
+  return message;
+}
+
 TEST(CoapClient, SendsNothingMoreOfAWriteWhoseDeadlineHasPassed) {
   const RawPeer server;
   std::promise<bp_status> read;
@@ -342,6 +358,86 @@ TEST(CoapClient, SendsNothingMoreOfAWriteWhoseDeadlineHasPassed) {
   }
   server.send(RawPeer::kAck, 205, get->mid, get->token, {}, "");
   EXPECT_EQ(read.get_future().get(), BP_OK);
+}
+
+TEST(CoapClient, SendsWhatWaitsAtOnceAndInOrderWhenThePeerAnswersAPing) {
+  const RawPeer server;
+  std::promise<bp_status> first, second;
+  TestKernel test(manifest(server.port(), "ack_timeout_s = 30\nkeepalive_s = 1"));
+  answer_ping(server);
+  const Endpoint data = test.open("peer:/x");
+  data.write("first").then([&](const Status& status) { first.set_value(status.code()); });
+  const auto lost = next_request(server);
+  ASSERT_TRUE(lost && lost->has_payload("first"));
+  const auto ping = next_ping(server);
+  ASSERT_TRUE(ping);
+  data.write("second").then([&](const Status& status) { second.set_value(status.code()); });
+  EXPECT_FALSE(next_request(server, 100ms)) << "it has overtaken the first one";
+  server.send(RawPeer::kRst, 0, ping->mid, "", {}, "");
+
+  const auto again = next_request(server);
+  ASSERT_TRUE(again) << "it waits for its retransmission";
+  EXPECT_TRUE(again->has_payload("first")) << "the second one has overtaken it";
+  EXPECT_EQ(again->mid, lost->mid);
+  EXPECT_EQ(again->token, lost->token);
+  server.send(RawPeer::kAck, 204, again->mid, again->token, {}, "");
+  EXPECT_EQ(first.get_future().get(), BP_OK);
+  const auto next = next_request(server);
+  ASSERT_TRUE(next && next->has_payload("second"));
+  server.send(RawPeer::kAck, 204, next->mid, next->token, {}, "");
+  EXPECT_EQ(second.get_future().get(), BP_OK);
+}
+
+TEST(CoapClient, BelievesTheSilenceOfAPeerWithRequestsThatWaitForOthers) {
+  const RawPeer server;
+  TestKernel test(manifest(server.port(), "ack_timeout_s = 30\nkeepalive_s = 1"));
+  answer_ping(server);
+  ASSERT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_UP; }));
+  const Endpoint data = test.open("peer:/x");
+  data.write("first").then([](const Status&) {});
+  data.write("second").then([](const Status&) {});
+  const auto lost = next_request(server);
+  ASSERT_TRUE(lost);
+  ASSERT_TRUE(eventually([&] { return test.info("peer").state == BP_STATE_CONNECTING; }));
+  const auto again = next_request(server);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->mid, lost->mid) << "what was sent first";
+}
+
+TEST(CoapClient, LetsNoRequestWaitForAPeerThatAnswersNoPings) {
+  const RawPeer server;
+  std::atomic<int> written{0};
+  TestKernel test(manifest(server.port(), "ack_timeout_s = 30\nkeepalive_s = 1"));
+  const Endpoint data = test.open("peer:/x");
+  for (int number = 1; number <= 3; ++number) {
+    data.write(number).then([&](const Status& status) { written += status.is_ok() ? 1 : 100; });
+    const auto request = next_request(server);
+    ASSERT_TRUE(request && request->has_payload(std::to_string(number)));
+    server.send(RawPeer::kAck, 204, request->mid, request->token, {}, "");
+    ASSERT_TRUE(eventually([&] { return written == number; }));
+  }
+  EXPECT_EQ(test.info("peer").state, BP_STATE_UP);
+}
+
+TEST(CoapClient, IsNotUpByANotificationWhileItsRequestsAreLost) {
+  const RawPeer server;
+  TestKernel test(
+      manifest(server.port(), "ack_timeout_s = 1\nmax_retransmit = 1\nreconnect_max_s = 0.1"));
+  answer_ping(server);
+  const Endpoint data = test.open("peer:/x");
+  Collector collector;
+  const auto watch = data.watch([&](MessageView message) { collector.add(message); });
+  const auto registration = next_request(server);
+  ASSERT_TRUE(registration);
+  server.send(RawPeer::kAck, 205, registration->mid, registration->token, {{6, "\x01"}}, "1");
+  ASSERT_TRUE(eventually([&] { return collector.count() == 1; }));
+  EXPECT_EQ(data.write(3).get().code(), BP_UNAVAILABLE);
+  ASSERT_TRUE(next_ping(server)) << "it does not ask whether the peer is there";
+
+  server.send(RawPeer::kNon, 205, 7, registration->token, {{6, "\x02"}}, "2");
+
+  ASSERT_TRUE(eventually([&] { return collector.count() == 2; }));
+  EXPECT_FALSE(eventually([&] { return test.info("peer").state == BP_STATE_UP; }, 500ms));
 }
 
 std::string manifest_of_moving_name(uint16_t port, std::string_view more = {}) {

@@ -3,6 +3,7 @@
 #include "coap_peers.hpp"
 #include "support/certificates.hpp"
 #include "support/free_port.hpp"
+#include "support/udp_relay.hpp"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -256,6 +257,33 @@ TEST_F(CoapDtlsClient, ComesBackAfterTheServerWasKilledAndItsWatchesWithIt) {
     const auto texts = collector.texts();
     return !texts.empty() && texts.back() == "after";
   }));
+}
+
+TEST_F(CoapDtlsClient, SendsWhatWaitsAgainInItsOrderWhenItsSessionIsLost) {
+  TestKernel server(concat("[credentials.c]\n", kKey,
+                           "[instances.server]\nplugin = \"coap\"\nlisten = "
+                           "\"coaps://127.0.0.1:0\"\ncredentials = \"c\"\n"
+                           "resources = [{ path = \"/a\" }]\n"));
+  Collector arrived;
+  const Endpoint resource = server.open("server:/a");
+  const auto watch = resource.watch([&](MessageView message) { arrived.add(message); });
+  UdpRelay relay(server.port("server"));
+  std::atomic<int> written{0};
+  TestKernel test(manifest(relay.port(), kKey, "nstart = 4\nack_timeout_s = 1"));
+  const Endpoint data = test.open("peer:/a");
+  data.write("0").within(20s).or_throw();
+  relay.become({.loses = kBothWays});
+  std::vector<std::string> expected{"0"};
+  for (int number = 1; number <= 9; ++number) {
+    expected.push_back(std::to_string(number));
+    data.write(std::string_view(expected.back())).then([&](const Status& status) {
+      written += status.is_ok() ? 1 : 100;
+    });
+  }
+  relay.rebind();
+  relay.become({});
+  EXPECT_TRUE(eventually([&] { return written == 9; })) << written;
+  EXPECT_EQ(arrived.texts(), expected);
 }
 
 TEST_F(CoapDtlsClient, FindsItsWayBackToThePluginsOwnServerAmongSeveralAddresses) {

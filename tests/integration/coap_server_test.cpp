@@ -198,6 +198,13 @@ TEST(CoapServer, CountsDatagramsThatAreNoCoapAndGoesOn) {
   EXPECT_EQ(coap_client({url(port, kTemperature)}).out, "20.5");
 }
 
+TEST(CoapServer, PassesOverAnotherVersionOfCoapWithoutAWord) {
+  TestKernel test(manifest());
+  const RawPeer peer(test.port("sensors"));
+  peer.send_bytes(std::string_view("\x80\x01\x00\x01", 4));
+  EXPECT_FALSE(peer.receive(200ms).has_value());
+}
+
 TEST(CoapServer, NamesAPortThatIsTaken) {
   TestKernel first(manifest());
   const unsigned port = first.port("sensors");
