@@ -6,6 +6,7 @@
 #include "backplane/sdk/kernel.hpp"
 #include "support/broker.hpp"
 #include "support/eventually.hpp"
+#include "support/long_test.hpp"
 #include "support/mqtt_peer.hpp"
 
 #include <gtest/gtest.h>
@@ -16,8 +17,6 @@ namespace backplane::test {
 
 using namespace std::chrono_literals;
 constexpr std::chrono::seconds kPatience{20};
-
-inline bool is_long_test() { return std::getenv("BP_TEST_LONG") != nullptr; }
 
 inline std::string version_name(const testing::TestParamInfo<int>& tested) {
   return "Version" + std::to_string(tested.param);
