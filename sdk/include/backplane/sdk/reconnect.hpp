@@ -84,8 +84,7 @@ class Reconnect {
       if (state->phase == Phase::kUp) {
         options_.lost.add();
         // A connection that soon falls again goes on with the longer waits.
-        state->failures =
-            now() - state->up_since >= options_.longest.count() ? 0 : state->failures;
+        state->failures = now() - state->up_since >= options_.longest.count() ? 0 : state->failures;
       }
       state->phase = Phase::kWaiting;
       failures = ++state->failures;
