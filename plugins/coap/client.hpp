@@ -22,17 +22,8 @@
 //   `nstart` itself, and hands over no message that the library would have to keep back ("gated").
 //   It does so for some seconds more if a reset, which is how a ping is answered, can still be on
 //   its way: the library lets a message go for each reset, whatever that is for.
-// - Who answers after silence is sent what waits at once, not when its next retransmission is due:
-//   that could be half a minute later. Pings that are still under way are dropped then.
-// - When the system says that nobody listens, the library would go on to send what it has again,
-//   and an old PUT could arrive after a newer one. So all that is under way ends then: in a task of
-//   its own, since the library is walking its queue. For the same reason, what the library would
-//   still send of a request that is cancelled or too late is dropped.
-// - A ping does not count for `nstart`, so that no request waits for a peer that answers none: it
-// is
-//   sent beyond it, and so is a request while one is under way. But the bound stays: the library
-//   lets the next message go when a ping ends, and with a higher one that could be a PUT that
-//   overtakes one which was lost. (Not so with DTLS, where pings cannot be dropped.)
+//   With DTLS, where messages cannot be taken back, a ping and a request are sent beyond `nstart`
+//   instead.
 // - With DTLS a request waits for the handshake, and fails with it. A session that is lost, or is
 //   silent for too long (a peer that was started anew passes over what it cannot read), is replaced
 //   by a new one on a new port, where what was being waited for is sent again. The library's own
