@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "address.hpp"
+
+#include <array>
+#include <charconv>
+
+namespace backplane::opcua {
+namespace {
+
+// By their numbers, from 1 (OPC UA part 6, A.1).
+constexpr std::array<std::string_view, 27> kAttributes = {"NodeId",
+                                                          "NodeClass",
+                                                          "BrowseName",
+                                                          "DisplayName",
+                                                          "Description",
+                                                          "WriteMask",
+                                                          "UserWriteMask",
+                                                          "IsAbstract",
+                                                          "Symmetric",
+                                                          "InverseName",
+                                                          "ContainsNoLoops",
+                                                          "EventNotifier",
+                                                          "Value",
+                                                          "DataType",
+                                                          "ValueRank",
+                                                          "ArrayDimensions",
+                                                          "AccessLevel",
+                                                          "UserAccessLevel",
+                                                          "MinimumSamplingInterval",
+                                                          "Historizing",
+                                                          "Executable",
+                                                          "UserExecutable",
+                                                          "DataTypeDefinition",
+                                                          "RolePermissions",
+                                                          "UserRolePermissions",
+                                                          "AccessRestrictions",
+                                                          "AccessLevelEx"};
+
+UA_UInt32 attribute_id(std::string_view name) noexcept {
+  for (size_t i = 0; i < kAttributes.size(); ++i) {
+    if (kAttributes[i] == name) {
+      return static_cast<UA_UInt32>(i + 1);
+    }
+  }
+  return 0;
+}
+
+/// "2:Line1", up to a slash; "&" takes the next character as it is (part 4, A.2).
+Result<Address::Segment> take_segment(std::string_view& rest, std::string_view whole) {
+  Address::Segment out{0, {}};
+  const size_t colon = rest.find_first_of(":/&");
+  if (colon != std::string_view::npos && rest[colon] == ':') {
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + colon, out.ns);
+    if (error != std::errc() || end != rest.data() + colon) {
+      return Status(BP_INVALID_ARGUMENT, "browse path '", whole, "': '", rest.substr(0, colon),
+                    "' is no number of a namespace; &: is a colon in a name");
+    }
+    rest.remove_prefix(colon + 1);
+  }
+  while (!rest.empty() && rest.front() != '/') {
+    if (rest.front() == '&' && rest.size() > 1) {
+      rest.remove_prefix(1);
+    }
+    out.name += rest.front();
+    rest.remove_prefix(1);
+  }
+  if (out.name.empty()) {
+    return Status(BP_INVALID_ARGUMENT, "browse path '", whole,
+                  "': a segment has no name; it is like /2:Line1/2:Temperature, from Objects");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string_view attribute_name(UA_UInt32 attribute) noexcept {
+  return attribute >= 1 && attribute <= kAttributes.size() ? kAttributes[attribute - 1]
+                                                           : std::string_view();
+}
+
+Result<NodeId> parse_node_id(std::string_view text) {
+  NodeId out;
+  if (UA_NodeId_parse(out.get(), borrowed(text)) != UA_STATUSCODE_GOOD) {
+    return Status(BP_INVALID_ARGUMENT, "'", text,
+                  "' is no node id; one is like ns=1;s=Line1.Temperature or i=2258, a browse path "
+                  "begins with a slash");
+  }
+  return out;
+}
+
+Result<Address> parse_address(std::string_view text) {
+  Address out;
+  const std::string_view whole = text;
+  if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
+    if (const UA_UInt32 attribute = attribute_id(text.substr(at + 1)); attribute != 0) {
+      out.attribute = attribute;
+      out.has_attribute = true;
+      text = text.substr(0, at);
+    }
+  }
+  if (text.empty() || text.front() == '/') {
+    while (text.size() > 1) {
+      text.remove_prefix(1);  // the slash
+      auto segment = take_segment(text, whole);
+      if (!segment) {
+        return segment.status();
+      }
+      out.path.push_back(*std::move(segment));
+    }
+    return out;
+  }
+  if (text.starts_with("nsu=")) {
+    const size_t end = text.find(';');
+    if (end == std::string_view::npos || end == 4) {
+      return Status(BP_INVALID_ARGUMENT, "'", whole, "': expected nsu=URI;s=NAME");
+    }
+    out.namespace_uri = text.substr(4, end - 4);
+    text.remove_prefix(end + 1);
+  }
+  if (const auto id = parse_node_id(text); !id) {
+    return id.status();
+  }
+  if (!out.namespace_uri.empty() && text.starts_with("ns=")) {
+    return Status(BP_INVALID_ARGUMENT, "'", whole, "': a namespace by its URI and by its number");
+  }
+  out.id = text;
+  return out;
+}
+
+Result<NodeId> node_id_of(const Address& address, const std::vector<std::string>& namespaces) {
+  auto id = parse_node_id(address.id);
+  if (!id || address.namespace_uri.empty()) {
+    return id;
+  }
+  for (size_t i = 0; i < namespaces.size(); ++i) {
+    if (namespaces[i] == address.namespace_uri) {
+      (*id)->namespaceIndex = static_cast<UA_UInt16>(i);
+      return id;
+    }
+  }
+  return Status(BP_NOT_FOUND, "the server has no namespace '", address.namespace_uri,
+                "'; read i=2255 for those that it has");
+}
+
+}  // namespace backplane::opcua

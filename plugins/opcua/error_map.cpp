@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "error_map.hpp"
+
+#include <array>
+
+namespace backplane::opcua {
+namespace {
+
+struct Entry {
+  UA_StatusCode code;
+  bp_status status;
+  std::string_view advice;
+};
+
+// What is not here is UNKNOWN, and has its name.
+constexpr std::array kEntries = {
+    Entry{
+        UA_STATUSCODE_BADNODEIDUNKNOWN, BP_NOT_FOUND,
+        "the server has no such node; browse shows those that it has, and a namespace's number may "
+        "have changed: nsu=URI names it for good"},
+    Entry{UA_STATUSCODE_BADNODEIDINVALID, BP_INVALID_ARGUMENT, "the node id is malformed"},
+    Entry{UA_STATUSCODE_BADNOMATCH, BP_NOT_FOUND,
+          "the browse path leads nowhere; each segment is NAMESPACE:NAME"},
+    Entry{UA_STATUSCODE_BADATTRIBUTEIDINVALID, BP_NOT_FOUND,
+          "nodes of this class have no such attribute; a value is a variable's"},
+    Entry{UA_STATUSCODE_BADMETHODINVALID, BP_NOT_FOUND, "the object has no such method"},
+    Entry{UA_STATUSCODE_BADNOTFOUND, BP_NOT_FOUND, ""},
+    Entry{UA_STATUSCODE_BADTYPEMISMATCH, BP_INVALID_ARGUMENT,
+          "the value has another type than the node; the attribute @DataType tells the node's, the "
+          "header native_type converts a number"},
+    Entry{UA_STATUSCODE_BADINVALIDARGUMENT, BP_INVALID_ARGUMENT,
+          "the answer's body has a status for each argument"},
+    Entry{UA_STATUSCODE_BADARGUMENTSMISSING, BP_INVALID_ARGUMENT,
+          "several arguments are a list of arguments"},
+    Entry{UA_STATUSCODE_BADTOOMANYARGUMENTS, BP_INVALID_ARGUMENT, ""},
+    Entry{UA_STATUSCODE_BADINDEXRANGEINVALID, BP_INVALID_ARGUMENT,
+          "an index range is 3, 1:3 or, of a matrix, 1:3,0:2"},
+    Entry{UA_STATUSCODE_BADINDEXRANGENODATA, BP_OUT_OF_RANGE, "the array is shorter"},
+    Entry{UA_STATUSCODE_BADOUTOFRANGE, BP_OUT_OF_RANGE, ""},
+    Entry{UA_STATUSCODE_BADDEADBANDFILTERINVALID, BP_INVALID_ARGUMENT,
+          "a percentage needs a variable with an EURange"},
+    Entry{UA_STATUSCODE_BADMONITOREDITEMFILTERUNSUPPORTED, BP_UNIMPLEMENTED, ""},
+    Entry{UA_STATUSCODE_BADFILTERNOTALLOWED, BP_INVALID_ARGUMENT,
+          "a deadband needs a variable that is a number"},
+    Entry{UA_STATUSCODE_BADNOTREADABLE, BP_PERMISSION_DENIED, "the node cannot be read"},
+    Entry{UA_STATUSCODE_BADNOTWRITABLE, BP_PERMISSION_DENIED, "the node cannot be written"},
+    Entry{UA_STATUSCODE_BADUSERACCESSDENIED, BP_PERMISSION_DENIED,
+          "this user may not; the server decides who may"},
+    Entry{UA_STATUSCODE_BADNOTEXECUTABLE, BP_PERMISSION_DENIED, "the method cannot be called now"},
+    Entry{UA_STATUSCODE_BADWRITENOTSUPPORTED, BP_UNIMPLEMENTED,
+          "the server takes no status or times with a value"},
+    Entry{UA_STATUSCODE_BADNOTSUPPORTED, BP_UNIMPLEMENTED, ""},
+    Entry{UA_STATUSCODE_BADNOTIMPLEMENTED, BP_UNIMPLEMENTED, ""},
+    Entry{UA_STATUSCODE_BADSERVICEUNSUPPORTED, BP_UNIMPLEMENTED, "the server has no such service"},
+    Entry{UA_STATUSCODE_BADIDENTITYTOKENREJECTED, BP_UNAUTHENTICATED,
+          "the server has no endpoint without security for anonymous users"},
+    Entry{UA_STATUSCODE_BADIDENTITYTOKENINVALID, BP_UNAUTHENTICATED, ""},
+    Entry{UA_STATUSCODE_BADSECURITYCHECKSFAILED, BP_UNAUTHENTICATED, ""},
+    Entry{UA_STATUSCODE_BADSECURITYPOLICYREJECTED, BP_UNAUTHENTICATED, ""},
+    Entry{UA_STATUSCODE_BADTIMEOUT, BP_DEADLINE_EXCEEDED, "no answer within request_timeout_s"},
+    Entry{UA_STATUSCODE_BADTOOMANYOPERATIONS, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADTOOMANYSESSIONS, BP_RESOURCE_EXHAUSTED,
+          "the server has as many sessions as it may"},
+    Entry{UA_STATUSCODE_BADTOOMANYSUBSCRIPTIONS, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADTOOMANYMONITOREDITEMS, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADNOCONTINUATIONPOINTS, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADOUTOFMEMORY, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADENCODINGLIMITSEXCEEDED, BP_RESOURCE_EXHAUSTED,
+          "the message is too long"},
+    Entry{UA_STATUSCODE_BADREQUESTTOOLARGE, BP_RESOURCE_EXHAUSTED, "the server takes less at once"},
+    Entry{UA_STATUSCODE_BADRESPONSETOOLARGE, BP_RESOURCE_EXHAUSTED, "ask for less at once"},
+    Entry{UA_STATUSCODE_BADSERVERNOTCONNECTED, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADNOTCONNECTED, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADCONNECTIONCLOSED, BP_UNAVAILABLE, "the connection was lost"},
+    Entry{UA_STATUSCODE_BADCONNECTIONREJECTED, BP_UNAVAILABLE, "is the server running?"},
+    Entry{UA_STATUSCODE_BADSECURECHANNELCLOSED, BP_UNAVAILABLE,
+          "the connection was lost before the answer: whether it was done is not known"},
+    Entry{UA_STATUSCODE_BADSESSIONCLOSED, BP_UNAVAILABLE, "the server ended the session"},
+    Entry{UA_STATUSCODE_BADSESSIONIDINVALID, BP_UNAVAILABLE,
+          "the server has forgotten the session"},
+    Entry{UA_STATUSCODE_BADSHUTDOWN, BP_UNAVAILABLE, "the server is ending"},
+    Entry{UA_STATUSCODE_BADSERVERHALTED, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADNOCOMMUNICATION, BP_UNAVAILABLE,
+          "the server has lost the device behind the node"},
+    Entry{UA_STATUSCODE_BADWAITINGFORINITIALDATA, BP_UNAVAILABLE, "there is no value yet"},
+    Entry{UA_STATUSCODE_BADDEVICEFAILURE, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADSENSORFAILURE, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADINVALIDSTATE, BP_FAILED_PRECONDITION, ""},
+    Entry{UA_STATUSCODE_BADTCPENDPOINTURLINVALID, BP_INVALID_ARGUMENT, ""},
+};
+
+constexpr UA_StatusCode kWithoutInfo = 0xFFFF0000u;  // the lower bits say what has no name
+
+}  // namespace
+
+Status bad_status(UA_StatusCode code, std::string_view context) {
+  bp_status status = BP_UNKNOWN;
+  std::string_view advice;
+  for (const Entry& entry : kEntries) {
+    if (entry.code == (code & kWithoutInfo)) {
+      status = entry.status;
+      advice = entry.advice;
+    }
+  }
+  return Status(status, context, context.empty() ? "" : ": ",
+                std::string_view(UA_StatusCode_name(code & kWithoutInfo)),
+                advice.empty() ? "" : ": ", advice)
+      .with_native(static_cast<int32_t>(code), kDomain);
+}
+
+}  // namespace backplane::opcua

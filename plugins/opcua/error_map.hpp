@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// OPC UA's status codes as statuses of the ABI.
+#pragma once
+
+#include <backplane/sdk/status.hpp>
+
+#include <open62541/types.h>
+
+namespace backplane::opcua {
+
+inline constexpr std::string_view kDomain = "opcua";
+
+/// The severity is bad; uncertain is not.
+inline bool is_bad(UA_StatusCode code) noexcept { return (code >> 30) >= 2; }
+
+/// The status of a bad code: the nearest of the sixteen, the number, its name, and what to do about
+/// it; `context` says what was being done.
+Status bad_status(UA_StatusCode code, std::string_view context);
+
+}  // namespace backplane::opcua

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcp.hpp"
+
+#include <array>
+#include <cerrno>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace backplane::opcua {
+namespace {
+
+constexpr size_t kReceive = 65536;
+constexpr size_t kMostWaiting = size_t{64} << 20;
+
+class Socket {
+ public:
+  Socket() noexcept = default;
+  explicit Socket(int fd) noexcept : fd_(fd) {}
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Socket() {
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
+  }
+  int fd() const noexcept { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// A connection that is being made; the error's text where there is none.
+Result<Socket> connect_to(const std::string& address, uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) {
+    return Status(BP_UNAVAILABLE, address, " is no address");
+  }
+  const UniqueHandle<addrinfo, freeaddrinfo> owner(found);
+  Socket socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  if (socket.fd() >= 0) {
+    setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  if (socket.fd() < 0 ||
+      (::connect(socket.fd(), found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)) {
+    return Status(BP_UNAVAILABLE, std::string_view(strerror(errno)));
+  }
+  return socket;
+}
+
+}  // namespace
+
+struct Tcp::Connection {
+  uintptr_t id = 0;
+  void* application = nullptr;
+  void* context = nullptr;
+  UA_ConnectionManager_connectionCallback callback = nullptr;
+  std::deque<std::string> addresses;  // to try
+  Socket socket;
+  std::optional<FdWatch> watch;
+  std::deque<std::string> waiting;  // to be sent
+  size_t waiting_bytes = 0;
+  bool is_established = false;
+  bool is_closing = false;
+};
+
+Tcp::Tcp(const Host& host, EventLoop& loop, std::string address, uint16_t port)
+    : UA_ConnectionManager{},
+      host_(host),
+      loop_(loop),
+      address_(std::move(address)),
+      port_(port),
+      resolver_(host) {
+  set_tables();
+  loop_.native()->registerEventSource(loop_.native(), &eventSource);
+}
+
+Tcp::~Tcp() {
+  loop_.native()->removeDelayedCallback(loop_.native(), &closing_);
+  loop_.native()->deregisterEventSource(loop_.native(), &eventSource);
+}
+
+void Tcp::set_tables() noexcept {
+  eventSource.eventSourceType = UA_EVENTSOURCETYPE_CONNECTIONMANAGER;
+  eventSource.start = [](UA_EventSource* source) -> UA_StatusCode {
+    source->state = UA_EVENTSOURCESTATE_STARTED;
+    return UA_STATUSCODE_GOOD;
+  };
+  eventSource.stop = [](UA_EventSource* source) { source->state = UA_EVENTSOURCESTATE_STOPPED; };
+  eventSource.free = [](UA_EventSource*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
+  protocol = borrowed("tcp");
+  openConnection = [](UA_ConnectionManager* manager, const UA_KeyValueMap*, void* application,
+                      void* context, UA_ConnectionManager_connectionCallback callback) {
+    return self(manager).open(application, context, callback);
+  };
+  sendWithConnection = [](UA_ConnectionManager* manager, uintptr_t id, const UA_KeyValueMap*,
+                          UA_ByteString* buffer) -> UA_StatusCode {
+    Tcp& tcp = self(manager);
+    const bool is_open =
+        tcp.connection_ && tcp.connection_->id == id && !tcp.connection_->is_closing;
+    const UA_StatusCode status =
+        is_open ? tcp.send(buffer) : static_cast<UA_StatusCode>(UA_STATUSCODE_BADCONNECTIONCLOSED);
+    UA_ByteString_clear(buffer);
+    return status;
+  };
+  closeConnection = [](UA_ConnectionManager* manager, uintptr_t id) -> UA_StatusCode {
+    Tcp& tcp = self(manager);
+    if (!tcp.connection_ || tcp.connection_->id != id) {
+      return UA_STATUSCODE_BADCONNECTIONCLOSED;
+    }
+    tcp.close_later({});
+    return UA_STATUSCODE_GOOD;
+  };
+  allocNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer, size_t size) {
+    return UA_ByteString_allocBuffer(buffer, size);
+  };
+  freeNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer) {
+    UA_ByteString_clear(buffer);
+  };
+}
+
+UA_StatusCode Tcp::open(void* application, void* context,
+                        UA_ConnectionManager_connectionCallback callback) {
+  if (opens_left_ == 0 || connection_ || resolver_.is_busy()) {
+    return UA_STATUSCODE_BADCONNECTIONREJECTED;
+  }
+  --opens_left_;
+  connection_ = std::make_unique<Connection>();
+  connection_->id = ++last_id_;
+  connection_->application = application;
+  connection_->context = context;
+  connection_->callback = callback;
+  tell(UA_CONNECTIONSTATE_OPENING, UA_BYTESTRING_NULL);
+  resolver_.resolve(address_, [this, id = last_id_](const Resolver::Answer& answer) {
+    if (!connection_ || connection_->id != id || connection_->is_closing) {
+      return;
+    }
+    if (!answer) {
+      return close_later(std::string(answer.status().message()));
+    }
+    connection_->addresses.assign(answer->begin(), answer->end());
+    connect_next();
+  });
+  return UA_STATUSCODE_GOOD;
+}
+
+void Tcp::connect_next() {
+  std::string reason;
+  while (!connection_->addresses.empty()) {
+    const std::string address = std::move(connection_->addresses.front());
+    connection_->addresses.pop_front();
+    Result<Socket> socket = connect_to(address, port_);
+    if (socket) {
+      connection_->socket = *std::move(socket);
+      connection_->watch.emplace(host_, connection_->socket.fd(), BP_FD_WRITE,
+                                 [this](uint32_t events) { on_connecting(events); });
+      return;
+    }
+    reason = socket.status().message();
+  }
+  close_later(reason);
+}
+
+void Tcp::on_connecting(uint32_t) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(connection_->socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  connection_->watch.reset();
+  if (error != 0) {
+    if (connection_->addresses.empty()) {
+      return close_later(strerror(error));
+    }
+    return connect_next();
+  }
+  reason_.clear();
+  connection_->is_established = true;
+  connection_->watch.emplace(host_, connection_->socket.fd(), BP_FD_READ,
+                             [this](uint32_t events) { on_ready(events); });
+  tell(UA_CONNECTIONSTATE_ESTABLISHED, UA_BYTESTRING_NULL);
+}
+
+void Tcp::on_ready(uint32_t events) {
+  if (connection_->is_closing) {
+    return;
+  }
+  if ((events & BP_FD_WRITE) != 0) {
+    flush();
+  }
+  if ((events & BP_FD_READ) == 0 || connection_->is_closing) {
+    return;
+  }
+  std::array<UA_Byte, kReceive> buffer;
+  const ssize_t n = recv(connection_->socket.fd(), buffer.data(), buffer.size(), 0);
+  if (n > 0) {
+    return tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
+  }
+  if (n == 0) {
+    close_later("the server closed the connection");
+  } else if (errno != EAGAIN && errno != EINTR) {
+    close_later(strerror(errno));
+  }
+}
+
+UA_StatusCode Tcp::send(UA_ByteString* buffer) {
+  Connection& to = *connection_;
+  const std::string_view bytes = view(*buffer);
+  size_t sent = 0;
+  if (to.waiting.empty()) {
+    const ssize_t n = ::send(to.socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      close_later(strerror(errno));
+      return UA_STATUSCODE_BADCONNECTIONCLOSED;
+    }
+    sent = n < 0 ? 0 : static_cast<size_t>(n);
+  }
+  if (sent == bytes.size()) {
+    return UA_STATUSCODE_GOOD;
+  }
+  if (to.waiting_bytes + bytes.size() > kMostWaiting) {
+    close_later("the server does not take what is sent");
+    return UA_STATUSCODE_BADCONNECTIONCLOSED;
+  }
+  to.waiting.emplace_back(bytes.substr(sent));
+  to.waiting_bytes += bytes.size() - sent;
+  static_cast<void>(to.watch->change(BP_FD_READ | BP_FD_WRITE));
+  return UA_STATUSCODE_GOOD;
+}
+
+void Tcp::flush() {
+  Connection& to = *connection_;
+  while (!to.waiting.empty()) {
+    std::string& first = to.waiting.front();
+    const ssize_t n = ::send(to.socket.fd(), first.data(), first.size(), MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno != EAGAIN && errno != EINTR) {
+        close_later(strerror(errno));
+      }
+      return;
+    }
+    to.waiting_bytes -= static_cast<size_t>(n);
+    first.erase(0, static_cast<size_t>(n));
+    if (!first.empty()) {
+      return;
+    }
+    to.waiting.pop_front();
+  }
+  static_cast<void>(to.watch->change(BP_FD_READ));
+}
+
+// The library expects the end of a connection in a later turn of the loop, never inside a call.
+void Tcp::close_later(std::string reason) {
+  if (std::exchange(connection_->is_closing, true)) {
+    return;
+  }
+  if (!reason.empty()) {
+    reason_ = std::move(reason);
+  }
+  closing_.callback = [](void* application, void*) { static_cast<Tcp*>(application)->abort(); };
+  closing_.application = this;
+  loop_.native()->addDelayedCallback(loop_.native(), &closing_);
+}
+
+void Tcp::abort() noexcept {
+  loop_.native()->removeDelayedCallback(loop_.native(), &closing_);
+  // Out of the way first: being told, the library may open the next one.
+  if (const std::unique_ptr<Connection> ended = std::move(connection_)) {
+    ended->watch.reset();
+    ended->socket = Socket();
+    ended->callback(this, ended->id, ended->application, &ended->context,
+                    UA_CONNECTIONSTATE_CLOSING, &UA_KEYVALUEMAP_NULL, UA_BYTESTRING_NULL);
+  }
+}
+
+void Tcp::tell(UA_ConnectionState state, UA_ByteString message) noexcept {
+  Connection& to = *connection_;
+  to.callback(this, to.id, to.application, &to.context, state, &UA_KEYVALUEMAP_NULL, message);
+}
+
+}  // namespace backplane::opcua

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "address.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace backplane::opcua {
+namespace {
+
+using testing::HasSubstr;
+
+std::string why_not(std::string_view text) {
+  const auto address = parse_address(text);
+  return address ? "it is one" : std::string(address.status().message());
+}
+
+TEST(Address, IsANodeIdWithOrWithoutANamespace) {
+  const auto address = parse_address("ns=1;s=Line1.Temperature");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(to_text(**node_id_of(*address, {})), "ns=1;s=Line1.Temperature");
+  EXPECT_EQ(address->attribute, UA_UInt32{UA_ATTRIBUTEID_VALUE});
+  EXPECT_EQ(to_text(**node_id_of(*parse_address("i=2258"), {})), "i=2258");
+}
+
+TEST(Address, NamesAnotherAttributeBehindAnAt) {
+  const auto address = parse_address("ns=1;s=a@b@DisplayName");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(address->id, "ns=1;s=a@b");
+  EXPECT_EQ(attribute_name(address->attribute), "DisplayName");
+}
+
+TEST(Address, TakesAnAtThatNamesNoAttributeAsPartOfTheName) {
+  EXPECT_EQ(parse_address("ns=1;s=a@b")->id, "ns=1;s=a@b");
+}
+
+TEST(Address, FindsANamespaceByItsUri) {
+  const auto address = parse_address("nsu=urn:plant;s=Line1");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(to_text(**node_id_of(*address, {"urn:ua", "urn:other", "urn:plant"})), "ns=2;s=Line1");
+  EXPECT_EQ(node_id_of(*address, {"urn:ua"}).status().code(), BP_NOT_FOUND);
+}
+
+TEST(Address, IsABrowsePathFromObjects) {
+  const auto address = parse_address("/2:Line1/2:a&/b&:c/Plain@Description");
+  ASSERT_TRUE(address);
+  ASSERT_EQ(address->path.size(), 3u);
+  EXPECT_EQ(address->path[0].ns, 2);
+  EXPECT_EQ(address->path[1].name, "a/b:c");
+  EXPECT_EQ(address->path[2].ns, 0);
+  EXPECT_EQ(address->attribute, UA_UInt32{UA_ATTRIBUTEID_DESCRIPTION});
+  EXPECT_TRUE(parse_address("/")->path.empty());
+}
+
+TEST(Address, SaysWhatIsWrongWithIt) {
+  EXPECT_THAT(why_not("Line1"), HasSubstr("'Line1' is no node id; one is like ns=1;s="));
+  EXPECT_THAT(why_not("/x:Line1"), HasSubstr("'x' is no number of a namespace"));
+  EXPECT_THAT(why_not("/2:Line1//a"), HasSubstr("a segment has no name"));
+  EXPECT_THAT(why_not("nsu=urn:a"), HasSubstr("expected nsu=URI;s=NAME"));
+  EXPECT_THAT(why_not("nsu=urn:a;ns=1;s=b"), HasSubstr("by its URI and by its number"));
+}
+
+}  // namespace
+}  // namespace backplane::opcua
