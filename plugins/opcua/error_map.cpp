@@ -24,6 +24,7 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADATTRIBUTEIDINVALID, BP_NOT_FOUND,
           "nodes of this class have no such attribute; a value is a variable's"},
     Entry{UA_STATUSCODE_BADMETHODINVALID, BP_NOT_FOUND, "the object has no such method"},
+    Entry{UA_STATUSCODE_BADNODECLASSINVALID, BP_NOT_FOUND, "nodes of this class have none of that"},
     Entry{UA_STATUSCODE_BADNOTFOUND, BP_NOT_FOUND, ""},
     Entry{UA_STATUSCODE_BADTYPEMISMATCH, BP_INVALID_ARGUMENT,
           "the value has another type than the node; the attribute @DataType tells the node's, the "

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client.hpp"
+
+#include "browse_path.hpp"
+#include "error_map.hpp"
+#include "read.hpp"
+
+namespace backplane::opcua {
+namespace {
+constexpr auto kCloseWithin = std::chrono::seconds(1);
+}
+
+Client::Client(const Host& host, const Settings& settings)
+    : host_(host),
+      settings_(settings),
+      requests_(host, settings.max_requests),
+      watches_(*this),
+      connect_timeout_(host,
+                       [this] {
+                         if (session_ && !session_->is_up()) {
+                           on_down(Status(BP_UNAVAILABLE, "no answer within connect_timeout_s"));
+                         }
+                       }),
+      run_submitted_(host, [this] { run_submitted(); }),
+      retire_(host, [this] { retire(); }),
+      reconnect_(host, [this] { try_session(); }) {}
+
+// What was asked is answered, to members that are still there.
+Client::~Client() {
+  session_.reset();
+  retire();
+}
+
+void Client::submit(std::shared_ptr<Job> job) {
+  submitted_.lock()->push_back(std::move(job));
+  static_cast<void>(run_submitted_.post());
+}
+
+void Client::try_session() {
+  session_ = std::make_unique<Session>(
+      host_, settings_,
+      Session::Events{
+          [this] { on_up(); }, [this](const Status& status) { on_down(status); },
+          [this](uint64_t watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
+  static_cast<void>(connect_timeout_.after(settings_.connect_timeout));
+  session_->connect();
+}
+
+void Client::on_up() {
+  connect_timeout_.cancel();
+  ++generation_;
+  unavailable_.reset();
+  reconnect_.up(concat("connected to ", settings_.url));
+  const auto held = std::exchange(held_, {});
+  for (const auto& job : held) {
+    run(job);
+  }
+  send_reads(requests_, *session_, std::exchange(reads_, {}));
+  watches_.start_all();
+}
+
+void Client::on_down(const Status& status) {
+  if (!session_) {
+    return;
+  }
+  connect_timeout_.cancel();
+  // It may be in the middle of a call: it goes later. Nobody finds it any more.
+  retired_.push_back(std::move(session_));
+  static_cast<void>(retire_.post());
+  watches_.forget_session();
+  unavailable_ = Status(status).with_context("no session with ", settings_.url);
+  reconnect_.failed(status.message());
+  for (const auto& job : std::exchange(held_, {})) {
+    job->fail(*unavailable_);
+  }
+}
+
+void Client::retire() { std::exchange(retired_, {}).clear(); }
+
+void Client::run_submitted() {
+  std::vector<std::shared_ptr<Job>> jobs;
+  {
+    auto submitted = submitted_.lock();
+    jobs.swap(*submitted);
+  }
+  for (const auto& job : jobs) {
+    run(job);
+  }
+  if (session() != nullptr) {
+    send_reads(requests_, *session_, std::exchange(reads_, {}));
+  }
+}
+
+void Client::run(const std::shared_ptr<Job>& job) {
+  try {
+    if (session() != nullptr) {
+      return find(job);
+    }
+    if (is_stopped_) {
+      return job->fail(Status(BP_UNAVAILABLE, "the instance is stopping"));
+    }
+    if (unavailable_) {
+      return job->fail(*unavailable_);
+    }
+    held_.push_back(job);
+  } catch (...) {
+    job->fail(current_exception_status());
+  }
+}
+
+void Client::find(const std::shared_ptr<Job>& job) {
+  Target& target = job->target();
+  if (target.generation == generation_) {
+    return run_found(job);
+  }
+  if (!target.address.is_path()) {
+    auto id = node_id_of(target.address, session_->namespaces());
+    id.or_throw();
+    target.node = *std::move(id);
+    target.parent = NodeId();
+    target.generation = generation_;
+    return run_found(job);
+  }
+  follow(*session_, target, [this, job, generation = generation_](const Status& status) {
+    if (!status.is_ok()) {
+      return job->fail(status);
+    }
+    job->target().generation = generation;
+    try {
+      run_found(job);
+      send_reads(requests_, *session_, std::exchange(reads_, {}));
+    } catch (...) {
+      job->fail(current_exception_status());
+    }
+  });
+}
+
+void Client::run_found(const std::shared_ptr<Job>& job) {
+  if (auto read = std::dynamic_pointer_cast<ReadJob>(job)) {
+    reads_.push_back(std::move(read));
+  } else {
+    job->run(*session_);
+  }
+}
+
+void Client::stop(std::function<void()> done) {
+  is_stopped_ = true;
+  reconnect_.stop();
+  connect_timeout_.cancel();
+  const Status stopping(BP_UNAVAILABLE, "the instance is stopping");
+  for (const auto& job : std::exchange(held_, {})) {
+    job->fail(stopping);
+  }
+  requests_.close(stopping);
+  watches_.stop(stopping, [this, done = std::move(done)] {
+    if (!session_) {
+      retire();
+      return done();
+    }
+    const auto finish = [this, done, is_done = std::make_shared<bool>(false)] {
+      if (!std::exchange(*is_done, true)) {
+        // Not inside a call of the session.
+        static_cast<void>(post(host_, [this, done] {
+          session_.reset();
+          retire();
+          done();
+        }));
+      }
+    };
+    // A server that does not answer is not waited for.
+    const auto timer = std::make_shared<std::optional<Timer>>();
+    timer->emplace(host_, finish);
+    static_cast<void>((*timer)->after(kCloseWithin));
+    session_->close([finish, timer] { finish(); });
+  });
+}
+
+}  // namespace backplane::opcua

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connection to one server, over any number of sessions, and the queue of what is to be done.
+//
+// Design notes.
+// - Endpoints submit on any thread; everything else happens on the loop. What was submitted before
+//   the loop's turn is done in one go, so many reads are one request.
+// - What needs a session waits for the first try; when a try has failed, it fails with the reason,
+//   at once, until a session is up. Watches and nothing else outlive a session.
+#pragma once
+
+#include "requests.hpp"
+#include "watches.hpp"
+#include <backplane/sdk/reconnect.hpp>
+
+namespace backplane::opcua {
+
+class ReadJob;
+
+class Client {
+ public:
+  Client(const Host& host, const Settings& settings);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// [loop]
+  void start() { reconnect_.start(); }
+  void stop(std::function<void()> done);
+
+  /// [any]
+  void submit(std::shared_ptr<Job> job);
+  Requests& requests() noexcept { return requests_; }
+  Watches& watches() noexcept { return watches_; }
+  const Host& host() const noexcept { return host_; }
+  const Settings& settings() const noexcept { return settings_; }
+
+  /// Null: there is none that is up. [loop]
+  Session* session() noexcept { return session_ && session_->is_up() ? session_.get() : nullptr; }
+  /// Finds the node and runs the job, or fails it. [loop]
+  void run(const std::shared_ptr<Job>& job);
+
+ private:
+  void try_session();
+  void on_up();
+  void on_down(const Status& status);
+  void retire();
+  void run_submitted();
+  void find(const std::shared_ptr<Job>& job);
+  void run_found(const std::shared_ptr<Job>& job);
+
+  const Host& host_;
+  const Settings& settings_;
+  Requests requests_;
+  Guarded<std::vector<std::shared_ptr<Job>>> submitted_;
+  std::vector<std::shared_ptr<Job>> held_;       // for the first session
+  std::vector<std::shared_ptr<ReadJob>> reads_;  // of this turn
+  std::optional<Status> unavailable_;            // why there is no session; nothing: not known yet
+  uint64_t generation_ = 0;
+  bool is_stopped_ = false;
+  std::unique_ptr<Session> session_;
+  std::vector<std::unique_ptr<Session>> retired_;
+  Watches watches_;
+  Timer connect_timeout_;
+  Wakeup run_submitted_;
+  Wakeup retire_;
+  Reconnect reconnect_;
+};
+
+}  // namespace backplane::opcua

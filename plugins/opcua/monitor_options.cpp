@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "watches.hpp"
+
+namespace backplane::opcua {
+namespace {
+
+template <class T>
+T needed(std::string_view key, const ValueView& value, std::string_view expected) {
+  const auto out = value.get<T>();
+  if (!out) {
+    throw Error(BP_INVALID_ARGUMENT, "option '", key, "': expected ", expected, ", got ",
+                value.to_text(64));
+  }
+  return *out;
+}
+
+std::chrono::nanoseconds duration(std::string_view key, const ValueView& value) {
+  if (const auto out = value.get<std::chrono::nanoseconds>()) {
+    return *out;
+  }
+  return std::chrono::nanoseconds(needed<int64_t>(key, value, "nanoseconds"));
+}
+
+UA_DataChangeTrigger trigger(const ValueView& value) {
+  const auto text = value.get<std::string_view>().value_or("");
+  if (text == "status") return UA_DATACHANGETRIGGER_STATUS;
+  if (text == "value") return UA_DATACHANGETRIGGER_STATUSVALUE;
+  if (text == "timestamp") return UA_DATACHANGETRIGGER_STATUSVALUETIMESTAMP;
+  throw Error(BP_INVALID_ARGUMENT, "option 'trigger': expected status, value or timestamp, got ",
+              value.to_text(64));
+}
+
+/// 0.5, or "5%" of the variable's range.
+void set_deadband(UA_DataChangeFilter& filter, const ValueView& value) {
+  filter.deadbandType = UA_DEADBANDTYPE_ABSOLUTE;
+  if (const auto text = value.get<std::string>()) {
+    char* end = nullptr;
+    filter.deadbandType = UA_DEADBANDTYPE_PERCENT;
+    filter.deadbandValue = std::strtod(text->c_str(), &end);
+    if (end == text->c_str() || std::string_view(end) != "%") {
+      throw Error(BP_INVALID_ARGUMENT,
+                  "option 'deadband': expected a number or a text like 5%, got ",
+                  value.to_text(64));
+    }
+    return;
+  }
+  filter.deadbandValue = needed<double>("deadband", value, "a number or a text like 5%");
+}
+
+}  // namespace
+
+MonitorOptions::MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing)
+    : publishing(default_publishing) {
+  filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
+  const auto options = in.header(BP_H_OPTIONS);
+  if (!options) {
+    return;
+  }
+  for (const auto& [key, value] : options->entries()) {
+    const auto name = key.get<std::string_view>().value_or("");
+    if (name == "sampling_ns") {
+      sampling_ms = static_cast<double>(duration(name, value).count()) / 1e6;
+    } else if (name == "publishing_ns") {
+      publishing = duration(name, value);
+    } else if (name == "queue") {
+      queue = needed<uint32_t>(name, value, "a number of values");
+    } else if (name == "discard_oldest") {
+      discard_oldest = needed<bool>(name, value, "true or false");
+    } else if (name == "deadband") {
+      set_deadband(filter, value);
+      has_filter = true;
+    } else if (name == "trigger") {
+      filter.trigger = trigger(value);
+      has_filter = true;
+    } else {
+      throw Error(
+          BP_INVALID_ARGUMENT, "there is no option '", name,
+          "'; there are sampling_ns, publishing_ns, queue, discard_oldest, deadband, trigger");
+    }
+  }
+}
+
+}  // namespace backplane::opcua

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node_endpoint.hpp"
+
+#include "call.hpp"
+#include "read.hpp"
+#include "write.hpp"
+
+namespace backplane::opcua {
+
+NodeEndpoint::NodeEndpoint(Client& client, Address address, std::string_view text)
+    : client_(client),
+      target_(std::make_shared<Target>(std::move(address), text)),
+      browses_(std::make_shared<Browses>(client)) {}
+
+NodeEndpoint::~NodeEndpoint() {
+  for (const auto& [op, watch] : watches_.copy()) {
+    forget(watch->number);
+  }
+}
+
+uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
+  constexpr uint32_t kValue =
+      BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH);
+  constexpr uint32_t kNode = BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_BROWSE);
+  if (address.has_attribute) {
+    return kValue;
+  }
+  const bool is_root = address.is_path() && address.path.empty();
+  return is_root ? BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
+}
+
+template <class T>
+Status NodeEndpoint::submit(Op op) {
+  Requests& requests = client_.requests();
+  const uint64_t key = requests.next_key();
+  auto job = std::make_shared<T>(target_, requests, key, op.in());
+  const Status status = requests.add(key, op);
+  if (status.is_pending()) {
+    client_.submit(std::move(job));
+  }
+  return status;
+}
+
+Status NodeEndpoint::read(Op op) { return submit<ReadJob>(op); }
+Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
+Status NodeEndpoint::call(Op op) { return submit<CallJob>(op); }
+
+Status NodeEndpoint::watch(Op op) {
+  auto watch = std::make_shared<Watch>(client_.host(), target_,
+                                       MonitorOptions(op.in(), client_.settings().publishing),
+                                       client_.watches().next_number());
+  const Status status = watch->hub.watch(op);
+  if (!status.is_pending()) {
+    return status;
+  }
+  watches_.lock()->insert_or_assign(op, watch);
+  static_cast<void>(
+      post(client_.host(), [&watches = client_.watches(), watch] { watches.add(watch); }));
+  return status;
+}
+
+std::shared_ptr<Watch> NodeEndpoint::find(Op op) noexcept {
+  auto watches = watches_.lock();
+  const auto at = watches->find(op);
+  return at == watches->end() ? nullptr : at->second;
+}
+
+void NodeEndpoint::forget(uint64_t number) noexcept {
+  boundary(
+      [&] {
+        static_cast<void>(post(client_.host(),
+                               [&watches = client_.watches(), number] { watches.remove(number); }));
+      },
+      [](const Status&) noexcept {});
+}
+
+void NodeEndpoint::cancel(Op op) noexcept {
+  switch (op.verb()) {
+    case BP_V_WATCH:
+      if (const auto watch = find(op)) {
+        forget(watch->number);
+        watches_.lock()->erase(op);
+        watch->hub.cancel(op);  // the last: it may close this
+      }
+      return;
+    case BP_V_BROWSE:
+      return browses_->cancel(op);
+    default:
+      return client_.requests().cancel(op);
+  }
+}
+
+void NodeEndpoint::credit(Op op, uint32_t n) noexcept {
+  if (op.verb() == BP_V_BROWSE) {
+    return browses_->credit(op);
+  }
+  if (const auto watch = find(op)) {
+    watch->hub.credit(op, n);
+  }
+}
+
+}  // namespace backplane::opcua

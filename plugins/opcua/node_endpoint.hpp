@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The endpoint of a node, or of one of its attributes.
+#pragma once
+
+#include "browse.hpp"
+#include "client.hpp"
+#include <backplane/sdk/endpoint_object.hpp>
+
+namespace backplane::opcua {
+
+class NodeEndpoint final {
+ public:
+  NodeEndpoint(Client& client, Address address, std::string_view text);
+  ~NodeEndpoint();
+  NodeEndpoint(const NodeEndpoint&) = delete;
+  NodeEndpoint& operator=(const NodeEndpoint&) = delete;
+
+  Status read(Op op);
+  Status write(Op op);
+  Status call(Op op);
+  Status watch(Op op);
+  Status browse(Op op) { return browses_->begin(op, target_); }
+  void cancel(Op op) noexcept;
+  void credit(Op op, uint32_t n) noexcept;
+
+  /// What can be done with an address.
+  static uint32_t verbs_of_address(const Address& address) noexcept;
+
+ private:
+  std::shared_ptr<Watch> find(Op op) noexcept;
+  void forget(uint64_t number) noexcept;
+  template <class T>
+  Status submit(Op op);
+
+  Client& client_;
+  const std::shared_ptr<Target> target_;
+  const std::shared_ptr<Browses> browses_;
+  Guarded<std::map<bp_op*, std::shared_ptr<Watch>>> watches_;
+};
+
+}  // namespace backplane::opcua

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads, writes and calls that wait for their answer; each is completed once, by whoever comes
+// first: the answer, cancel, stop.
+#pragma once
+
+#include <backplane/sdk/message.hpp>
+#include <backplane/sdk/pending.hpp>
+
+namespace backplane::opcua {
+
+class Requests {
+ public:
+  /// `host` outlives it.
+  Requests(const Host& host, size_t most) : host_(host), most_(most), pending_(host) {}
+
+  uint64_t next_key() noexcept { return ++last_key_; }
+  /// PENDING; RESOURCE_EXHAUSTED: there are `max_requests`. [any]
+  Status add(uint64_t key, Op op) {
+    if (pending_.size() >= most_) {
+      return Status(BP_RESOURCE_EXHAUSTED, "there are ", most_,
+                    " requests under way already: 'max_requests'");
+    }
+    return pending_.add(key, op);
+  }
+  void cancel(Op op) noexcept {
+    boundary([&] { pending_.cancel(op); }, [](const Status&) noexcept {});
+  }
+  void fail(uint64_t key, const Status& status) {
+    if (const auto request = pending_.take(key)) {
+      host_.complete(request->op, status);
+    }
+  }
+  /// `fill(MessageBuilder&)` makes the answer and returns the status; not called when the request
+  /// is gone.
+  template <class Fill>
+  void answer(uint64_t key, Fill fill) {
+    auto request = pending_.take(key);
+    if (!request) {
+      return;
+    }
+    Status status;
+    try {
+      MessageBuilder out;
+      status = fill(out);
+      request->op.reply(MessageView(out)).or_throw();
+    } catch (...) {
+      status = current_exception_status();
+    }
+    host_.complete(request->op, status);
+  }
+  /// Completes all, and refuses new ones.
+  void close(const Status& status) { pending_.close(status); }
+
+ private:
+  const Host& host_;
+  const size_t most_;
+  std::atomic<uint64_t> last_key_{0};
+  Pending<uint64_t> pending_;
+};
+
+}  // namespace backplane::opcua

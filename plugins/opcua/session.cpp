@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session.hpp"
+
+#include "error_map.hpp"
+#include "values.hpp"
+
+#include <cstdio>
+#include <open62541/client_config_default.h>
+
+namespace backplane::opcua {
+namespace {
+
+constexpr std::string_view kNoSecurity = "http://opcfoundation.org/UA/SecurityPolicy#None";
+constexpr UA_UInt32 kMaxNodesPerRead = 11705;
+
+UA_UInt32 milliseconds(std::chrono::nanoseconds time) {
+  return static_cast<UA_UInt32>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
+void replace(UA_String& text, std::string_view with) {
+  UA_String_clear(&text);
+  text = allocated(with);
+}
+
+}  // namespace
+
+Session::Session(const Host& host, const Settings& settings, Events events)
+    : host_(host),
+      settings_(settings),
+      events_(std::move(events)),
+      logger_{&Session::log, this, nullptr},
+      loop_(host, &logger_),
+      tcp_(host, loop_, settings.address, settings.port) {
+  UA_ClientConfig config{};
+  config.clientContext = this;
+  config.logging = &logger_;
+  config.eventLoop = loop_.native();
+  config.externalEventLoop = true;
+  config.timeout = std::max(milliseconds(settings.request_timeout), UA_UInt32{1});
+  config.requestedSessionTimeout = milliseconds(settings.session_timeout);
+  config.connectivityCheckInterval = milliseconds(settings.keepalive);
+  config.stateCallback = &Session::on_state;
+  config.inactivityCallback = [](UA_Client* client) {
+    static_cast<Session*>(UA_Client_getContext(client))
+        ->end(Status(BP_UNAVAILABLE, "the server does not answer"));
+  };
+  config.securityMode = UA_MESSAGESECURITYMODE_NONE;
+  if (UA_ClientConfig_setDefault(&config) != UA_STATUSCODE_GOOD) {
+    UA_ClientConfig_clear(&config);
+    throw std::bad_alloc();
+  }
+  replace(config.securityPolicyUri, kNoSecurity);
+  replace(config.endpointUrl, settings.url);
+  replace(config.sessionName, concat("backplane ", host.instance()));
+  client_ = UA_Client_newWithConfig(&config);
+  if (client_ == nullptr) {
+    UA_ClientConfig_clear(&config);
+    throw std::bad_alloc();
+  }
+}
+
+Session::~Session() {
+  phase_ = Phase::kDown;
+  tcp_.forbid();
+  tcp_.abort();  // first: with a session on an open channel the library would wait for the server
+  UA_Client_delete(client_);
+}
+
+void Session::connect() {
+  const UA_StatusCode status = __UA_Client_connect(client_, true);
+  if (status != UA_STATUSCODE_GOOD) {
+    end(bad_status(status, {}));
+  }
+}
+
+bool Session::is_open() const noexcept {
+  UA_SecureChannelState channel = UA_SECURECHANNELSTATE_CLOSED;
+  UA_Client_getState(client_, &channel, nullptr, nullptr);
+  return channel == UA_SECURECHANNELSTATE_OPEN;
+}
+
+void Session::close(std::function<void()> done) {
+  const bool says_so = is_up() && is_open();
+  phase_ = Phase::kClosing;
+  tcp_.forbid();
+  if (!says_so) {
+    phase_ = Phase::kDown;
+    return done();
+  }
+  closed_ = std::move(done);
+  UA_Client_disconnectAsync(client_);
+}
+
+void Session::on_state(UA_Client* client, UA_SecureChannelState channel, UA_SessionState session,
+                       UA_StatusCode status) {
+  auto* self = static_cast<Session*>(UA_Client_getContext(client));
+  boundary([&] { self->state_changed(channel, session, status); }, [](const Status&) noexcept {});
+}
+
+void Session::state_changed(UA_SecureChannelState channel, UA_SessionState session,
+                            UA_StatusCode status) {
+  switch (phase_) {
+    case Phase::kConnecting:
+      if (status != UA_STATUSCODE_GOOD) {
+        return end(tcp_.reason().empty() ? bad_status(status, {})
+                                         : Status(BP_UNAVAILABLE, tcp_.reason())
+                                               .with_native(static_cast<int32_t>(status), kDomain));
+      }
+      if (session == UA_SESSIONSTATE_ACTIVATED) {
+        phase_ = Phase::kReading;
+        tcp_.forbid();
+        read_server();
+      }
+      return;
+    case Phase::kReading:
+    case Phase::kUp:
+      if (status != UA_STATUSCODE_GOOD || session != UA_SESSIONSTATE_ACTIVATED) {
+        const bool has_channel = channel == UA_SECURECHANNELSTATE_OPEN;
+        end(has_channel ? bad_status(UA_STATUSCODE_BADSESSIONIDINVALID, {})
+                        : Status(BP_UNAVAILABLE, tcp_.reason().empty()
+                                                     ? std::string("the connection was lost")
+                                                     : tcp_.reason())
+                              .with_native(static_cast<int32_t>(UA_STATUSCODE_BADCONNECTIONCLOSED),
+                                           kDomain));
+      }
+      return;
+    case Phase::kClosing:
+      if (channel == UA_SECURECHANNELSTATE_CLOSED && closed_) {
+        phase_ = Phase::kDown;
+        const auto done = std::move(closed_);
+        done();
+      }
+      return;
+    case Phase::kDown:
+      return;
+  }
+}
+
+/// What is read is needed; that it is answered is the proof.
+void Session::read_server() {
+  std::array<UA_ReadValueId, 2> nodes{};
+  nodes[0].nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
+  nodes[1].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerRead);
+  nodes[0].attributeId = nodes[1].attributeId = UA_ATTRIBUTEID_VALUE;
+  UA_ReadRequest request;
+  UA_ReadRequest_init(&request);
+  request.nodesToRead = nodes.data();
+  request.nodesToReadSize = nodes.size();
+  ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
+      request, UA_TYPES_READREQUEST, [this](const UA_ReadResponse& response) {
+        if (phase_ != Phase::kReading) {
+          return;
+        }
+        const UA_StatusCode status = response.responseHeader.serviceResult;
+        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 2) {
+          return end(bad_status(status, "reading the server's namespaces"));
+        }
+        const UA_Variant& array = response.results[0].value;
+        if (UA_Variant_hasArrayType(&array, &UA_TYPES[UA_TYPES_STRING])) {
+          const auto* first = static_cast<const UA_String*>(array.data);
+          for (size_t i = 0; i < array.arrayLength; ++i) {
+            namespaces_.emplace_back(view(first[i]));
+          }
+        }
+        const UA_Variant& most = response.results[1].value;
+        if (UA_Variant_hasScalarType(&most, &UA_TYPES[UA_TYPES_UINT32])) {
+          if (const auto n = *static_cast<const UA_UInt32*>(most.data); n != 0) {
+            most_reads_ = std::min<size_t>(most_reads_, n);
+          }
+        }
+        phase_ = Phase::kUp;
+        events_.up();
+      });
+}
+
+void Session::end(const Status& status) {
+  if (phase_ == Phase::kDown || phase_ == Phase::kClosing) {
+    return;
+  }
+  phase_ = Phase::kDown;
+  tcp_.forbid();
+  events_.down(status);
+}
+
+void Session::log(void* context, UA_LogLevel level, UA_LogCategory, const char* text,
+                  va_list arguments) {
+  const auto* self = static_cast<const Session*>(context);
+  // A server can cause nearly all of these; what matters is told by the state.
+  const uint32_t ours = level < UA_LOGLEVEL_INFO ? BP_LOG_TRACE : BP_LOG_DEBUG;
+  if (self->host_.log().enabled(ours)) {
+    char line[512];
+    std::vsnprintf(line, sizeof line, text, arguments);
+    self->host_.log().write(ours, std::string_view(line), {{"library", "open62541"}});
+  }
+}
+
+}  // namespace backplane::opcua

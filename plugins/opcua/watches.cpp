@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "watches.hpp"
+
+#include "client.hpp"
+#include "values.hpp"
+
+namespace backplane::opcua {
+namespace {
+
+/// Starts a watch in a session, once its node is known.
+class WatchJob final : public Job {
+ public:
+  WatchJob(Watches& watches, const Watch& watch)
+      : Job(watch.target), watches_(watches), number_(watch.number) {}
+  void run(Session& session) override { watches_.create(session, number_, *target().node); }
+  void fail(const Status& status) override { watches_.refuse(number_, status); }
+
+ private:
+  Watches& watches_;
+  const uint64_t number_;
+};
+
+}  // namespace
+
+Watches::Watches(Client& client)
+    : client_(client), create_waiting_(client.host(), [this] { create_waiting(); }) {}
+
+void Watches::add(std::shared_ptr<Watch> watch) {
+  if (watch->hub.watchers() == 0) {
+    return;  // cancelled before it came here
+  }
+  if (stopped_) {
+    return watch->hub.end(*stopped_);
+  }
+  watches_.emplace(watch->number, watch);
+  start(watch);
+}
+
+void Watches::start(const std::shared_ptr<Watch>& watch) {
+  if (client_.session() != nullptr) {
+    client_.run(std::make_shared<WatchJob>(*this, *watch));
+  }
+}
+
+void Watches::start_all() {
+  const auto all = watches_;  // one that fails at once is removed
+  for (const auto& [number, watch] : all) {
+    start(watch);
+  }
+}
+
+void Watches::forget_session() {
+  ++session_number_;
+  subscriptions_.clear();
+  for (const auto& [number, watch] : watches_) {
+    watch->item = 0;
+    watch->is_first = true;
+  }
+}
+
+void Watches::stop(const Status& status, std::function<void()> done) {
+  stopped_ = status;
+  forget_session();
+  const auto all = std::exchange(watches_, {});
+  auto left = std::make_shared<size_t>(all.size());
+  if (all.empty()) {
+    return done();
+  }
+  for (const auto& [number, watch] : all) {
+    watch->hub.stop(status, [this, left, done] {
+      static_cast<void>(post(client_.host(), [left, done] {
+        if (--*left == 0) {
+          done();
+        }
+      }));
+    });
+  }
+}
+
+void Watches::refuse(uint64_t number, const Status& status) {
+  // Of a session that is gone: the next one starts it again.
+  const auto at = watches_.find(number);
+  if (client_.session() != nullptr && at != watches_.end()) {
+    const auto watch = std::move(at->second);
+    watches_.erase(at);
+    watch->hub.end(status);
+  }
+}
+
+void Watches::create(Session& session, uint64_t number, const UA_NodeId& node) {
+  const auto at = watches_.find(number);
+  if (at == watches_.end()) {
+    return;
+  }
+  const auto publishing = at->second->options.publishing;
+  Subscription& subscription = subscriptions_[publishing];
+  subscription.items += 1;
+  subscription.waiting.emplace_back(number, NodeId::copy_of(node));
+  if (subscription.id != 0) {
+    static_cast<void>(create_waiting_.post());
+  } else if (!std::exchange(subscription.is_asked_for, true)) {
+    subscribe(session, publishing);
+  }
+}
+
+void Watches::remove(uint64_t number) {
+  const auto at = watches_.find(number);
+  if (at == watches_.end()) {
+    return;
+  }
+  const auto watch = std::move(at->second);
+  watches_.erase(at);
+  Session* const session = client_.session();
+  if (session != nullptr && watch->item != 0) {
+    drop_item(*session, watch->options.publishing, watch->item);
+  }
+}
+
+void Watches::changed(uint64_t number, const UA_DataValue& value) {
+  const auto at = watches_.find(number);
+  if (at == watches_.end()) {
+    return;
+  }
+  const auto watch = at->second;
+  if (watch->hub.watchers() == 0) {
+    return remove(number);  // ended by its consumer
+  }
+  MessageBuilder message;
+  fill_message(message, value);
+  message.flags(std::exchange(watch->is_first, false) ? BP_M_INITIAL : 0u);
+  static_cast<void>(watch->hub.publish(message));
+}
+
+}  // namespace backplane::opcua

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Browsing a real server, in pages, by credit.
+#include "fixture.hpp"
+
+#include <set>
+
+namespace backplane::test {
+namespace {
+
+TEST(OpcuaBrowse, AnEntrySaysWhatItIsAndMayBeOpened) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port());
+  system.connected();
+  const auto entries = system.open("ns=1;s=Line1").browse().value();
+  std::set<std::string> paths;
+  for (const OwnedMessage& entry : entries) {
+    const auto path = entry.view().header<std::string>(BP_H_PATH).value();
+    paths.insert(path);
+    if (path == "ns=1;s=Line1.Temperature") {
+      EXPECT_EQ(entry.view().header<std::string>(BP_H_TYPE), "Variable");
+      EXPECT_EQ(entry.view().header<std::string>(BP_H_TITLE), "Temperature");
+      EXPECT_EQ(entry.body().find("reference")->get<std::string>(), "i=47");
+      EXPECT_EQ(entry.body().find("name")->get<std::string>(), "1:Temperature");
+      EXPECT_EQ(system.open(path).read<double>().value(), 20.5);
+    }
+  }
+  EXPECT_EQ(paths.size(), 7u);
+  EXPECT_TRUE(paths.contains("ns=1;s=Line1.Mix"));
+}
+
+TEST(OpcuaBrowse, TheRootIsTheFolderOfObjects) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port());
+  system.connected();
+  for (const char* path : {"", "/"}) {
+    bool has_line = false;
+    for (const OwnedMessage& entry : system.open(path).browse().value()) {
+      has_line |= entry.view().header<std::string>(BP_H_PATH) == "ns=1;s=Line1";
+    }
+    EXPECT_TRUE(has_line) << path;
+  }
+}
+
+TEST(OpcuaBrowse, ThousandsOfReferencesComeInPages) {
+  constexpr int kReferences = 2500;
+  OpcuaServer server(kReferences);
+  OpcuaSystem system(server.port());
+  system.connected();
+  const auto entries = system.open("ns=1;s=Many").browse().get();
+  ASSERT_TRUE(entries) << entries.status().to_string();
+  std::set<std::string> paths;
+  for (const OwnedMessage& entry : *entries) {
+    paths.insert(entry.view().header<std::string>(BP_H_PATH).value());
+  }
+  EXPECT_EQ(entries->size(), size_t{kReferences});
+  EXPECT_EQ(paths.size(), size_t{kReferences}) << "each once";
+}
+
+TEST(OpcuaBrowse, AnUnknownNodeIsNamed) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port());
+  system.connected();
+  EXPECT_EQ(system.open("ns=1;s=Nothing").browse().get().status().code(), BP_NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace backplane::test

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// opcua_server PORT [REFERENCES]: an OPC UA server with the nodes that tests need, in namespace 1:
+//
+//   Line1               an object below Objects, with all that follows
+//   Line1.Temperature   Double, read and written
+//   Line1.Profile       Double[4], read and written
+//   Line1.Any           of no type: keeps what is written
+//   Line1.Fixed         Int32, read only
+//   Line1.Secret        Double, for nobody
+//   Line1.Broken        Double of a bad quality
+//   Line1.Mix           a method: (Double a, Int32 b) -> (Double product, Int32 doubled, String
+//   text) Many                a folder with so many variables
+#include <open62541/plugin/log_stdout.h>
+#include <open62541/server.h>
+#include <open62541/server_config_default.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile UA_Boolean running = true;
+static void stop(int signal_number) {
+  (void)signal_number;
+  running = false;
+}
+
+static UA_NodeId named(const char* name) { return UA_NODEID_STRING(1, (char*)(uintptr_t)name); }
+static UA_QualifiedName qualified(const char* name) {
+  return UA_QUALIFIEDNAME(1, (char*)(uintptr_t)name);
+}
+static UA_LocalizedText text(const char* name) {
+  return UA_LOCALIZEDTEXT((char*)(uintptr_t) "en", (char*)(uintptr_t)name);
+}
+
+static void add_object(UA_Server* server, const char* name) {
+  UA_ObjectAttributes attributes = UA_ObjectAttributes_default;
+  attributes.displayName = text(name);
+  UA_Server_addObjectNode(server, named(name), UA_NODEID_NUMERIC(0, UA_NS0ID_OBJECTSFOLDER),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_ORGANIZES), qualified(name),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_BASEOBJECTTYPE), attributes, NULL, NULL);
+}
+
+// `name` is "Line1.Temperature": the browse name is what follows the point.
+static void add_variable(UA_Server* server, const char* parent, const char* name,
+                         UA_VariableAttributes attributes) {
+  const char* point = strchr(name, '.');
+  attributes.displayName = text(point != NULL ? point + 1 : name);
+  UA_Server_addVariableNode(
+      server, named(name), named(parent), UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT),
+      qualified(point != NULL ? point + 1 : name),
+      UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATAVARIABLETYPE), attributes, NULL, NULL);
+}
+
+static UA_VariableAttributes scalar(void* value, int type, UA_Byte access) {
+  UA_VariableAttributes out = UA_VariableAttributes_default;
+  UA_Variant_setScalar(&out.value, value, &UA_TYPES[type]);
+  out.dataType = UA_TYPES[type].typeId;
+  out.valueRank = UA_VALUERANK_SCALAR;
+  out.accessLevel = access;
+  return out;
+}
+
+static const UA_Byte kRead = UA_ACCESSLEVELMASK_READ;
+static const UA_Byte kReadWrite = UA_ACCESSLEVELMASK_READ | UA_ACCESSLEVELMASK_WRITE |
+                                  UA_ACCESSLEVELMASK_STATUSWRITE |
+                                  UA_ACCESSLEVELMASK_TIMESTAMPWRITE;
+
+static void add_variables(UA_Server* server) {
+  UA_Double temperature = 20.5;
+  UA_Int32 fixed = 7;
+  UA_Double secret = 1;
+  add_variable(server, "Line1", "Line1.Temperature",
+               scalar(&temperature, UA_TYPES_DOUBLE, kReadWrite));
+  add_variable(server, "Line1", "Line1.Fixed", scalar(&fixed, UA_TYPES_INT32, kRead));
+  add_variable(server, "Line1", "Line1.Secret", scalar(&secret, UA_TYPES_DOUBLE, 0));
+  add_variable(server, "Line1", "Line1.Broken", scalar(&secret, UA_TYPES_DOUBLE, kRead));
+
+  UA_Double profile[] = {1, 2, 3, 4};
+  UA_UInt32 dimension = 0;
+  UA_VariableAttributes array = UA_VariableAttributes_default;
+  UA_Variant_setArray(&array.value, profile, 4, &UA_TYPES[UA_TYPES_DOUBLE]);
+  array.dataType = UA_TYPES[UA_TYPES_DOUBLE].typeId;
+  array.valueRank = UA_VALUERANK_ONE_DIMENSION;
+  array.arrayDimensions = &dimension;
+  array.arrayDimensionsSize = 1;
+  array.accessLevel = kReadWrite;
+  add_variable(server, "Line1", "Line1.Profile", array);
+
+  UA_VariableAttributes any = scalar(&temperature, UA_TYPES_DOUBLE, kReadWrite);
+  any.dataType = UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATATYPE);
+  any.valueRank = UA_VALUERANK_ANY;
+  add_variable(server, "Line1", "Line1.Any", any);
+
+  UA_DataValue broken;
+  UA_DataValue_init(&broken);
+  broken.hasStatus = true;
+  broken.status = UA_STATUSCODE_BADSENSORFAILURE;
+  broken.hasSourceTimestamp = true;
+  broken.sourceTimestamp = UA_DATETIME_UNIX_EPOCH + 10000000;
+  UA_Server_writeDataValue(server, named("Line1.Broken"), broken);
+}
+
+static UA_StatusCode mix(UA_Server* server, const UA_NodeId* session, void* session_context,
+                         const UA_NodeId* method, void* method_context, const UA_NodeId* object,
+                         void* object_context, size_t n_inputs, const UA_Variant* inputs,
+                         size_t n_outputs, UA_Variant* outputs) {
+  (void)server, (void)session, (void)session_context, (void)method, (void)method_context;
+  (void)object, (void)object_context, (void)n_inputs, (void)n_outputs;
+  const UA_Double a = *(const UA_Double*)inputs[0].data;
+  const UA_Int32 b = *(const UA_Int32*)inputs[1].data;
+  const UA_Double product = a * b;
+  const UA_Int32 doubled = 2 * b;
+  const UA_String mixed = UA_STRING((char*)(uintptr_t) "mixed");
+  UA_Variant_setScalarCopy(&outputs[0], &product, &UA_TYPES[UA_TYPES_DOUBLE]);
+  UA_Variant_setScalarCopy(&outputs[1], &doubled, &UA_TYPES[UA_TYPES_INT32]);
+  UA_Variant_setScalarCopy(&outputs[2], &mixed, &UA_TYPES[UA_TYPES_STRING]);
+  return UA_STATUSCODE_GOOD;
+}
+
+static UA_Argument argument(const char* name, int type) {
+  UA_Argument out;
+  UA_Argument_init(&out);
+  out.name = UA_STRING((char*)(uintptr_t)name);
+  out.dataType = UA_TYPES[type].typeId;
+  out.valueRank = UA_VALUERANK_SCALAR;
+  return out;
+}
+
+static void add_method(UA_Server* server) {
+  const UA_Argument inputs[] = {argument("a", UA_TYPES_DOUBLE), argument("b", UA_TYPES_INT32)};
+  const UA_Argument outputs[] = {argument("product", UA_TYPES_DOUBLE),
+                                 argument("doubled", UA_TYPES_INT32),
+                                 argument("text", UA_TYPES_STRING)};
+  UA_MethodAttributes attributes = UA_MethodAttributes_default;
+  attributes.displayName = text("Mix");
+  attributes.executable = true;
+  attributes.userExecutable = true;
+  UA_Server_addMethodNode(server, named("Line1.Mix"), named("Line1"),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified("Mix"), attributes,
+                          mix, 2, inputs, 3, outputs, NULL, NULL);
+}
+
+static void add_many(UA_Server* server, int n) {
+  for (int i = 0; i < n; ++i) {
+    char name[32];
+    snprintf(name, sizeof name, "Many%d", i);
+    UA_Int32 value = i;
+    add_variable(server, "Many", name, scalar(&value, UA_TYPES_INT32, kRead));
+  }
+}
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    fprintf(stderr, "opcua_server PORT [REFERENCES]\n");
+    return 2;
+  }
+  signal(SIGTERM, stop);
+  signal(SIGINT, stop);
+  UA_ServerConfig config;
+  memset(&config, 0, sizeof config);
+  config.logging = UA_Log_Stdout_new(UA_LOGLEVEL_ERROR);  // a test does not read it all
+  if (UA_ServerConfig_setMinimal(&config, (UA_UInt16)atoi(argv[1]), NULL) != UA_STATUSCODE_GOOD) {
+    return 1;
+  }
+  UA_String_clear(&config.applicationDescription.applicationUri);
+  config.applicationDescription.applicationUri = UA_STRING_ALLOC("urn:backplane:test:server");
+  config.publishingIntervalLimits.min = 5;
+  config.samplingIntervalLimits.min = 0;
+  config.maxReferencesPerNode = 0;
+  UA_Server* server = UA_Server_newWithConfig(&config);
+  if (server == NULL) {
+    return 1;
+  }
+  add_object(server, "Line1");
+  add_object(server, "Many");
+  add_variables(server);
+  add_method(server);
+  add_many(server, argc > 2 ? atoi(argv[2]) : 0);
+  const UA_StatusCode status = UA_Server_run(server, &running);
+  UA_Server_delete(server);
+  return status == UA_STATUSCODE_GOOD ? 0 : 1;
+}
