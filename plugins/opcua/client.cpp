@@ -55,7 +55,7 @@ void Client::on_up() {
   for (const auto& job : held) {
     run(job);
   }
-  send_reads(requests_, *session_, std::exchange(reads_, {}));
+  send_collected();
   watches_.start_all();
 }
 
@@ -86,9 +86,22 @@ void Client::run_submitted() {
   for (const auto& job : jobs) {
     run(job);
   }
-  if (session() != nullptr) {
-    send_reads(requests_, *session_, std::exchange(reads_, {}));
+  send_collected();
+}
+
+// The session may have ended since they were collected.
+void Client::send_collected() {
+  auto reads = std::exchange(reads_, {});
+  if (Session* const up = session()) {
+    return send_reads(requests_, *up, std::move(reads));
   }
+  for (const auto& read : reads) {
+    fail_unavailable(*read);
+  }
+}
+
+void Client::fail_unavailable(Job& job) {
+  job.fail(unavailable_.value_or(Status(BP_UNAVAILABLE, "the instance is stopping")));
 }
 
 void Client::run(const std::shared_ptr<Job>& job) {
@@ -96,11 +109,8 @@ void Client::run(const std::shared_ptr<Job>& job) {
     if (session() != nullptr) {
       return find(job);
     }
-    if (is_stopped_) {
-      return job->fail(Status(BP_UNAVAILABLE, "the instance is stopping"));
-    }
-    if (unavailable_) {
-      return job->fail(*unavailable_);
+    if (is_stopped_ || unavailable_) {
+      return fail_unavailable(*job);
     }
     held_.push_back(job);
   } catch (...) {
@@ -125,10 +135,13 @@ void Client::find(const std::shared_ptr<Job>& job) {
     if (!status.is_ok()) {
       return job->fail(status);
     }
+    if (session() == nullptr || generation != generation_) {
+      return fail_unavailable(*job);
+    }
     job->target().generation = generation;
     try {
       run_found(job);
-      send_reads(requests_, *session_, std::exchange(reads_, {}));
+      send_collected();
     } catch (...) {
       job->fail(current_exception_status());
     }

@@ -47,6 +47,8 @@ class Client {
   void run_submitted();
   void find(const std::shared_ptr<Job>& job);
   void run_found(const std::shared_ptr<Job>& job);
+  void send_collected();
+  void fail_unavailable(Job& job);
 
   const Host& host_;
   const Settings& settings_;

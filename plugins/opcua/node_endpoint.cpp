@@ -53,6 +53,7 @@ Status NodeEndpoint::watch(Op op) {
   if (!status.is_pending()) {
     return status;
   }
+  forget_ended();
   watches_.lock()->insert_or_assign(op, watch);
   static_cast<void>(
       post(client_.host(), [&watches = client_.watches(), watch] { watches.add(watch); }));
@@ -72,6 +73,24 @@ void NodeEndpoint::forget(uint64_t number) noexcept {
                                [&watches = client_.watches(), number] { watches.remove(number); }));
       },
       [](const Status&) noexcept {});
+}
+
+// A watch that its consumer or the server has ended is only found by looking.
+void NodeEndpoint::forget_ended() {
+  std::vector<std::shared_ptr<Watch>> ended;  // outlive the lock
+  {
+    auto watches = watches_.lock();
+    std::erase_if(*watches, [&](const auto& each) {
+      const bool has_ended = each.second->hub.watchers() == 0;
+      if (has_ended) {
+        ended.push_back(each.second);
+      }
+      return has_ended;
+    });
+  }
+  for (const auto& watch : ended) {
+    forget(watch->number);
+  }
 }
 
 void NodeEndpoint::cancel(Op op) noexcept {

@@ -29,6 +29,7 @@ class NodeEndpoint final {
  private:
   std::shared_ptr<Watch> find(Op op) noexcept;
   void forget(uint64_t number) noexcept;
+  void forget_ended();
   template <class T>
   Status submit(Op op);
 

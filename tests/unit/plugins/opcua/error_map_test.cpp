@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "error_map.hpp"
+
+#include "settings.hpp"
+#include <backplane/sdk/arena.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace backplane::opcua {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(OpcuaErrors, HaveTheNumberTheNameAndWhatToDo) {
+  const Status status = bad_status(UA_STATUSCODE_BADUSERACCESSDENIED, "writing 'i=1'");
+  EXPECT_EQ(status.code(), BP_PERMISSION_DENIED);
+  EXPECT_EQ(static_cast<uint32_t>(status.native()), UA_STATUSCODE_BADUSERACCESSDENIED);
+  EXPECT_EQ(status.domain(), "opcua");
+  EXPECT_EQ(status.message(),
+            "writing 'i=1': BadUserAccessDenied: this user may not; the server decides who may");
+}
+
+TEST(OpcuaErrors, OfWhichOnlyTheNameIsKnownAreUnknown) {
+  const Status status = bad_status(UA_STATUSCODE_BADEVENTIDUNKNOWN, {});
+  EXPECT_EQ(status.code(), BP_UNKNOWN);
+  EXPECT_EQ(status.message(), "BadEventIdUnknown");
+}
+
+TEST(OpcuaErrors, KeepTheBitsThatHaveNoName) {
+  const UA_StatusCode code = UA_STATUSCODE_BADSENSORFAILURE | 0x0480u;  // overflow
+  EXPECT_EQ(bad_status(code, {}).code(), BP_UNAVAILABLE);
+  EXPECT_EQ(static_cast<uint32_t>(bad_status(code, {}).native()), code);
+}
+
+TEST(OpcuaErrors, UncertainIsNotBad) {
+  EXPECT_FALSE(is_bad(UA_STATUSCODE_GOOD));
+  EXPECT_FALSE(is_bad(UA_STATUSCODE_UNCERTAIN));
+  EXPECT_TRUE(is_bad(UA_STATUSCODE_BAD));
+}
+
+class OpcuaUrl : public testing::Test {
+ protected:
+  static Settings settings(std::string_view url) {
+    const Pair pairs[] = {{"url", url},
+                          {"connect_timeout_s", 1},
+                          {"request_timeout_s", 1},
+                          {"session_timeout_s", 1},
+                          {"keepalive_s", 1},
+                          {"publishing_s", 1},
+                          {"max_requests", 1}};
+    return Settings(Config(ValueView::map({static_cast<const bp_pair*>(pairs), std::size(pairs)})));
+  }
+};
+
+TEST_F(OpcuaUrl, HasAHostAndPerhapsAPortAndAPath) {
+  EXPECT_EQ(settings("opc.tcp://plant.example").port, 4840);
+  EXPECT_EQ(settings("opc.tcp://plant.example:4841/UA/Server").port, 4841);
+  EXPECT_EQ(settings("opc.tcp://plant.example:4841/UA/Server").address, "plant.example");
+  EXPECT_EQ(settings("opc.tcp://[::1]:4841").address, "::1");
+}
+
+TEST_F(OpcuaUrl, ThatIsNoneIsRefusedWithWhatIsExpected) {
+  for (const char* url : {"opc.tcp://", "opc.tcp://host:port", "http://host"}) {
+    try {
+      settings(url);
+      ADD_FAILURE() << url;
+    } catch (const Error& error) {
+      EXPECT_THAT(std::string(error.status().message()), HasSubstr("opc.tcp://HOST[:PORT][/PATH]"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace backplane::opcua
