@@ -34,7 +34,7 @@ Status NodeEndpoint::submit(Op op) {
   Requests& requests = client_.requests();
   const uint64_t key = requests.next_key();
   auto job = std::make_shared<T>(target_, requests, key, op.in());
-  const Status status = requests.add(key, op);
+  Status status = requests.add(key, op);
   if (status.is_pending()) {
     client_.submit(std::move(job));
   }
@@ -49,7 +49,7 @@ Status NodeEndpoint::watch(Op op) {
   auto watch = std::make_shared<Watch>(client_.host(), target_,
                                        MonitorOptions(op.in(), client_.settings().publishing),
                                        client_.watches().next_number());
-  const Status status = watch->hub.watch(op);
+  Status status = watch->hub.watch(op);
   if (!status.is_pending()) {
     return status;
   }

@@ -27,7 +27,6 @@ void replace(UA_String& text, std::string_view with) {
 
 Session::Session(const Host& host, const Settings& settings, Events events)
     : host_(host),
-      settings_(settings),
       events_(std::move(events)),
       logger_{&Session::log, this, nullptr},
       loop_(host, &logger_),

@@ -23,7 +23,7 @@ class Session {
     std::function<void(const Status&)> down;                     // once
     std::function<void(uint64_t, const UA_DataValue&)> changed;  // what notify() is told
   };
-  /// `host` and `settings` outlive it. Throws Error.
+  /// `host` outlives it. Throws Error.
   Session(const Host& host, const Settings& settings, Events events);
   /// Closes the connection; what was asked is answered with an error.
   ~Session();
@@ -86,11 +86,11 @@ class Session {
                        UA_StatusCode status);
   void state_changed(UA_SecureChannelState channel, UA_SessionState session, UA_StatusCode status);
   void read_server();
-  static void log(void* context, UA_LogLevel level, UA_LogCategory category, const char* text,
-                  va_list arguments);
+  [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
+                                                UA_LogCategory category, const char* text,
+                                                va_list arguments);
 
   const Host& host_;
-  const Settings& settings_;
   Events events_;
   Phase phase_ = Phase::kConnecting;
   std::function<void()> closed_;

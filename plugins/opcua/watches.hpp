@@ -34,12 +34,9 @@ struct MonitorOptions {
 
 /// Shared by its endpoint, which feeds the hub's operation, and the loop.
 struct Watch {
-  Watch(const Host& host, std::shared_ptr<Target> its_target, MonitorOptions its_options,
+  Watch(const Host& host, std::shared_ptr<Target> its_target, const MonitorOptions& its_options,
         uint64_t its_number)
-      : target(std::move(its_target)),
-        options(std::move(its_options)),
-        number(its_number),
-        hub(host) {}
+      : target(std::move(its_target)), options(its_options), number(its_number), hub(host) {}
   const std::shared_ptr<Target> target;
   const MonitorOptions options;
   const uint64_t number;
