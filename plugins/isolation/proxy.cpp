@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kMostBackoff = 400ms;  // even in a loop of crashes it serves within half a second
+constexpr auto kMostBackoff = 300ms;  // even in a loop of crashes it serves within half a second
 constexpr auto kStableAfter = 10s;    // then the next restart is at once again
 constexpr auto kAfterCancel = 300ms;  // for a step to end by itself once it was cancelled
 constexpr auto kForLeaving = 10s;     // for a host that was stopped to exit
