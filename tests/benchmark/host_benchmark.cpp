@@ -2,8 +2,8 @@
 // What does the wall cost? A read of the same plugin in a process of its own, against two processes
 // that only wake each other, over a socket pair and by a futex.
 #include "bench.hpp"
-#include "host_processes.hpp"
 #include "plugin_kernel.hpp"
+#include "support/processes.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -120,7 +120,7 @@ class Reader {
   }
   /// PSS of the host; nothing without one.
   std::vector<Metric> memory() {
-    if (const pid_t host = host_of("bench")) {
+    if (const pid_t host = test::host_of("bench")) {
       std::ifstream rollup("/proc/" + std::to_string(host) + "/smaps_rollup");
       std::string word;
       while (rollup >> word) {

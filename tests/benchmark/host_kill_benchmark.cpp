@@ -2,8 +2,8 @@
 // A host that is killed: how soon its instance serves again, and what the reads of another host's
 // instance see of it.
 #include "bench.hpp"
-#include "host_processes.hpp"
 #include "plugin_kernel.hpp"
+#include "support/processes.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -56,7 +56,7 @@ class Victims {
   // The time from the kill until a read is answered.
   std::int64_t kill_it() {
     std::this_thread::sleep_for(std::chrono::microseconds(random_() % 20'000));
-    const pid_t host = host_of("killed");
+    const pid_t host = test::host_of("killed");
     if (host == 0) throw std::runtime_error("nothing to kill");
     const std::int64_t start = now_ns();
     ::kill(host, SIGKILL);

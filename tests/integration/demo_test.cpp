@@ -3,6 +3,8 @@
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
 #include "support/free_port.hpp"
+#include "support/long_test.hpp"
+#include "support/processes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -221,9 +223,7 @@ class AKilledBroker : public ADemo {
   }
 };
 
-TEST_F(AKilledBroker, LosesNoAcceptedMessage) {
-  kill_times(std::getenv("BP_TEST_LONG") != nullptr ? 20 : 1);
-}
+TEST_F(AKilledBroker, LosesNoAcceptedMessage) { kill_times(is_long_test() ? 20 : 1); }
 
 /// Its CoAP server and its MQTT client are processes of their own.
 class AnIsolatedDemo : public testing::Test {
@@ -231,22 +231,7 @@ class AnIsolatedDemo : public testing::Test {
   AnIsolatedDemo() {
     EXPECT_TRUE(demo_.wait_for_output("demo: ready", seconds(120))) << demo_.out() << demo_.err();
   }
-  /// The hosts that it has as children.
-  std::vector<pid_t> hosts() const {
-    std::vector<pid_t> out;
-    for (const auto& task :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(demo_.pid()) + "/task")) {
-      std::ifstream file(task.path() / "children");
-      for (pid_t child = 0; file >> child;) {
-        std::ifstream comm("/proc/" + std::to_string(child) + "/comm");
-        std::string name;
-        if (comm >> name && name == "backplane-host") {
-          out.push_back(child);
-        }
-      }
-    }
-    return out;
-  }
+  std::vector<pid_t> hosts() const { return test::hosts(demo_.pid()); }
   void kill_times(unsigned rounds) {
     std::mt19937 random(rounds);
     for (unsigned round = 0; round < rounds && !HasFailure(); ++round) {
@@ -270,9 +255,7 @@ class AnIsolatedDemo : public testing::Test {
   ChildProcess demo_{demo_command(base_, {"--isolated"})};
 };
 
-TEST_F(AnIsolatedDemo, EndsWellAlthoughItsHostsAreKilled) {
-  kill_times(std::getenv("BP_TEST_LONG") != nullptr ? 20 : 2);
-}
+TEST_F(AnIsolatedDemo, EndsWellAlthoughItsHostsAreKilled) { kill_times(is_long_test() ? 20 : 2); }
 
 TEST(TheDemo, NamesATakenUdpPortAndTheCommandThatAvoidsIt) {
   const uint16_t base = free_port_base();

@@ -3,6 +3,7 @@
 #include "integration/isolation/fixture.hpp"
 #include "plugins/isolation/link/socket_channel.hpp"
 #include "support/child_process.hpp"
+#include "support/long_test.hpp"
 #include "support/scratch_folder.hpp"
 
 #include <csignal>
@@ -282,7 +283,7 @@ TEST_F(ACrash, IsWhatAHangIsTakenForOnceSomebodyHasWaitedInVain) {
 }
 
 TEST_F(ACrash, IsNotWhatASlowCancelIsTakenFor) {
-  if (std::getenv("BP_TEST_LONG") == nullptr) {
+  if (!is_long_test()) {
     GTEST_SKIP() << "looks on for 8 s: set BP_TEST_LONG";
   }
   ASSERT_TRUE(start_it().is_ok());

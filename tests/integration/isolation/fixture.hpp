@@ -4,13 +4,12 @@
 
 #include "backplane/sdk/kernel.hpp"
 #include "support/eventually.hpp"
+#include "support/processes.hpp"
 
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <cctype>
 #include <dirent.h>
-#include <fstream>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -18,29 +17,6 @@
 namespace backplane::test {
 
 using namespace std::chrono_literals;
-
-/// The processes whose parent is that one.
-inline std::set<pid_t> children(pid_t of = getpid()) {
-  std::set<pid_t> out;
-  DIR* const processes = opendir("/proc");
-  while (const dirent* entry = readdir(processes)) {
-    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) {
-      continue;
-    }
-    std::ifstream stat(concat("/proc/", std::string_view(entry->d_name), "/stat"));
-    std::string text;
-    std::getline(stat, text);
-    const size_t end = text.rfind(')');
-    char state = 0;
-    int parent = 0;
-    if (end != std::string::npos &&
-        std::sscanf(text.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == of) {
-      out.insert(std::atoi(entry->d_name));
-    }
-  }
-  closedir(processes);
-  return out;
-}
 
 inline size_t entries_of(const char* path) {
   size_t count = 0;

@@ -3,6 +3,7 @@
 // lost.
 #include "integration/isolation/fixture.hpp"
 #include "support/broker.hpp"
+#include "support/long_test.hpp"
 #include "support/mqtt_peer.hpp"
 
 #include <algorithm>
@@ -91,17 +92,8 @@ double percentile(const std::vector<double>& sorted, size_t percent) {
 
 class AKill : public IsolatedInstances {
  protected:
-  static size_t rounds() { return std::getenv("BP_TEST_LONG") != nullptr ? 200 : 4; }
+  static size_t rounds() { return is_long_test() ? 200 : 4; }
 
-  /// The process that runs an instance; 0 while none does.
-  static pid_t host_of(std::string_view instance) {
-    for (const pid_t child : children()) {
-      std::ifstream file(concat("/proc/", child, "/cmdline"));
-      const std::string command{std::istreambuf_iterator<char>(file), {}};
-      if (command == concat("backplane-host", '\0', instance, '\0')) return child;
-    }
-    return 0;
-  }
   /// Of a route, over its destinations.
   int64_t count(std::string_view route, std::string_view name) {
     int64_t sum = 0;

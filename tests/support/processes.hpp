@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The children of a process, and which of them are hosts of isolated instances.
+#pragma once
+
+#include <cctype>
+#include <cstdio>
+#include <cstdlib>
+#include <dirent.h>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+namespace backplane::test {
+
+/// The processes whose parent is that one.
+inline std::set<pid_t> children(pid_t of = getpid()) {
+  std::set<pid_t> out;
+  DIR* const processes = opendir("/proc");
+  while (const dirent* entry = readdir(processes)) {
+    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) {
+      continue;
+    }
+    std::ifstream stat("/proc/" + std::string(entry->d_name) + "/stat");
+    std::string text;
+    std::getline(stat, text);
+    const size_t end = text.rfind(')');
+    char state = 0;
+    int parent = 0;
+    if (end != std::string::npos &&
+        std::sscanf(text.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == of) {
+      out.insert(std::atoi(entry->d_name));
+    }
+  }
+  closedir(processes);
+  return out;
+}
+
+/// Those of its children that run an instance; of all instances, or of one.
+inline std::vector<pid_t> hosts(pid_t of, std::string_view instance = {}) {
+  std::string wanted = "backplane-host";
+  wanted += '\0';
+  if (!instance.empty()) {
+    wanted.append(instance) += '\0';
+  }
+  std::vector<pid_t> out;
+  for (const pid_t child : children(of)) {
+    std::ifstream file("/proc/" + std::to_string(child) + "/cmdline");
+    const std::string command{std::istreambuf_iterator<char>(file), {}};
+    if (command.starts_with(wanted)) {
+      out.push_back(child);
+    }
+  }
+  return out;
+}
+
+/// The process that runs an instance of this one; 0 while none does.
+inline pid_t host_of(std::string_view instance) {
+  const std::vector<pid_t> found = hosts(getpid(), instance);
+  return found.empty() ? 0 : found.front();
+}
+
+}  // namespace backplane::test
