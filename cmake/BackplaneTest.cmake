@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# backplane_add_test(): one file, one executable, one ctest entry a case.
+# backplane_add_test(): one file, one executable. In ctest a unit test is one entry, because to start
+# a process under ASan takes longer than most of its cases; of every other layer each case is one.
 #
 #   backplane_add_test(<folder/subject_test.cpp>
 #     [SOURCES <file>...]      more sources
@@ -7,16 +8,16 @@
 #     [DEPENDS <target>...]    what must be built because the test loads or runs it
 #     [LABELS <label>...]      besides the first folder (unit, integration, ...); `long` = only with
 #                              ./dev test --long
-#     [TIMEOUT <seconds>]      per case, 30 unless said
-#     [TSAN]                   also runs under ThreadSanitizer
-#     [SERIAL])                nothing else runs beside it
+#     [TIMEOUT <seconds>]      per entry, 30 unless said, 120 for a unit test
+#     [TSAN])                  also runs under ThreadSanitizer
 #
-# The file may be named from tests/ or from the folder of the calling CMakeLists.txt. The case
-# Suite.Case of unit/kernel/manifest_test.cpp is bp.unit.kernel.manifest.Suite.Case.
+# The file may be named from tests/ or from the folder of the calling CMakeLists.txt.
+# unit/kernel/manifest_test.cpp is bp.unit.kernel.manifest; the case Suite.Case of
+# integration/cli_test.cpp is bp.integration.cli.Suite.Case.
 include_guard(GLOBAL)
 
 function(backplane_add_test file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "TSAN;SERIAL" "TIMEOUT" "SOURCES;LIBRARIES;DEPENDS;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TSAN" "TIMEOUT" "SOURCES;LIBRARIES;DEPENDS;LABELS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "backplane_add_test(${file}): '${arg_UNPARSED_ARGUMENTS}' is not known")
   endif()
@@ -54,11 +55,17 @@ function(backplane_add_test file)
   if(arg_TSAN)
     list(APPEND labels tsan)
   endif()
+  if(layer STREQUAL "unit")
+    if(NOT arg_TIMEOUT)
+      set(arg_TIMEOUT 120)
+    endif()
+    add_test(NAME ${name} COMMAND ${target} --gtest_brief=1
+             WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${labels}")
+    return()
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 30)
-  endif()
-  if(arg_SERIAL)
-    set(serial RUN_SERIAL ON)
   endif()
   # PRE_TEST: cases are listed when ctest runs, not while the build holds both cores, and a
   # sanitizer's report on start-up fails the tests, not the build.
@@ -68,7 +75,7 @@ function(backplane_add_test file)
     WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
-    PROPERTIES TIMEOUT ${arg_TIMEOUT} ${serial})
+    PROPERTIES TIMEOUT ${arg_TIMEOUT})
   # Labels by a script of their own: a list does not survive gtest_discover_tests.
   set(labels_file ${CMAKE_CURRENT_BINARY_DIR}/${target}_labels.cmake)
   file(WRITE ${labels_file} "if(${target}_TESTS)
