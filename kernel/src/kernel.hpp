@@ -131,11 +131,11 @@ class Kernel {
   EndpointTable table_;
   Metrics metrics_;
   Credentials credentials_;
-  Host application_;
 
   PluginCatalogue plugins_;  // on the control thread once started
   std::map<std::string, bp_plugin_entry, std::less<>> linked_;  // likewise
   std::optional<SystemManifest> manifest_;                      // likewise
+  Host application_;  // behind manifest_, whose name it asks for
 
   std::map<std::string, std::unique_ptr<PluginLibrary>, std::less<>>
       libraries_;                   // written on the control thread, with instances_mutex_

@@ -122,8 +122,11 @@ Status Client::submit(Outgoing item) {
   const Op op = item.op;
   {
     auto access = connection_.access();
-    if (condition().is_error()) {
-      return condition();
+    // A request that was accepted is answered, also while the instance drains.
+    const bool is_answer = item.own && item.number == 0;
+    if (const Status& refusal = is_answer && is_draining_ ? refused_ : condition();
+        refusal.is_error()) {
+      return refusal;
     }
     Session* const session = access.session();
     if (item.number != 0 && !listens_for_responses_) {
@@ -186,19 +189,33 @@ void Client::publish(std::shared_ptr<const OwnPublication> own) {
 }
 
 Status Client::listen(const std::string& filter, uint8_t qos, std::shared_ptr<Listener> listener) {
-  auto access = connection_.access();
-  if (condition().is_error()) {
-    return condition();
-  }
-  Status status = subscriptions_.add(access.session(), filter, qos, std::move(listener));
-  access.flush();
+  std::vector<Outcome> outcomes;
+  Status status;
+  boundary(
+      [&] {
+        auto access = connection_.access();
+        if (condition().is_error()) {
+          status = condition();
+          return;
+        }
+        status = subscriptions_.add(access.session(), filter, qos, std::move(listener));
+        access.flush();
+        outcomes.swap(outcomes_);
+      },
+      [&](const Status& failed) { status = failed; });
+  settle(outcomes);
   return status;
 }
 
 void Client::forget(const Listener* listener) {
-  auto access = connection_.access();
-  subscriptions_.remove(access.session(), listener);
-  access.flush();
+  std::vector<Outcome> outcomes;
+  {
+    auto access = connection_.access();
+    subscriptions_.remove(access.session(), listener);
+    access.flush();
+    outcomes.swap(outcomes_);
+  }
+  settle(outcomes);
 }
 
 // ---- what the connection tells ----
@@ -350,6 +367,7 @@ void Client::drain(std::function<void()> drained) {
   {
     auto access = connection_.access();
     closed_ = Status(BP_UNAVAILABLE, "the instance is draining");
+    is_draining_ = true;
   }
   drained_ = std::move(drained);
   end_what_cannot_be_drained();
@@ -389,6 +407,7 @@ void Client::stop(std::function<void()> stopped) {
   {
     auto access = connection_.access();
     closed_ = status;
+    is_draining_ = false;
     subscriptions_.refuse_all(status, listeners);
   }
   end_all(status);

@@ -85,6 +85,7 @@ class Client final : private Connection::User {
   std::vector<Inbound> messages_;
   Status refused_;  // by the broker, lastingly
   Status closed_;   // draining or stopped
+  bool is_draining_ = false;
   bool session_is_ours_ = false;
   bool listens_for_responses_ = false;
 

@@ -77,7 +77,11 @@ void Connection::update_interest() noexcept {
 
 // ---- connecting ----
 
-void Connection::start() { reconnect_.start(); }
+void Connection::start() {
+  if (!stopping_) {
+    reconnect_.start();
+  }
+}
 
 void Connection::begin() {
   resolver_.resolve(settings_.url.host,
@@ -181,15 +185,20 @@ void Connection::on_socket() {
 }
 
 void Connection::on_connack(Access& access) {
-  if (user_.on_connack(*session_, *session_->connack()) == Verdict::kRestart &&
-      restarts_ < kMaxRestarts) {
-    ++restarts_;
+  if (user_.on_connack(*session_, *session_->connack()) == Verdict::kRestart) {
     session_->disconnect(true);
     session_->write();
     access.unlock();
     tear_down();
-    --next_address_;  // the same again, at once
-    attempt();
+    if (++restarts_ <= kMaxRestarts) {
+      --next_address_;  // the same again, at once
+      attempt();
+    } else {
+      restarts_ = 0;
+      fail(Status(BP_UNAVAILABLE,
+                  "the broker does not end an earlier session: does another client have this "
+                  "client_id?"));
+    }
     access.relock();
     return;
   }
@@ -307,7 +316,7 @@ void Connection::pause(const std::string& reason) {
 }
 
 void Connection::resume() {
-  if (paused_) {
+  if (paused_ && !stopping_) {
     paused_ = false;
     reconnect_.start();
   }

@@ -23,15 +23,23 @@ Inbox::Inbox(const Host& host, const Settings& settings, Tls* tls, TopicsSeen& t
       again_(host.counter("messages_received_again_total")),
       held_gauge_(host.gauge("messages_unacknowledged")),
       subscriptions_(settings.version),
-      start_(host,
-             [this] {
-               connection_.start();
-               static_cast<void>(linger_timer_.after(kLingerTick));
-             }),
+      start_(host, [this] { start(); }),
       resume_(host, [this] { connection_.resume(); }),
       offer_(host, [this] { hand_over_unclaimed(); }),
       linger_timer_(host, [this] { look_after_unclaimed(); }),
       connection_(host, settings, *this) {}
+
+// It may have been stopped since it was to start.
+void Inbox::start() {
+  {
+    auto access = connection_.access();
+    if (closed_.is_error()) {
+      return;
+    }
+  }
+  connection_.start();
+  static_cast<void>(linger_timer_.after(kLingerTick));
+}
 
 Status Inbox::listen(const std::string& filter, uint8_t qos, std::shared_ptr<Listener> listener) {
   if (settings_.has_properties() && settings_.session_expiry_s == 0) {
@@ -39,22 +47,26 @@ Status Inbox::listen(const std::string& filter, uint8_t qos, std::shared_ptr<Lis
                   "' with acknowledgement: session_expiry_s = 0 keeps no session, so nothing would "
                   "be sent again");
   }
-  {
-    auto access = connection_.access();
-    if (closed_.is_error() || refused_.is_error()) {
-      return closed_.is_error() ? closed_ : refused_;
-    }
-    // QoS 2 shows a message only when the broker has been released already.
-    Status status = subscriptions_.add(access.session(), filter, std::min<uint8_t>(qos, 1),
-                                       std::move(listener));
-    if (status.is_error()) {
-      return status;
-    }
-    lingering_.erase(filter);
-    access.flush();
-    static_cast<void>(std::exchange(is_started_, true) ? offer_.post() : start_.post());
-  }
-  return Status::ok();
+  Status status;
+  boundary(
+      [&] {
+        auto access = connection_.access();
+        if (closed_.is_error() || refused_.is_error()) {
+          status = closed_.is_error() ? closed_ : refused_;
+          return;
+        }
+        // QoS 2 shows a message only when the broker has been released already.
+        status = subscriptions_.add(access.session(), filter, std::min<uint8_t>(qos, 1),
+                                    std::move(listener));
+        if (status.is_error()) {
+          return;
+        }
+        lingering_.erase(filter);
+        access.flush();
+        static_cast<void>(std::exchange(is_started_, true) ? offer_.post() : start_.post());
+      },
+      [&](const Status& failed) { status = failed; });
+  return status;
 }
 
 void Inbox::forget(const Listener* listener) {

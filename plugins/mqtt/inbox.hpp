@@ -49,6 +49,7 @@ class Inbox final : private Connection::User {
   void on_state(uint32_t state, const std::string& detail, const Status& refusal) override;
   void on_tick() override;
 
+  void start();
   void hand_over_new();
   struct Delivery {
     HeldMessages::Claimed what;

@@ -110,6 +110,7 @@ bool Publisher::abandon(Op op) noexcept {
     const auto at = in_flight_.find(static_cast<uint16_t>(op->impl[1]));
     if (at != in_flight_.end() && static_cast<bp_op*>(at->second.op) == op) {
       at->second.op = Op();
+      at->second.topic = "";  // it was the endpoint's
       place(op, kNowhere);
       return true;
     }

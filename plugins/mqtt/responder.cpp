@@ -126,13 +126,15 @@ class Responders::Responder final : public Listener,
   };
 
   void leave() {
+    Status final;
     {
       auto state = state_.lock();
       if (--state->active > 0 || !state->final) {
         return;
       }
+      final = *state->final;
     }
-    owner_.host_.complete(op_, *state_.lock()->final);
+    owner_.host_.complete(op_, final);
   }
 
   struct State {

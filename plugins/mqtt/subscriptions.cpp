@@ -88,6 +88,9 @@ void Subscriptions::resubscribe(Session& session, bool session_present,
     if (session_present && filter.granted > 0 && filter.granted == filter.sent) {
       continue;
     }
+    if (!session_present) {
+      filter.granted = 0;
+    }
     const Status status = send(session, name, filter);
     for (Member& member : filter.members) {
       member.generation = filter.sent;

@@ -108,9 +108,9 @@ bool packs(uint16_t type) noexcept {
     case BP_T_TIME:
       return true;
     case BP_T_INT:
-      return whole || width == BP_INT_ENUM;
     case BP_T_UINT:
-      return whole || width == BP_UINT_STATUS;
+      static_assert(BP_INT_ENUM == BP_UINT_STATUS);
+      return whole || width == BP_INT_ENUM;
     case BP_T_FLOAT:
       return width == 32 || width == 64;
     default:

@@ -14,7 +14,6 @@ namespace {
 using testing::HasSubstr;
 
 constexpr UA_UInt16 kVariantType = 24;
-constexpr UA_UInt16 kDiagnosticInfo = 25;
 
 std::string bytes_of(const UA_Variant& variant) {
   UA_ByteString out = UA_BYTESTRING_NULL;
@@ -133,8 +132,9 @@ Variant sample(UA_UInt16 type, Shape shape, unsigned first) {
   out->type = &native;
   out->data = UA_Array_new(n, &native);
   out->arrayLength = shape == Shape::kScalar ? 0 : n;
-  for (unsigned i = 0; i < n; ++i) {
-    fill(static_cast<std::byte*>(out->data) + i * native.memSize, type, first + i);
+  for (size_t i = 0; i < n; ++i) {
+    fill(static_cast<std::byte*>(out->data) + i * native.memSize, type,
+         first + static_cast<unsigned>(i));
   }
   if (shape == Shape::kMatrix) {
     out->arrayDimensions = static_cast<UA_UInt32*>(UA_Array_new(2, &UA_TYPES[UA_TYPES_UINT32]));
