@@ -41,4 +41,11 @@ void Diagnostics::add(Diagnostic added) {
   entries_.insert(place, std::move(added));
 }
 
+std::string Diagnostics::first_error() const {
+  for (const Diagnostic& diagnostic : entries_) {
+    if (diagnostic.severity == Severity::kError) return to_string(diagnostic);
+  }
+  return "unknown error";
+}
+
 }  // namespace backplane::kernel

@@ -44,6 +44,8 @@ class Diagnostics {
   bool has_errors() const { return error_count_ > 0; }
   std::size_t error_count() const { return error_count_; }
   const std::vector<Diagnostic>& entries() const { return entries_; }
+  /// The first error as text; "unknown error" when there is none.
+  std::string first_error() const;
 
  private:
   void add(Diagnostic added);
