@@ -114,7 +114,8 @@ TEST_P(SessionPhase, ALateAnswerMissesItsDeadline) {
   Application application(*this);
   const auto serving = serve(application);
   Operation manager(*this, BP_V_CALL, open("session/manager"));
-  EXPECT_EQ(log_out(manager, 20ms).submit(), BP_PENDING);
+  EXPECT_EQ(log_out(manager, 500ms).submit(), BP_PENDING);
+  ASSERT_NE(application.await_question(), nullptr);
   EXPECT_EQ(manager.wait(), BP_DEADLINE_EXCEEDED);
   EXPECT_EQ(manager.completions(), 1);
   const std::lock_guard lock(application.mutex);
