@@ -216,6 +216,17 @@ TEST_F(AHub, DropsTheOldestAndCountsIt) {
   EXPECT_EQ(sut->messages()[0].view().seq(), 8u);
 }
 
+TEST_F(AHub, HasAPolicyForWatchersThatSayNone) {
+  make({.queue_messages = 3, .default_policy = BP_OVERFLOW_DROP_OLDEST, .on_ready = {}});
+  const auto sut = watch({.credit = 0, .overflow = {}, .on_message = {}});
+  const auto other = watch(BP_OVERFLOW_BLOCK, 0);
+  publish(1, 5);
+  for (const auto& each : {&sut, &other}) (*each)->credit(5);
+  fake_.loop.run();
+  EXPECT_EQ(sut->values(), range(3, 5));
+  EXPECT_EQ(other->values(), range(1, 3));
+}
+
 TEST_F(AHub, KeepsOneMessageWithPolicyLatest) {
   make();
   const auto sut = watch(BP_OVERFLOW_LATEST, 1);

@@ -38,6 +38,9 @@ struct HubOptions {
   size_t queue_bytes = size_t{4} << 20;
   /// A new watcher first gets the last message published, marked BP_M_INITIAL.
   bool replay_last = false;
+  /// BP_OVERFLOW_* of a watcher that says none. A source whose last message matters, and that
+  /// cannot pause, drops the oldest.
+  uint32_t default_policy = BP_OVERFLOW_BLOCK;
   /// How long a message that a watcher refused (ack < 0) waits until that watcher gets it again,
   /// marked BP_M_REDELIVERED.
   std::chrono::nanoseconds redeliver_after = std::chrono::seconds(1);
@@ -54,7 +57,7 @@ struct HubOptions {
 ///     void ack(Op op, uint64_t seq, bp_status status) noexcept { hub_.ack(op, seq, status); }
 ///
 /// What happens to a message for which a watcher's queue has no room is its choice (header
-/// BP_H_OVERFLOW, BLOCK unless said):
+/// BP_H_OVERFLOW; HubOptions::default_policy unless said):
 /// - BP_OVERFLOW_BLOCK: publish() says "pause" when the queue is full. A message published
 /// regardless is not taken.
 /// - BP_OVERFLOW_DROP_OLDEST: the oldest waiting message is dropped.

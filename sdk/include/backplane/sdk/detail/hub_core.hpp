@@ -29,7 +29,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   }
 
   Status watch(Op op) {
-    const auto policy = op.in().header<uint32_t>(BP_H_OVERFLOW).value_or(BP_OVERFLOW_BLOCK);
+    const auto policy = op.in().header<uint32_t>(BP_H_OVERFLOW).value_or(options_.default_policy);
     if (policy > BP_OVERFLOW_FAIL) {
       return Status(BP_INVALID_ARGUMENT, "unknown overflow policy ", policy,
                     ": 0 block, 1 drop_oldest, 2 latest, 3 fail");
