@@ -40,7 +40,7 @@ void EventLoop::set_tables() noexcept {
   stop = [](UA_EventLoop* loop) { set_state(loop, UA_EVENTLOOPSTATE_STOPPED); };
   run = [](UA_EventLoop* loop, UA_UInt32) -> UA_StatusCode {
     self(loop).run_delayed();
-    return UA_STATUSCODE_GOOD;
+    return UA_STATUSCODE_BADINTERNALERROR;
   };
   free = [](UA_EventLoop*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
   dateTime_now = [](UA_EventLoop*) { return UA_DateTime_now(); };

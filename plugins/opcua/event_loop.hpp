@@ -5,8 +5,9 @@
 // - The library asks for an event loop by a table of functions, so that it needs neither a thread
 //   nor to be polled: nothing runs but what is due.
 // - It is used on the loop's thread alone, so it has no lock.
-// - `run`, by which the library's synchronous calls wait, does not wait: it only runs what is due.
-//   Synchronous calls are not used; closing uses it to finish what it has delayed.
+// - `run`, by which the library's synchronous calls wait, does not wait: it runs what was delayed,
+//   which is how the library ends its closing, and fails. The library makes one such call by itself
+//   (a server that refuses its last publish request), and would go round and round in it.
 #pragma once
 
 #include "native.hpp"
