@@ -71,6 +71,27 @@ Result<Address::Segment> take_segment(std::string_view& rest, std::string_view w
   return out;
 }
 
+/// "65537" of a text that begins with `key` does not fit into `T`: the library would take another
+/// number for it, and so another node.
+template <class T>
+bool is_beyond(std::string_view text, std::string_view key) noexcept {
+  T number{};
+  return text.starts_with(key) &&
+         std::from_chars(text.data() + key.size(), text.data() + text.size(), number).ec ==
+             std::errc::result_out_of_range;
+}
+
+Status numbers_fit(std::string_view text) {
+  if (is_beyond<uint16_t>(text, "ns=")) {
+    return Status(BP_INVALID_ARGUMENT, "'", text, "': a namespace's number is at most 65535");
+  }
+  const size_t point = text.starts_with("ns=") ? text.find(';') : std::string_view::npos;
+  const std::string_view id = point == std::string_view::npos ? text : text.substr(point + 1);
+  return is_beyond<uint32_t>(id, "i=")
+             ? Status(BP_INVALID_ARGUMENT, "'", text, "': a node's number is at most 4294967295")
+             : Status::ok();
+}
+
 }  // namespace
 
 std::string_view attribute_name(UA_UInt32 attribute) noexcept {
@@ -80,6 +101,9 @@ std::string_view attribute_name(UA_UInt32 attribute) noexcept {
 
 Result<NodeId> parse_node_id(std::string_view text) {
   NodeId out;
+  if (const Status status = numbers_fit(text); status.is_error()) {
+    return status;
+  }
   if (UA_NodeId_parse(out.get(), borrowed(text)) != UA_STATUSCODE_GOOD) {
     return Status(BP_INVALID_ARGUMENT, "'", text,
                   "' is no node id; one is like ns=1;s=Line1.Temperature or i=2258, a browse path "

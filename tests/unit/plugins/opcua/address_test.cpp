@@ -51,6 +51,18 @@ TEST(Address, IsABrowsePathFromObjects) {
   EXPECT_TRUE(parse_address("/")->path.empty());
 }
 
+// The library takes the number modulo 2^16 or 2^32: another node.
+TEST(Address, TakesNoNumberThatDoesNotFit) {
+  EXPECT_TRUE(parse_address("ns=65535;i=4294967295"));
+  EXPECT_THAT(why_not("ns=65536;i=85"), HasSubstr("a namespace's number is at most 65535"));
+  EXPECT_THAT(why_not("ns=65537;s=a"), HasSubstr("a namespace's number is at most 65535"));
+  EXPECT_THAT(why_not("i=4294967381"), HasSubstr("a node's number is at most 4294967295"));
+  EXPECT_THAT(why_not("ns=1;i=4294967296"), HasSubstr("a node's number is at most"));
+  EXPECT_THAT(why_not("nsu=urn:a;i=4294967296"), HasSubstr("a node's number is at most"));
+  EXPECT_THAT(why_not("/65536:a"), HasSubstr("is no number of a namespace"));
+  EXPECT_TRUE(parse_address("ns=1;s=i=4294967296")) << "it is a name";
+}
+
 TEST(Address, SaysWhatIsWrongWithIt) {
   EXPECT_THAT(why_not("Line1"), HasSubstr("'Line1' is no node id; one is like ns=1;s="));
   EXPECT_THAT(why_not("/x:Line1"), HasSubstr("'x' is no number of a namespace"));
