@@ -52,8 +52,8 @@ using Page = Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>;
 /// One operation; all but its being found is the loop's.
 class Browses::Look final : public Job, public std::enable_shared_from_this<Look> {
  public:
-  Look(std::shared_ptr<Browses> browses, std::shared_ptr<Target> its_target, Op op)
-      : Job(std::move(its_target)), browses_(std::move(browses)), op_(op) {}
+  Look(Browses& browses, std::shared_ptr<Target> its_target, Op op)
+      : Job(std::move(its_target)), browses_(browses), op_(op) {}
 
   void run(Session& session) override {
     if (is_over_) {
@@ -79,9 +79,9 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
   }
   void fail(const Status& status) override { finish(status); }
 
-  void cancel() {
+  void end(const Status& status) {
     release();
-    finish(Status(BP_CANCELLED));
+    finish(status);
   }
 
   /// As many as there is credit for.
@@ -92,8 +92,7 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
         return;  // more when there is credit
       }
       if (status.is_error()) {
-        release();
-        return finish(status);
+        return end(status);
       }
       ++next_;
     }
@@ -124,7 +123,7 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
                                   {"forward", static_cast<bool>(reference.isForward)},
                                   {"class", class_name(reference.nodeClass)},
                                   {"type", type}}));
-    return browses_->client_.host().deliver(op_, MessageView(entry));
+    return browses_.client_.host().deliver(op_, MessageView(entry));
   }
 
   void take(UA_StatusCode service, size_t n, UA_BrowseResult* results) {
@@ -150,7 +149,7 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
 
   void ask_for_next() {
     has_page_ = false;
-    if (Session* const session = browses_->client_.session()) {
+    if (Session* const session = browses_.client_.session()) {
       next_page(*session, false);
     } else {
       finish(Status(BP_UNAVAILABLE, "browsing '", target().text, "': the session was lost"));
@@ -158,7 +157,7 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
   }
   /// The server keeps the rest until it is asked for, or told that nobody wants it.
   void release() {
-    Session* const session = browses_->client_.session();
+    Session* const session = browses_.client_.session();
     if (has_page_ && page_->continuationPoint.length != 0 && session != nullptr) {
       next_page(*session, true);
     }
@@ -183,12 +182,12 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
   void finish(const Status& status) {
     if (!std::exchange(is_over_, true)) {
       const auto self = shared_from_this();
-      browses_->looks_.lock()->erase(op_);
-      browses_->client_.host().complete(op_, status);
+      browses_.looks_.lock()->all.erase(op_);
+      browses_.client_.host().complete(op_, status);
     }
   }
 
-  const std::shared_ptr<Browses> browses_;
+  Browses& browses_;
   const Op op_;
   bool is_over_ = false;
   bool has_page_ = false;
@@ -196,11 +195,29 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
   size_t next_ = 0;
 };
 
-Status Browses::begin(Op op, const std::shared_ptr<Target>& target) {
-  auto look = std::make_shared<Look>(shared_from_this(), target, op);
-  looks_.lock()->insert_or_assign(op, look);
+Status Browses::begin(Op op, std::shared_ptr<Target> target) {
+  auto look = std::make_shared<Look>(*this, std::move(target), op);
+  {
+    auto looks = looks_.lock();
+    if (looks->stopped) {
+      return *looks->stopped;
+    }
+    looks->all.insert_or_assign(op, look);
+  }
   client_.submit(std::move(look));
   return Status::pending();
+}
+
+void Browses::stop(const Status& status) {
+  std::map<bp_op*, std::shared_ptr<Look>> all;
+  {
+    auto looks = looks_.lock();
+    looks->stopped = status;
+    all = looks->all;
+  }
+  for (const auto& [op, look] : all) {
+    look->end(status);
+  }
 }
 
 void Browses::poke(Op op, bool cancelled) noexcept {
@@ -209,14 +226,14 @@ void Browses::poke(Op op, bool cancelled) noexcept {
         std::shared_ptr<Look> look;
         {
           auto looks = looks_.lock();
-          const auto at = looks->find(op);
-          if (at == looks->end()) {
+          const auto at = looks->all.find(op);
+          if (at == looks->all.end()) {
             return;
           }
           look = at->second;
         }
         post(client_.host(), [look, cancelled] {
-          cancelled ? look->cancel() : look->deliver();
+          cancelled ? look->end(Status(BP_CANCELLED)) : look->deliver();
         }).or_throw();
       },
       [](const Status&) noexcept {});

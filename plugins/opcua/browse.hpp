@@ -8,26 +8,33 @@
 #include <backplane/sdk/operation.hpp>
 
 #include <map>
+#include <optional>
 
 namespace backplane::opcua {
 
 class Client;
 
-/// The browses of one endpoint. What may be called on any thread only asks the loop.
-class Browses : public std::enable_shared_from_this<Browses> {
+/// What may be called on any thread only asks the loop.
+class Browses {
  public:
   explicit Browses(Client& client) : client_(client) {}
 
-  Status begin(Op op, const std::shared_ptr<Target>& target);
+  Status begin(Op op, std::shared_ptr<Target> target);
   void cancel(Op op) noexcept { poke(op, true); }
   void credit(Op op) noexcept { poke(op, false); }
+  /// Ends all, and refuses new ones. [loop]
+  void stop(const Status& status);
 
  private:
   class Look;
+  struct Looks {
+    std::map<bp_op*, std::shared_ptr<Look>> all;
+    std::optional<Status> stopped;
+  };
   void poke(Op op, bool cancelled) noexcept;
 
   Client& client_;
-  Guarded<std::map<bp_op*, std::shared_ptr<Look>>> looks_;
+  Guarded<Looks> looks_;
 };
 
 }  // namespace backplane::opcua

@@ -14,16 +14,15 @@ Client::Client(const Host& host, const Settings& settings)
     : host_(host),
       settings_(settings),
       requests_(host, settings.max_requests),
+      resolver_(host),
       watches_(*this),
-      connect_timeout_(host,
-                       [this] {
-                         if (session_ && !session_->is_up()) {
-                           on_down(Status(BP_UNAVAILABLE, "no answer within connect_timeout_s"));
-                         }
-                       }),
+      browses_(*this),
+      connect_timeout_(host, [this] { on_time_out(); }),
       run_submitted_(host, [this] { run_submitted(); }),
       retire_(host, [this] { retire(); }),
-      reconnect_(host, [this] { try_session(); }) {}
+      reconnect_(
+          host, [this] { try_session(); },
+          Reconnect::Options{.lost = host.counter("connections_lost_total")}) {}
 
 // What was asked is answered, to members that are still there.
 Client::~Client() {
@@ -37,17 +36,53 @@ void Client::submit(std::shared_ptr<Job> job) {
 }
 
 void Client::try_session() {
-  session_ = std::make_unique<Session>(
-      host_, settings_,
-      Session::Events{
-          [this] { on_up(); }, [this](const Status& status) { on_down(status); },
-          [this](uint64_t watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
+  is_resolving_ = true;
   static_cast<void>(connect_timeout_.after(settings_.connect_timeout));
-  session_->connect();
+  if (resolver_.is_busy()) {
+    return;
+  }
+  try {
+    resolver_.resolve(settings_.address,
+                      [this](const Resolver::Answer& found) { on_addresses(found); });
+  } catch (...) {
+    on_down(current_exception_status());
+  }
+}
+
+void Client::on_addresses(const Resolver::Answer& found) {
+  if (stopped_) {
+    return std::exchange(stopped_, {})();
+  }
+  if (!std::exchange(is_resolving_, false)) {
+    return;
+  }
+  try {
+    std::vector<std::string> addresses = found.value();
+    const auto first = static_cast<ptrdiff_t>(first_address_ % addresses.size());
+    std::rotate(addresses.begin(), addresses.begin() + first, addresses.end());
+    session_ = std::make_unique<Session>(
+        host_, settings_, std::move(addresses),
+        Session::Events{
+            [this] { on_up(); }, [this](const Status& status) { on_down(status); },
+            [this](uint64_t watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
+    session_->connect();
+  } catch (...) {
+    on_down(current_exception_status());
+  }
+}
+
+void Client::on_time_out() {
+  if (session_ && !session_->is_up()) {
+    session_->end(Status(BP_UNAVAILABLE, "no answer within connect_timeout_s"));
+  } else if (is_resolving_) {
+    on_down(Status(BP_UNAVAILABLE, "no address for '", settings_.address,
+                   "' within connect_timeout_s"));
+  }
 }
 
 void Client::on_up() {
   connect_timeout_.cancel();
+  has_been_up_ = true;
   ++generation_;
   unavailable_.reset();
   reconnect_.up(concat("connected to ", settings_.url));
@@ -60,13 +95,14 @@ void Client::on_up() {
 }
 
 void Client::on_down(const Status& status) {
-  if (!session_) {
-    return;
-  }
   connect_timeout_.cancel();
-  // It may be in the middle of a call: it goes later. Nobody finds it any more.
-  retired_.push_back(std::move(session_));
-  static_cast<void>(retire_.post());
+  is_resolving_ = false;
+  first_address_ += std::exchange(has_been_up_, false) ? 0 : 1;
+  if (session_) {
+    // It may be in the middle of a call: it goes later. Nobody finds it any more.
+    retired_.push_back(std::move(session_));
+    static_cast<void>(retire_.post());
+  }
   watches_.forget_session();
   unavailable_ = Status(status).with_context("no session with ", settings_.url);
   reconnect_.failed(status.message());
@@ -158,6 +194,7 @@ void Client::run_found(const std::shared_ptr<Job>& job) {
 
 void Client::stop(std::function<void()> done) {
   is_stopped_ = true;
+  is_resolving_ = false;
   reconnect_.stop();
   connect_timeout_.cancel();
   const Status stopping(BP_UNAVAILABLE, "the instance is stopping");
@@ -165,27 +202,40 @@ void Client::stop(std::function<void()> done) {
     job->fail(stopping);
   }
   requests_.close(stopping);
+  browses_.stop(stopping);
   watches_.stop(stopping, [this, done = std::move(done)] {
-    if (!session_) {
-      retire();
-      return done();
-    }
-    const auto finish = [this, done, is_done = std::make_shared<bool>(false)] {
-      if (!std::exchange(*is_done, true)) {
-        // Not inside a call of the session.
-        static_cast<void>(post(host_, [this, done] {
-          session_.reset();
-          retire();
-          done();
-        }));
-      }
-    };
-    // A server that does not answer is not waited for.
-    const auto timer = std::make_shared<std::optional<Timer>>();
-    timer->emplace(host_, finish);
-    static_cast<void>((*timer)->after(kCloseWithin));
-    session_->close([finish, timer] { finish(); });
+    end_session([this, done] { end_resolver(done); });
   });
+}
+
+void Client::end_session(std::function<void()> done) {
+  if (!session_) {
+    retire();
+    return done();
+  }
+  const auto finish = [this, done = std::move(done), is_done = std::make_shared<bool>(false)] {
+    if (!std::exchange(*is_done, true)) {
+      // Not inside a call of the session.
+      static_cast<void>(post(host_, [this, done] {
+        session_.reset();
+        retire();
+        done();
+      }));
+    }
+  };
+  // A server that does not answer is not waited for.
+  const auto timer = std::make_shared<std::optional<Timer>>();
+  timer->emplace(host_, finish);
+  static_cast<void>((*timer)->after(kCloseWithin));
+  session_->close([finish, timer] { finish(); });
+}
+
+void Client::end_resolver(const std::function<void()>& done) {
+  if (resolver_.is_busy()) {
+    stopped_ = done;
+  } else {
+    done();
+  }
 }
 
 }  // namespace backplane::opcua

@@ -4,13 +4,17 @@
 // Design notes.
 // - Endpoints submit on any thread; everything else happens on the loop. What was submitted before
 //   the loop's turn is done in one go, so many reads are one request.
+// - A try: the server's name is looked up, then a session is made, both within connect_timeout. The
+//   look-up cannot be ended; one that takes longer answers the next try.
 // - What needs a session waits for the first try; when a try has failed, it fails with the reason,
 //   at once, until a session is up. Watches and nothing else outlive a session.
 #pragma once
 
+#include "browse.hpp"
 #include "requests.hpp"
 #include "watches.hpp"
 #include <backplane/sdk/reconnect.hpp>
+#include <backplane/sdk/resolver.hpp>
 
 namespace backplane::opcua {
 
@@ -31,6 +35,7 @@ class Client {
   void submit(std::shared_ptr<Job> job);
   Requests& requests() noexcept { return requests_; }
   Watches& watches() noexcept { return watches_; }
+  Browses& browses() noexcept { return browses_; }
   const Host& host() const noexcept { return host_; }
   const Settings& settings() const noexcept { return settings_; }
 
@@ -41,9 +46,13 @@ class Client {
 
  private:
   void try_session();
+  void on_addresses(const Resolver::Answer& found);
+  void on_time_out();
   void on_up();
   void on_down(const Status& status);
   void retire();
+  void end_session(std::function<void()> done);
+  void end_resolver(const std::function<void()>& done);
   void run_submitted();
   void find(const std::shared_ptr<Job>& job);
   void run_found(const std::shared_ptr<Job>& job);
@@ -59,9 +68,15 @@ class Client {
   std::optional<Status> unavailable_;            // why there is no session; nothing: not known yet
   uint64_t generation_ = 0;
   bool is_stopped_ = false;
+  bool is_resolving_ = false;      // a try waits for the addresses
+  bool has_been_up_ = false;       // the session that there is
+  size_t first_address_ = 0;       // to try: another one after each try that failed
+  std::function<void()> stopped_;  // waits for the resolver
+  Resolver resolver_;
   std::unique_ptr<Session> session_;
   std::vector<std::unique_ptr<Session>> retired_;
   Watches watches_;
+  Browses browses_;
   Timer connect_timeout_;
   Wakeup run_submitted_;
   Wakeup retire_;

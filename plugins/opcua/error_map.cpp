@@ -40,7 +40,8 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADOUTOFRANGE, BP_OUT_OF_RANGE, ""},
     Entry{UA_STATUSCODE_BADDEADBANDFILTERINVALID, BP_INVALID_ARGUMENT,
           "a percentage needs a variable with an EURange"},
-    Entry{UA_STATUSCODE_BADMONITOREDITEMFILTERUNSUPPORTED, BP_UNIMPLEMENTED, ""},
+    Entry{UA_STATUSCODE_BADMONITOREDITEMFILTERUNSUPPORTED, BP_UNIMPLEMENTED,
+          "a deadband of a percentage needs a variable with an EURange"},
     Entry{UA_STATUSCODE_BADFILTERNOTALLOWED, BP_INVALID_ARGUMENT,
           "a deadband needs a variable that is a number"},
     Entry{UA_STATUSCODE_BADNOTREADABLE, BP_PERMISSION_DENIED, "the node cannot be read"},
@@ -58,7 +59,9 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADIDENTITYTOKENINVALID, BP_UNAUTHENTICATED, ""},
     Entry{UA_STATUSCODE_BADSECURITYCHECKSFAILED, BP_UNAUTHENTICATED, ""},
     Entry{UA_STATUSCODE_BADSECURITYPOLICYREJECTED, BP_UNAUTHENTICATED, ""},
-    Entry{UA_STATUSCODE_BADTIMEOUT, BP_DEADLINE_EXCEEDED, "no answer within request_timeout_s"},
+    Entry{UA_STATUSCODE_BADTIMEOUT, BP_DEADLINE_EXCEEDED,
+          "the server gave no answer within request_timeout_s, or its device gave it none"},
+    Entry{UA_STATUSCODE_BADREQUESTTIMEOUT, BP_DEADLINE_EXCEEDED, ""},
     Entry{UA_STATUSCODE_BADTOOMANYOPERATIONS, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADTOOMANYSESSIONS, BP_RESOURCE_EXHAUSTED,
           "the server has as many sessions as it may"},
@@ -66,6 +69,9 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADTOOMANYMONITOREDITEMS, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADCONTINUATIONPOINTINVALID, BP_ABORTED,
           "the session was lost in between: browse again"},
+    Entry{UA_STATUSCODE_BADTOOMANYPUBLISHREQUESTS, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADTOOMANYMATCHES, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADRESOURCEUNAVAILABLE, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADNOCONTINUATIONPOINTS, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADOUTOFMEMORY, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADENCODINGLIMITSEXCEEDED, BP_RESOURCE_EXHAUSTED,
@@ -78,9 +84,16 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADCONNECTIONREJECTED, BP_UNAVAILABLE, "is the server running?"},
     Entry{UA_STATUSCODE_BADSECURECHANNELCLOSED, BP_UNAVAILABLE,
           "the connection was lost before the answer: whether it was done is not known"},
-    Entry{UA_STATUSCODE_BADSESSIONCLOSED, BP_UNAVAILABLE, "the server ended the session"},
+    Entry{UA_STATUSCODE_BADSESSIONCLOSED, BP_UNAVAILABLE,
+          "the server ended the session: whether what was asked was done is not known"},
     Entry{UA_STATUSCODE_BADSESSIONIDINVALID, BP_UNAVAILABLE,
           "the server has forgotten the session"},
+    Entry{UA_STATUSCODE_BADSESSIONNOTACTIVATED, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADSUBSCRIPTIONIDINVALID, BP_UNAVAILABLE,
+          "the server has forgotten a subscription"},
+    Entry{UA_STATUSCODE_BADNOSUBSCRIPTION, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADCOMMUNICATIONERROR, BP_UNAVAILABLE, ""},
+    Entry{UA_STATUSCODE_BADOUTOFSERVICE, BP_UNAVAILABLE, ""},
     Entry{UA_STATUSCODE_BADSHUTDOWN, BP_UNAVAILABLE, "the server is ending"},
     Entry{UA_STATUSCODE_BADSERVERHALTED, BP_UNAVAILABLE, ""},
     Entry{UA_STATUSCODE_BADNOCOMMUNICATION, BP_UNAVAILABLE,
@@ -95,6 +108,23 @@ constexpr std::array kEntries = {
 constexpr UA_StatusCode kWithoutInfo = 0xFFFF0000u;  // the lower bits say what has no name
 
 }  // namespace
+
+bool is_loss(UA_StatusCode code) noexcept {
+  switch (code & kWithoutInfo) {
+    case UA_STATUSCODE_BADSECURECHANNELCLOSED:
+    case UA_STATUSCODE_BADSECURECHANNELIDINVALID:
+    case UA_STATUSCODE_BADCONNECTIONCLOSED:
+    case UA_STATUSCODE_BADNOTCONNECTED:
+    case UA_STATUSCODE_BADSERVERNOTCONNECTED:
+    case UA_STATUSCODE_BADSESSIONCLOSED:
+    case UA_STATUSCODE_BADSESSIONIDINVALID:
+    case UA_STATUSCODE_BADSESSIONNOTACTIVATED:
+    case UA_STATUSCODE_BADSHUTDOWN:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Status bad_status(UA_StatusCode code, std::string_view context) {
   bp_status status = BP_UNKNOWN;

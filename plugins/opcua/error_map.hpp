@@ -13,6 +13,9 @@ inline constexpr std::string_view kDomain = "opcua";
 /// The severity is bad; uncertain is not.
 inline bool is_bad(UA_StatusCode code) noexcept { return (code >> 30) >= 2; }
 
+/// The session, or the connection under it, is of no use any more; nothing else was wrong.
+bool is_loss(UA_StatusCode code) noexcept;
+
 /// The status of a bad code: the nearest of the sixteen, the number, its name, and what to do about
 /// it; `context` says what was being done.
 Status bad_status(UA_StatusCode code, std::string_view context);

@@ -8,9 +8,7 @@
 namespace backplane::opcua {
 
 NodeEndpoint::NodeEndpoint(Client& client, Address address, std::string_view text)
-    : client_(client),
-      target_(std::make_shared<Target>(std::move(address), text)),
-      browses_(std::make_shared<Browses>(client)) {}
+    : client_(client), target_(std::make_shared<Target>(std::move(address), text)) {}
 
 NodeEndpoint::~NodeEndpoint() {
   for (const auto& [op, watch] : watches_.copy()) {
@@ -36,7 +34,13 @@ Status NodeEndpoint::submit(Op op) {
   auto job = std::make_shared<T>(target_, requests, key, op.in());
   Status status = requests.add(key, op);
   if (status.is_pending()) {
-    client_.submit(std::move(job));
+    try {
+      client_.submit(std::move(job));
+    } catch (...) {
+      if (requests.take_back(key)) {
+        throw;
+      }
+    }
   }
   return status;
 }
@@ -103,7 +107,7 @@ void NodeEndpoint::cancel(Op op) noexcept {
       }
       return;
     case BP_V_BROWSE:
-      return browses_->cancel(op);
+      return client_.browses().cancel(op);
     default:
       return client_.requests().cancel(op);
   }
@@ -111,7 +115,7 @@ void NodeEndpoint::cancel(Op op) noexcept {
 
 void NodeEndpoint::credit(Op op, uint32_t n) noexcept {
   if (op.verb() == BP_V_BROWSE) {
-    return browses_->credit(op);
+    return client_.browses().credit(op);
   }
   if (const auto watch = find(op)) {
     watch->hub.credit(op, n);

@@ -2,7 +2,6 @@
 // The endpoint of a node, or of one of its attributes.
 #pragma once
 
-#include "browse.hpp"
 #include "client.hpp"
 #include <backplane/sdk/endpoint_object.hpp>
 
@@ -19,7 +18,7 @@ class NodeEndpoint final {
   Status write(Op op);
   Status call(Op op);
   Status watch(Op op);
-  Status browse(Op op) { return browses_->begin(op, target_); }
+  Status browse(Op op) { return client_.browses().begin(op, target_); }
   void cancel(Op op) noexcept;
   void credit(Op op, uint32_t n) noexcept;
 
@@ -35,7 +34,6 @@ class NodeEndpoint final {
 
   Client& client_;
   const std::shared_ptr<Target> target_;
-  const std::shared_ptr<Browses> browses_;
   Guarded<std::map<bp_op*, std::shared_ptr<Watch>>> watches_;
 };
 

@@ -16,12 +16,15 @@ class Requests {
   uint64_t next_key() noexcept { return ++last_key_; }
   /// PENDING; RESOURCE_EXHAUSTED: there are `max_requests`. [any]
   Status add(uint64_t key, Op op) {
-    if (pending_.size() >= most_) {
+    Status status = pending_.add(key, op);
+    if (status.is_pending() && pending_.size() > most_ && pending_.take(key)) {
       return Status(BP_RESOURCE_EXHAUSTED, "there are ", most_,
                     " requests under way already: 'max_requests'");
     }
-    return pending_.add(key, op);
+    return status;
   }
+  /// True: the operation is the caller's again, and nobody else completes it. [any]
+  bool take_back(uint64_t key) { return pending_.take(key).has_value(); }
   void cancel(Op op) noexcept {
     boundary([&] { pending_.cancel(op); }, [](const Status&) noexcept {});
   }
@@ -48,8 +51,12 @@ class Requests {
     }
     host_.complete(request->op, status);
   }
-  /// Completes all, and refuses new ones.
-  void close(const Status& status) { pending_.close(status); }
+  /// Completes all, some of which the server may have, and refuses new ones.
+  void close(const Status& status) {
+    pending_.complete_all(
+        Status(status.code(), status.message(), ": whether it was done is not known"));
+    pending_.close(status);
+  }
 
  private:
   const Host& host_;

@@ -12,10 +12,23 @@ namespace {
 
 constexpr std::string_view kNoSecurity = "http://opcfoundation.org/UA/SecurityPolicy#None";
 constexpr UA_UInt32 kMaxNodesPerRead = 11705;
+constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
+// The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
+// first (Watches: at most a minute), so all of them have to come in turn in less.
+constexpr UA_UInt16 kPublishRequests = 4;
 
 UA_UInt32 milliseconds(std::chrono::nanoseconds time) {
   return static_cast<UA_UInt32>(
       std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
+/// To what the server takes; 0 is as much as there is.
+void lower(size_t& most, const UA_Variant& limit) {
+  if (UA_Variant_hasScalarType(&limit, &UA_TYPES[UA_TYPES_UINT32])) {
+    if (const auto n = *static_cast<const UA_UInt32*>(limit.data); n != 0) {
+      most = std::min<size_t>(most, n);
+    }
+  }
 }
 
 void replace(UA_String& text, std::string_view with) {
@@ -25,12 +38,14 @@ void replace(UA_String& text, std::string_view with) {
 
 }  // namespace
 
-Session::Session(const Host& host, const Settings& settings, Events events)
+Session::Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
+                 Events events)
     : host_(host),
+      keepalive_ms_(milliseconds(settings.keepalive)),
       events_(std::move(events)),
       logger_{&Session::log, this, nullptr},
       loop_(host, &logger_),
-      tcp_(host, loop_, settings.address, settings.port) {
+      tcp_(host, loop_, std::move(addresses), settings.port) {
   UA_ClientConfig config{};
   config.clientContext = this;
   config.logging = &logger_;
@@ -38,11 +53,16 @@ Session::Session(const Host& host, const Settings& settings, Events events)
   config.externalEventLoop = true;
   config.timeout = std::max(milliseconds(settings.request_timeout), UA_UInt32{1});
   config.requestedSessionTimeout = milliseconds(settings.session_timeout);
-  config.connectivityCheckInterval = milliseconds(settings.keepalive);
   config.stateCallback = &Session::on_state;
+  config.noNewSession = true;
+  config.outStandingPublishRequests = kPublishRequests;
   config.inactivityCallback = [](UA_Client* client) {
     static_cast<Session*>(UA_Client_getContext(client))
         ->end(Status(BP_UNAVAILABLE, "the server does not answer"));
+  };
+  config.subscriptionInactivityCallback = [](UA_Client* client, UA_UInt32, void*) {
+    static_cast<Session*>(UA_Client_getContext(client))
+        ->end(Status(BP_UNAVAILABLE, "the server is silent about a subscription"));
   };
   config.securityMode = UA_MESSAGESECURITYMODE_NONE;
   if (UA_ClientConfig_setDefault(&config) != UA_STATUSCODE_GOOD) {
@@ -80,7 +100,7 @@ bool Session::is_open() const noexcept {
 }
 
 void Session::close(std::function<void()> done) {
-  const bool says_so = is_up() && is_open();
+  const bool says_so = (is_up() || phase_ == Phase::kReading) && is_open();
   phase_ = Phase::kClosing;
   tcp_.forbid();
   if (!says_so) {
@@ -102,9 +122,7 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
   switch (phase_) {
     case Phase::kConnecting:
       if (status != UA_STATUSCODE_GOOD) {
-        return end(tcp_.reason().empty() ? bad_status(status, {})
-                                         : Status(BP_UNAVAILABLE, tcp_.reason())
-                                               .with_native(static_cast<int32_t>(status), kDomain));
+        return lost(status);
       }
       if (session == UA_SESSIONSTATE_ACTIVATED) {
         phase_ = Phase::kReading;
@@ -115,13 +133,9 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
     case Phase::kReading:
     case Phase::kUp:
       if (status != UA_STATUSCODE_GOOD || session != UA_SESSIONSTATE_ACTIVATED) {
-        const bool has_channel = channel == UA_SECURECHANNELSTATE_OPEN;
-        end(has_channel ? bad_status(UA_STATUSCODE_BADSESSIONIDINVALID, {})
-                        : Status(BP_UNAVAILABLE, tcp_.reason().empty()
-                                                     ? std::string("the connection was lost")
-                                                     : tcp_.reason())
-                              .with_native(static_cast<int32_t>(UA_STATUSCODE_BADCONNECTIONCLOSED),
-                                           kDomain));
+        lost(status != UA_STATUSCODE_GOOD
+                 ? status
+                 : static_cast<UA_StatusCode>(UA_STATUSCODE_BADCONNECTIONCLOSED));
       }
       return;
     case Phase::kClosing:
@@ -136,12 +150,21 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
   }
 }
 
+Status Session::reason(UA_StatusCode status) const {
+  return tcp_.reason().empty() ? bad_status(status, {})
+                               : Status(BP_UNAVAILABLE, tcp_.reason())
+                                     .with_native(static_cast<int32_t>(status), kDomain);
+}
+
 /// What is read is needed; that it is answered is the proof.
 void Session::read_server() {
-  std::array<UA_ReadValueId, 2> nodes{};
+  std::array<UA_ReadValueId, 3> nodes{};
   nodes[0].nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
   nodes[1].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerRead);
-  nodes[0].attributeId = nodes[1].attributeId = UA_ATTRIBUTEID_VALUE;
+  nodes[2].nodeId = UA_NODEID_NUMERIC(0, kMaxMonitoredItemsPerCall);
+  for (UA_ReadValueId& node : nodes) {
+    node.attributeId = UA_ATTRIBUTEID_VALUE;
+  }
   UA_ReadRequest request;
   UA_ReadRequest_init(&request);
   request.nodesToRead = nodes.data();
@@ -152,7 +175,7 @@ void Session::read_server() {
           return;
         }
         const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 2) {
+        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 3) {
           return end(bad_status(status, "reading the server's namespaces"));
         }
         const UA_Variant& array = response.results[0].value;
@@ -162,13 +185,12 @@ void Session::read_server() {
             namespaces_.emplace_back(view(first[i]));
           }
         }
-        const UA_Variant& most = response.results[1].value;
-        if (UA_Variant_hasScalarType(&most, &UA_TYPES[UA_TYPES_UINT32])) {
-          if (const auto n = *static_cast<const UA_UInt32*>(most.data); n != 0) {
-            most_reads_ = std::min<size_t>(most_reads_, n);
-          }
-        }
+        lower(most_reads_, response.results[1].value);
+        lower(most_items_, response.results[2].value);
         phase_ = Phase::kUp;
+        // Not before: while a session is being made, the library would ask in its name, and the
+        // server would refuse that one.
+        UA_Client_getConfig(client_)->connectivityCheckInterval = keepalive_ms_;
         events_.up();
       });
 }

@@ -7,6 +7,7 @@
 // asked
 //   is answered then, by the library. The next try is another one.
 // - It is not destroyed inside a call of the library: who is told that it is down does that later.
+// - A session that the library would make by itself is not wanted: nobody would know of it.
 #pragma once
 
 #include "settings.hpp"
@@ -23,8 +24,9 @@ class Session {
     std::function<void(const Status&)> down;                     // once
     std::function<void(uint64_t, const UA_DataValue&)> changed;  // what notify() is told
   };
-  /// `host` outlives it. Throws Error.
-  Session(const Host& host, const Settings& settings, Events events);
+  /// `host` outlives it; `addresses` are those of the server, numeric. Throws Error.
+  Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
+          Events events);
   /// Closes the connection; what was asked is answered with an error.
   ~Session();
   Session(const Session&) = delete;
@@ -38,6 +40,8 @@ class Session {
 
   /// It is of no use any more.
   void end(const Status& status);
+  /// The same, for a status with which a request was answered, or not.
+  void lost(UA_StatusCode status) { end(reason(status)); }
 
   /// A monitored item has a value. Throws nothing.
   void notify(uint64_t watch, const UA_DataValue& value) {
@@ -52,6 +56,9 @@ class Session {
   const std::vector<std::string>& namespaces() const noexcept { return namespaces_; }
   /// What the server takes in one request.
   size_t most_reads() const noexcept { return most_reads_; }
+  size_t most_items() const noexcept { return most_items_; }
+  /// It has refused so many.
+  void halve_most_items() noexcept { most_items_ = std::max<size_t>(most_items_ / 2, 1); }
 
   /// The answer is called once, perhaps inside this; `Response` has the service's status also when
   /// it was not sent.
@@ -85,17 +92,20 @@ class Session {
   static void on_state(UA_Client* client, UA_SecureChannelState channel, UA_SessionState session,
                        UA_StatusCode status);
   void state_changed(UA_SecureChannelState channel, UA_SessionState session, UA_StatusCode status);
+  Status reason(UA_StatusCode status) const;
   void read_server();
   [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
                                                 UA_LogCategory category, const char* text,
                                                 va_list arguments);
 
   const Host& host_;
+  const UA_UInt32 keepalive_ms_;
   Events events_;
   Phase phase_ = Phase::kConnecting;
   std::function<void()> closed_;
   std::vector<std::string> namespaces_;
   size_t most_reads_ = 1000;
+  size_t most_items_ = 500;
   UA_Logger logger_;
   EventLoop loop_;
   Tcp tcp_;

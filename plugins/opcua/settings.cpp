@@ -15,6 +15,12 @@ Settings::Settings(const Config& config)
       keepalive(config.seconds("keepalive_s")),
       publishing(config.seconds("publishing_s")),
       max_requests(config.integer<size_t>("max_requests")) {
+  if (keepalive >= session_timeout) {
+    throw Error(
+        BP_INVALID_ARGUMENT,
+        "configuration: keepalive_s must be less than session_timeout_s: the server forgets "
+        "a session that it hears nothing of");
+  }
   const UA_String text = borrowed(url);
   UA_String host = UA_STRING_NULL;
   UA_String path = UA_STRING_NULL;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcp.hpp"
 
+#include <backplane/sdk/unique_handle.hpp>
+
 #include <array>
 #include <cerrno>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -56,6 +59,16 @@ Result<Socket> connect_to(const std::string& address, uint16_t port) {
   return socket;
 }
 
+/// The outcome of what the library calls: nothing unwinds through C.
+template <class Body>
+UA_StatusCode barrier(Body body) noexcept {
+  try {
+    return body();
+  } catch (...) {
+    return UA_STATUSCODE_BADOUTOFMEMORY;
+  }
+}
+
 }  // namespace
 
 struct Tcp::Connection {
@@ -72,13 +85,12 @@ struct Tcp::Connection {
   bool is_closing = false;
 };
 
-Tcp::Tcp(const Host& host, EventLoop& loop, std::string address, uint16_t port)
+Tcp::Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port)
     : UA_ConnectionManager{},
       host_(host),
       loop_(loop),
-      address_(std::move(address)),
-      port_(port),
-      resolver_(host) {
+      addresses_(std::move(addresses)),
+      port_(port) {
   set_tables();
   loop_.native()->registerEventSource(loop_.native(), &eventSource);
 }
@@ -99,17 +111,18 @@ void Tcp::set_tables() noexcept {
   protocol = borrowed("tcp");
   openConnection = [](UA_ConnectionManager* manager, const UA_KeyValueMap*, void* application,
                       void* context, UA_ConnectionManager_connectionCallback callback) {
-    return self(manager).open(application, context, callback);
+    return barrier([&] { return self(manager).open(application, context, callback); });
   };
   sendWithConnection = [](UA_ConnectionManager* manager, uintptr_t id, const UA_KeyValueMap*,
                           UA_ByteString* buffer) -> UA_StatusCode {
     Tcp& tcp = self(manager);
-    const bool is_open =
-        tcp.connection_ && tcp.connection_->id == id && !tcp.connection_->is_closing;
-    const UA_StatusCode status =
-        is_open ? tcp.send(buffer) : static_cast<UA_StatusCode>(UA_STATUSCODE_BADCONNECTIONCLOSED);
+    const bool is_there = tcp.connection_ && tcp.connection_->id == id;
+    if (is_there && !tcp.connection_->is_closing) {
+      tcp.or_close([&] { tcp.send(view(*buffer)); });
+    }
     UA_ByteString_clear(buffer);
-    return status;
+    return is_there ? UA_STATUSCODE_GOOD
+                    : static_cast<UA_StatusCode>(UA_STATUSCODE_BADCONNECTIONCLOSED);
   };
   closeConnection = [](UA_ConnectionManager* manager, uintptr_t id) -> UA_StatusCode {
     Tcp& tcp = self(manager);
@@ -129,39 +142,37 @@ void Tcp::set_tables() noexcept {
 
 UA_StatusCode Tcp::open(void* application, void* context,
                         UA_ConnectionManager_connectionCallback callback) {
-  if (opens_left_ == 0 || connection_ || resolver_.is_busy()) {
+  if (opens_left_ == 0 || connection_) {
     return UA_STATUSCODE_BADCONNECTIONREJECTED;
   }
+  auto opening = std::make_unique<Connection>();
+  opening->addresses.assign(addresses_.begin(), addresses_.end());
   --opens_left_;
-  connection_ = std::make_unique<Connection>();
+  connection_ = std::move(opening);
   connection_->id = ++last_id_;
   connection_->application = application;
   connection_->context = context;
   connection_->callback = callback;
   tell(UA_CONNECTIONSTATE_OPENING, UA_BYTESTRING_NULL);
-  resolver_.resolve(address_, [this, id = last_id_](const Resolver::Answer& answer) {
-    if (!connection_ || connection_->id != id || connection_->is_closing) {
-      return;
-    }
-    if (!answer) {
-      return close_later(std::string(answer.status().message()));
-    }
-    connection_->addresses.assign(answer->begin(), answer->end());
-    connect_next();
-  });
+  or_close([this] { connect_next(); });
   return UA_STATUSCODE_GOOD;
+}
+
+template <class Body>
+void Tcp::or_close(Body body) noexcept {
+  boundary(body, [this](const Status& status) { close_later(status.to_string()); });
 }
 
 void Tcp::connect_next() {
   std::string reason;
-  while (!connection_->addresses.empty()) {
+  while (!connection_->is_closing && !connection_->addresses.empty()) {
     const std::string address = std::move(connection_->addresses.front());
     connection_->addresses.pop_front();
     Result<Socket> socket = connect_to(address, port_);
     if (socket) {
       connection_->socket = *std::move(socket);
       connection_->watch.emplace(host_, connection_->socket.fd(), BP_FD_WRITE,
-                                 [this](uint32_t events) { on_connecting(events); });
+                                 [this](uint32_t) { or_close([this] { on_connecting(); }); });
       return;
     }
     reason = socket.status().message();
@@ -169,7 +180,7 @@ void Tcp::connect_next() {
   close_later(reason);
 }
 
-void Tcp::on_connecting(uint32_t) {
+void Tcp::on_connecting() {
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(connection_->socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
@@ -209,29 +220,25 @@ void Tcp::on_ready(uint32_t events) {
   }
 }
 
-UA_StatusCode Tcp::send(UA_ByteString* buffer) {
+void Tcp::send(std::string_view bytes) {
   Connection& to = *connection_;
-  const std::string_view bytes = view(*buffer);
   size_t sent = 0;
   if (to.waiting.empty()) {
     const ssize_t n = ::send(to.socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-      close_later(strerror(errno));
-      return UA_STATUSCODE_BADCONNECTIONCLOSED;
+      return close_later(strerror(errno));
     }
     sent = n < 0 ? 0 : static_cast<size_t>(n);
   }
   if (sent == bytes.size()) {
-    return UA_STATUSCODE_GOOD;
+    return;
   }
   if (to.waiting_bytes + bytes.size() > kMostWaiting) {
-    close_later("the server does not take what is sent");
-    return UA_STATUSCODE_BADCONNECTIONCLOSED;
+    return close_later("the server does not take what is sent");
   }
   to.waiting.emplace_back(bytes.substr(sent));
   to.waiting_bytes += bytes.size() - sent;
   static_cast<void>(to.watch->change(BP_FD_READ | BP_FD_WRITE));
-  return UA_STATUSCODE_GOOD;
 }
 
 void Tcp::flush() {

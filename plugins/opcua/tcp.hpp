@@ -3,23 +3,27 @@
 //
 // Design notes.
 // - It connects where the configuration says, whatever the library asks for: a server tells its
-//   clients its own address (FindServers, GetEndpoints), which nobody has to believe.
+//   clients its own address (FindServers, GetEndpoints), which nobody has to believe. The name was
+//   looked up before: each connection tries the same addresses, in their order.
 // - The library connects anew by itself, at once and for ever. It may while it tries one endpoint
 //   after another, a few times; who gives up forbids it (forbid()), and the back-off is ours.
 // - What the socket does not take waits here; the library's own manager would block.
+// - Sending does not fail: a connection that is over ends in a later turn of the loop, and with it
+//   all requests. The library tells its users of a send that failed inside their call, and some of
+//   its calls lose memory then.
 #pragma once
 
 #include "event_loop.hpp"
-#include <backplane/sdk/resolver.hpp>
 
 #include <deque>
+#include <vector>
 
 namespace backplane::opcua {
 
 class Tcp : private UA_ConnectionManager {
  public:
-  /// `host` and `loop` outlive it.
-  Tcp(const Host& host, EventLoop& loop, std::string address, uint16_t port);
+  /// `host` and `loop` outlive it. `addresses` are numeric.
+  Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port);
   ~Tcp();
   Tcp(const Tcp&) = delete;
   Tcp& operator=(const Tcp&) = delete;
@@ -38,23 +42,25 @@ class Tcp : private UA_ConnectionManager {
   UA_StatusCode open(void* application, void* context,
                      UA_ConnectionManager_connectionCallback callback);
   void connect_next();
-  void on_connecting(uint32_t events);
+  /// Closes what there is when `body` throws.
+  template <class Body>
+  void or_close(Body body) noexcept;
+  void on_connecting();
   void on_ready(uint32_t events);
-  UA_StatusCode send(UA_ByteString* buffer);
+  void send(std::string_view bytes);
   void flush();
   void close_later(std::string reason);
   void tell(UA_ConnectionState state, UA_ByteString message) noexcept;
 
   const Host& host_;
   EventLoop& loop_;
-  const std::string address_;
+  const std::vector<std::string> addresses_;
   const uint16_t port_;
   int opens_left_ = 8;
   uintptr_t last_id_ = 0;
   std::string reason_;
   std::unique_ptr<Connection> connection_;
   UA_DelayedCallback closing_{};
-  Resolver resolver_;
 };
 
 }  // namespace backplane::opcua

@@ -45,7 +45,7 @@ class OpcuaUrl : public testing::Test {
     const Pair pairs[] = {{"url", url},
                           {"connect_timeout_s", 1},
                           {"request_timeout_s", 1},
-                          {"session_timeout_s", 1},
+                          {"session_timeout_s", 60},
                           {"keepalive_s", 1},
                           {"publishing_s", 1},
                           {"max_requests", 1}};
@@ -58,6 +58,24 @@ TEST_F(OpcuaUrl, HasAHostAndPerhapsAPortAndAPath) {
   EXPECT_EQ(settings("opc.tcp://plant.example:4841/UA/Server").port, 4841);
   EXPECT_EQ(settings("opc.tcp://plant.example:4841/UA/Server").address, "plant.example");
   EXPECT_EQ(settings("opc.tcp://[::1]:4841").address, "::1");
+}
+
+TEST(OpcuaSettings, KeepTheSessionAlive) {
+  const Pair pairs[] = {{"url", "opc.tcp://plant.example"},
+                        {"connect_timeout_s", 1},
+                        {"request_timeout_s", 1},
+                        {"session_timeout_s", 5},
+                        {"keepalive_s", 5},
+                        {"publishing_s", 1},
+                        {"max_requests", 1}};
+  const ValueView all = ValueView::map({static_cast<const bp_pair*>(pairs), std::size(pairs)});
+  try {
+    static_cast<void>(Settings(Config(all)));
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_THAT(std::string(error.status().message()),
+                HasSubstr("keepalive_s must be less than session_timeout_s"));
+  }
 }
 
 TEST_F(OpcuaUrl, ThatIsNoneIsRefusedWithWhatIsExpected) {

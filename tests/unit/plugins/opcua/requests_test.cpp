@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "requests.hpp"
+
+#include "backplane/sdk/endpoint_object.hpp"
+#include "support/fake_host.hpp"
+#include "support/watch_probe.hpp"
+
+#include <gmock/gmock.h>
+
+namespace backplane::opcua {
+namespace {
+
+using testing::HasSubstr;
+
+/// Its operations wait.
+class Waiting final {
+ public:
+  explicit Waiting(Requests& requests) : requests_(requests) {}
+  Status read(Op op) { return requests_.add(requests_.next_key(), op); }
+  void cancel(Op op) noexcept { requests_.cancel(op); }
+
+ private:
+  Requests& requests_;
+};
+
+class AFewRequests : public testing::Test {
+ protected:
+  static constexpr size_t kMost = 2;
+  std::unique_ptr<test::WatchProbe> read() {
+    return std::make_unique<test::WatchProbe>(
+        host_, target_, test::WatchProbe::Options{.on_message = {}, .verb = BP_V_READ});
+  }
+  void TearDown() override { host_.services().endpoint.close(host_.raw(), target_); }
+
+  test::FakeHost fake_;
+  const Host host_{fake_.raw()};
+  Requests sut_{host_, kMost};
+  const bp_ref target_ = fake_.adopt_endpoint(make_endpoint(std::make_unique<Waiting>(sut_)));
+};
+
+TEST_F(AFewRequests, RefuseOneMoreUntilThereIsRoom) {
+  auto first = read();
+  const auto second = read();
+  const auto third = read();
+  EXPECT_FALSE(first->done() || second->done());
+  ASSERT_TRUE(third->done());
+  EXPECT_EQ(third->outcome().code(), BP_RESOURCE_EXHAUSTED);
+  EXPECT_THAT(std::string(third->outcome().message()), HasSubstr("'max_requests'"));
+  first->cancel();
+  const auto fourth = read();
+  EXPECT_FALSE(fourth->done());
+}
+
+TEST_F(AFewRequests, AreNotKnownToBeDoneWhenTheyAreClosed) {
+  const auto sent = read();
+  sut_.close(Status(BP_UNAVAILABLE, "stopping"));
+  const auto late = read();
+  EXPECT_EQ(sent->outcome().message(), "stopping: whether it was done is not known");
+  EXPECT_EQ(late->outcome().message(), "stopping");
+}
+
+}  // namespace
+}  // namespace backplane::opcua
