@@ -16,6 +16,8 @@ constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 // The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
 // first (Watches: at most a minute), so all of them have to come in turn in less.
 constexpr UA_UInt16 kPublishRequests = 4;
+// A server that leaves so many requests unanswered is of no use, and each costs memory.
+constexpr size_t kMostLate = 1000;
 
 UA_UInt32 milliseconds(std::chrono::nanoseconds time) {
   return static_cast<UA_UInt32>(
@@ -43,6 +45,8 @@ Session::Session(const Host& host, const Settings& settings, std::vector<std::st
     : host_(host),
       keepalive_ms_(milliseconds(settings.keepalive)),
       events_(std::move(events)),
+      request_timeout_(settings.request_timeout),
+      overdue_(host, [this] { give_up_overdue(); }),
       logger_{&Session::log, this, nullptr},
       loop_(host, &logger_),
       tcp_(host, loop_, std::move(addresses), settings.port) {
@@ -193,6 +197,63 @@ void Session::read_server() {
         UA_Client_getConfig(client_)->connectivityCheckInterval = keepalive_ms_;
         events_.up();
       });
+}
+
+void Session::send(const void* request, const UA_DataType& request_type,
+                   const UA_DataType& response_type, Answered answered) {
+  const uint64_t number = ++last_asked_;
+  const int64_t due = monotonic_after(request_timeout_);
+  asked_.try_emplace(number, Asked{due, std::move(answered)});
+  const auto callback = [](UA_Client* client, void* user, UA_UInt32, void* response) {
+    static_cast<Session*>(UA_Client_getContext(client))
+        ->take(reinterpret_cast<uintptr_t>(user), response);
+  };
+  const UA_StatusCode status =
+      is_open() ? __UA_Client_AsyncService(client_, request, &request_type, callback,
+                                           &response_type, reinterpret_cast<void*>(number), nullptr)
+                : static_cast<UA_StatusCode>(UA_STATUSCODE_BADNOTCONNECTED);
+  if (status != UA_STATUSCODE_GOOD) {
+    const auto failed = asked_.extract(number);
+    answer(failed.mapped().answered, nullptr, status);
+  } else if (!is_timing_) {
+    is_timing_ = overdue_.at(due).is_ok();
+  }
+}
+
+void Session::take(uint64_t number, const void* response) {
+  const auto asked = asked_.extract(number);
+  if (asked.empty()) {
+    --late_;
+    return;
+  }
+  // Every response begins with its header.
+  answer(asked.mapped().answered, response,
+         static_cast<const UA_ResponseHeader*>(response)->serviceResult);
+}
+
+void Session::answer(const Answered& answered, const void* response,
+                     UA_StatusCode status) noexcept {
+  if (is_up() && is_loss(status)) {
+    lost(status);  // whoever is answered finds no session
+  }
+  boundary([&] { answered(response, status); },
+           [&](const Status&) noexcept {
+             boundary([&] { answered(nullptr, UA_STATUSCODE_BADOUTOFMEMORY); },
+                      [](const Status&) noexcept {});
+           });
+}
+
+void Session::give_up_overdue() {
+  const int64_t now = monotonic_ns();
+  while (!asked_.empty() && asked_.begin()->second.due <= now) {
+    const auto asked = asked_.extract(asked_.begin());
+    ++late_;
+    answer(asked.mapped().answered, nullptr, UA_STATUSCODE_BADTIMEOUT);
+  }
+  is_timing_ = !asked_.empty() && overdue_.at(asked_.begin()->second.due).is_ok();
+  if (late_ > kMostLate) {
+    end(Status(BP_UNAVAILABLE, "the server has left ", late_, " requests unanswered"));
+  }
 }
 
 void Session::end(const Status& status) {

@@ -7,12 +7,15 @@
 // asked
 //   is answered then, by the library. The next try is another one.
 // - It is not destroyed inside a call of the library: who is told that it is down does that later.
+// - A request that takes too long fails, and its answer is still taken when it comes: the library
+//   would close the connection of everybody for it.
 // - A session that the library would make by itself is not wanted: nobody would know of it.
 #pragma once
 
 #include "settings.hpp"
 #include "tcp.hpp"
 
+#include <map>
 #include <open62541/client.h>
 
 namespace backplane::opcua {
@@ -60,35 +63,44 @@ class Session {
   /// It has refused so many.
   void halve_most_items() noexcept { most_items_ = std::max<size_t>(most_items_ / 2, 1); }
 
-  /// The answer is called once, perhaps inside this; `Response` has the service's status also when
-  /// it was not sent.
-  template <class Response>
-  using Answer = std::function<void(const Response&)>;
-  template <class Response, int ResponseType, class Request>
-  void ask(const Request& request, int request_type, Answer<Response> answer) {
-    auto* kept = new Answer<Response>(std::move(answer));
-    const auto callback = [](UA_Client*, void* user, UA_UInt32, void* response) {
-      const std::unique_ptr<Answer<Response>> owned(static_cast<Answer<Response>*>(user));
-      boundary([&] { (*owned)(*static_cast<const Response*>(response)); },
-               [](const Status&) noexcept {});
-    };
-    const UA_StatusCode status =
-        is_open() ? __UA_Client_AsyncService(client_, &request, &UA_TYPES[request_type], callback,
-                                             &UA_TYPES[ResponseType], kept, nullptr)
-                  : static_cast<UA_StatusCode>(UA_STATUSCODE_BADNOTCONNECTED);
-    if (status != UA_STATUSCODE_GOOD) {
-      Response response;
-      UA_init(&response, &UA_TYPES[ResponseType]);
-      response.responseHeader.serviceResult = status;
-      callback(client_, kept, 0, &response);
-    }
+  /// `answer(const Response&)` is called once, perhaps inside this; the response has the service's
+  /// status also when it was not sent, or not answered within request_timeout.
+  template <class Response, int ResponseType, class Request, class Answer>
+  void ask(Request& request, int request_type, Answer answer) {
+    // The library would close the connection when an answer came after its own time-out.
+    request.requestHeader.timeoutHint = kNoTimeout;
+    send(&request, UA_TYPES[request_type], UA_TYPES[ResponseType],
+         [answer = std::move(answer)](const void* response, UA_StatusCode failure) {
+           if (response != nullptr) {
+             return answer(*static_cast<const Response*>(response));
+           }
+           Response failed;
+           UA_init(&failed, &UA_TYPES[ResponseType]);
+           failed.responseHeader.serviceResult = failure;
+           answer(failed);
+         });
   }
+  /// For requests whose answer nobody waits for: the greatest number that nobody takes for
+  /// negative.
+  static constexpr UA_UInt32 kNoTimeout = INT32_MAX;
   /// The channel can send. Requests that the library prepares itself are not given to it without.
   bool is_open() const noexcept;
 
  private:
   enum class Phase { kConnecting, kReading, kUp, kClosing, kDown };
 
+  /// With a response, or with what it has failed with.
+  using Answered = std::function<void(const void* response, UA_StatusCode failure)>;
+  struct Asked {
+    int64_t due;
+    Answered answered;
+  };
+
+  void send(const void* request, const UA_DataType& request_type, const UA_DataType& response_type,
+            Answered answered);
+  void take(uint64_t number, const void* response);
+  void answer(const Answered& answered, const void* response, UA_StatusCode status) noexcept;
+  void give_up_overdue();
   static void on_state(UA_Client* client, UA_SecureChannelState channel, UA_SessionState session,
                        UA_StatusCode status);
   void state_changed(UA_SecureChannelState channel, UA_SessionState session, UA_StatusCode status);
@@ -106,6 +118,12 @@ class Session {
   std::vector<std::string> namespaces_;
   size_t most_reads_ = 1000;
   size_t most_items_ = 500;
+  const std::chrono::nanoseconds request_timeout_;
+  std::map<uint64_t, Asked> asked_;  // by their numbers: the oldest first
+  uint64_t last_asked_ = 0;
+  size_t late_ = 0;  // given up, and not answered yet
+  bool is_timing_ = false;
+  Timer overdue_;
   UA_Logger logger_;
   EventLoop loop_;
   Tcp tcp_;
