@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "watches.hpp"
 
+#include <charconv>
+
 namespace backplane::opcua {
 namespace {
 
@@ -32,25 +34,43 @@ UA_DataChangeTrigger trigger(const ValueView& value) {
 
 /// 0.5, or "5%" of the variable's range.
 void set_deadband(UA_DataChangeFilter& filter, const ValueView& value) {
-  filter.deadbandType = UA_DEADBANDTYPE_ABSOLUTE;
-  if (const auto text = value.get<std::string>()) {
-    char* end = nullptr;
-    filter.deadbandType = UA_DEADBANDTYPE_PERCENT;
-    filter.deadbandValue = std::strtod(text->c_str(), &end);
-    if (end == text->c_str() || std::string_view(end) != "%") {
-      throw Error(BP_INVALID_ARGUMENT,
-                  "option 'deadband': expected a number or a text like 5%, got ",
-                  value.to_text(64));
+  constexpr std::string_view kExpected = "a number that is not negative, or a text from 0% to 100%";
+  double number = -1;
+  double most = std::numeric_limits<double>::max();
+  if (const auto text = value.get<std::string_view>()) {
+    const char* const end = text->data() + text->size();
+    const auto [rest, error] = std::from_chars(text->data(), end, number);
+    if (error != std::errc() || std::string_view(rest, end) != "%") {
+      number = -1;
     }
-    return;
+    most = 100;
+    filter.deadbandType = UA_DEADBANDTYPE_PERCENT;
+  } else {
+    number = needed<double>("deadband", value, kExpected);
+    filter.deadbandType = UA_DEADBANDTYPE_ABSOLUTE;
   }
-  filter.deadbandValue = needed<double>("deadband", value, "a number or a text like 5%");
+  if (!(number >= 0 && number <= most)) {  // also what is not a number
+    throw Error(BP_INVALID_ARGUMENT, "option 'deadband': expected ", kExpected, ", got ",
+                value.to_text(64));
+  }
+  filter.deadbandValue = number;
+}
+
+/// That of a subscription.
+std::chrono::nanoseconds publishing_time(std::string_view key, const ValueView& value) {
+  const auto out = duration(key, value);
+  if (out < std::chrono::nanoseconds(0) || out > MonitorOptions::kLongestPublishing) {
+    throw Error(BP_OUT_OF_RANGE, "option '", key, "': expected 0 to ",
+                std::chrono::nanoseconds(MonitorOptions::kLongestPublishing).count(),
+                " nanoseconds, got ", value.to_text(64));
+  }
+  return out;
 }
 
 }  // namespace
 
 MonitorOptions::MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing)
-    : publishing(default_publishing) {
+    : publishing(default_publishing), range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
   const auto options = in.header(BP_H_OPTIONS);
   if (!options) {
@@ -61,7 +81,7 @@ MonitorOptions::MonitorOptions(MessageView in, std::chrono::nanoseconds default_
     if (name == "sampling_ns") {
       sampling_ms = static_cast<double>(duration(name, value).count()) / 1e6;
     } else if (name == "publishing_ns") {
-      publishing = duration(name, value);
+      publishing = publishing_time(name, value);
     } else if (name == "queue") {
       queue = needed<uint32_t>(name, value, "a number of values");
     } else if (name == "discard_oldest") {

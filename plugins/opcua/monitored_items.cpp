@@ -6,7 +6,9 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kItemsAtOnce = 500;
+// A subscription says this often that it is there: seldom enough to cost nothing, and often enough
+// for the library, which gives it ten minutes.
+constexpr auto kKeepAlive = std::chrono::seconds(30);
 
 void* to_context(uint64_t number) noexcept { return reinterpret_cast<void*>(number); }
 uint64_t to_number(void* context) noexcept { return reinterpret_cast<uint64_t>(context); }
@@ -17,80 +19,113 @@ uint64_t to_number(void* context) noexcept { return reinterpret_cast<uint64_t>(c
 struct Watches::Creation {
   Watches& watches;
   const uint64_t session_number;
-  const std::chrono::nanoseconds publishing;
-  const std::vector<uint64_t> numbers;
+  const Publishing publishing;
+  Waiting items;
 };
 
-void Watches::subscribe(Session& session, std::chrono::nanoseconds publishing) {
+/// True: there is no session any more, or none is left.
+bool Watches::ends_session(UA_StatusCode status) {
+  Session* const session = client_.session();
+  if (session != nullptr && (is_loss(status) || status == UA_STATUSCODE_BADTIMEOUT ||
+                             status == UA_STATUSCODE_BADSUBSCRIPTIONIDINVALID)) {
+    session->lost(status);
+  }
+  return client_.session() == nullptr;
+}
+
+void Watches::subscribe(Session& session, Publishing publishing) {
   if (!session.is_open()) {
     return;
   }
   UA_CreateSubscriptionRequest request = UA_CreateSubscriptionRequest_default();
   request.requestedPublishingInterval = static_cast<double>(publishing.count()) / 1e6;
+  request.requestedMaxKeepAliveCount = static_cast<UA_UInt32>(
+      std::clamp<int64_t>(kKeepAlive / std::max(publishing, Publishing(1)), 1, 10));
   struct Asked {
     Watches& watches;
     uint64_t session_number;
-    std::chrono::nanoseconds publishing;
+    Publishing publishing;
   };
   const auto lost = [](UA_Client* client, UA_UInt32, void*, UA_StatusChangeNotification* change) {
     static_cast<Session*>(UA_Client_getContext(client))
         ->end(bad_status(change->status, "a subscription ended"));
   };
-  const auto answered = [](UA_Client* client, void* user, UA_UInt32, void* raw) {
+  const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Asked> asked(static_cast<Asked*>(user));
-    const auto& response = *static_cast<UA_CreateSubscriptionResponse*>(raw);
-    Watches& watches = asked->watches;
-    if (asked->session_number != watches.session_number_) {
-      return;
-    }
-    const UA_StatusCode status = response.responseHeader.serviceResult;
-    if (status == UA_STATUSCODE_GOOD) {
-      watches.subscriptions_[asked->publishing].id = response.subscriptionId;
-      static_cast<void>(watches.create_waiting_.post());
-    } else {
-      static_cast<Session*>(UA_Client_getContext(client))
-          ->end(bad_status(status, "making a subscription"));
-    }
+    boundary(
+        [&] {
+          const auto& response = *static_cast<UA_CreateSubscriptionResponse*>(raw);
+          if (asked->session_number == asked->watches.session_number_) {
+            asked->watches.subscribed(asked->publishing, response.responseHeader.serviceResult,
+                                      response.subscriptionId);
+          }
+        },
+        [](const Status&) noexcept {});
   };
   auto asked = std::make_unique<Asked>(Asked{*this, session_number_, publishing});
-  if (UA_Client_Subscriptions_create_async(session.client(), request, nullptr, lost, nullptr,
-                                           answered, asked.get(), nullptr) == UA_STATUSCODE_GOOD) {
+  const UA_StatusCode status = UA_Client_Subscriptions_create_async(
+      session.client(), request, nullptr, lost, nullptr, answered, asked.get(), nullptr);
+  if (status == UA_STATUSCODE_GOOD) {
     static_cast<void>(asked.release());
+  } else if (asked->session_number == session_number_) {
+    subscribed(publishing, status, 0);
+  }
+}
+
+void Watches::subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 id) {
+  if (ends_session(status)) {
+    return;
+  }
+  if (status == UA_STATUSCODE_GOOD) {
+    subscriptions_[publishing].id = id;
+    static_cast<void>(create_waiting_.post());
+    return;
+  }
+  const Waiting refused = std::move(subscriptions_[publishing].waiting);
+  subscriptions_.erase(publishing);
+  for (const auto& [number, node] : refused) {
+    refuse(number, bad_status(status, "making a subscription"));
   }
 }
 
 void Watches::create_waiting() {
-  Session* const session = client_.session();
-  if (session == nullptr || !session->is_open()) {
-    return;
+  std::vector<Publishing> all;
+  for (const auto& [publishing, subscription] : subscriptions_) {
+    all.push_back(publishing);
   }
-  for (auto& [publishing, subscription] : subscriptions_) {
-    while (subscription.id != 0 && !subscription.waiting.empty()) {
-      create_some(*session, subscription);
+  for (const Publishing publishing : all) {
+    while (create_some(publishing)) {
     }
   }
 }
 
-void Watches::create_some(Session& session, Subscription& subscription) {
-  std::vector<std::pair<uint64_t, NodeId>> some;
-  while (!subscription.waiting.empty() && some.size() < kItemsAtOnce) {
-    some.push_back(std::move(subscription.waiting.back()));
-    subscription.waiting.pop_back();
+/// False: nothing more is to be made, or can be.
+bool Watches::create_some(Publishing publishing) {
+  Session* const session = client_.session();
+  const auto at = subscriptions_.find(publishing);
+  if (session == nullptr || !session->is_open() || at == subscriptions_.end() ||
+      at->second.id == 0) {
+    return false;
   }
-  std::vector<uint64_t> numbers;
+  Subscription& subscription = at->second;
   std::vector<void*> contexts;
   std::vector<UA_MonitoredItemCreateRequest> items;
-  std::chrono::nanoseconds publishing{};
-  for (const auto& [number, node] : some) {
-    const auto at = watches_.find(number);
-    if (at == watches_.end()) {
-      subscription.items -= 1;
+  auto creation = std::make_unique<Creation>(Creation{*this, session_number_, publishing, {}});
+  size_t cancelled = 0;
+  while (!subscription.waiting.empty() && items.size() < session->most_items()) {
+    auto [number, node] = std::move(subscription.waiting.back());
+    subscription.waiting.pop_back();
+    const auto found = watches_.find(number);
+    if (found == watches_.end()) {
+      ++cancelled;
       continue;
     }
-    const MonitorOptions& options = at->second->options;
-    publishing = options.publishing;
+    const Watch& watch = *found->second;
+    const MonitorOptions& options = watch.options;
     UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*node);
-    item.itemToMonitor.attributeId = at->second->target->address.attribute;
+    item.itemToMonitor.attributeId = watch.target->address.attribute;
+    item.itemToMonitor.indexRange =
+        options.range.empty() ? UA_STRING_NULL : borrowed(options.range);
     item.requestedParameters.samplingInterval = options.sampling_ms;
     item.requestedParameters.queueSize = options.queue;
     item.requestedParameters.discardOldest = options.discard_oldest;
@@ -101,10 +136,13 @@ void Watches::create_some(Session& session, Subscription& subscription) {
     }
     items.push_back(item);
     contexts.push_back(to_context(number));
-    numbers.push_back(number);
+    creation->items.emplace_back(number, std::move(node));
+  }
+  for (; cancelled > 0; --cancelled) {
+    drop_item(*session, publishing, 0);  // calls the library only when none is left
   }
   if (items.empty()) {
-    return;
+    return false;
   }
   UA_CreateMonitoredItemsRequest request;
   UA_CreateMonitoredItemsRequest_init(&request);
@@ -119,51 +157,59 @@ void Watches::create_some(Session& session, Subscription& subscription) {
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
   std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), nullptr);
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
-    const std::unique_ptr<Creation> creation(static_cast<Creation*>(user));
+    const std::unique_ptr<Creation> made(static_cast<Creation*>(user));
     boundary(
-        [&] {
-          creation->watches.created(*creation, *static_cast<UA_CreateMonitoredItemsResponse*>(raw));
-        },
+        [&] { made->watches.created(*made, *static_cast<UA_CreateMonitoredItemsResponse*>(raw)); },
         [](const Status&) noexcept {});
   };
-  auto creation = std::make_unique<Creation>(Creation{*this, session_number_, publishing, numbers});
-  if (UA_Client_MonitoredItems_createDataChanges_async(
-          session.client(), request, contexts.data(), callbacks.data(), deletes.data(), answered,
-          creation.get(), nullptr) == UA_STATUSCODE_GOOD) {
+  const UA_StatusCode status = UA_Client_MonitoredItems_createDataChanges_async(
+      session->client(), request, contexts.data(), callbacks.data(), deletes.data(), answered,
+      creation.get(), nullptr);
+  if (status == UA_STATUSCODE_GOOD) {
     static_cast<void>(creation.release());
+    return true;
   }
+  UA_CreateMonitoredItemsResponse failed;
+  UA_CreateMonitoredItemsResponse_init(&failed);
+  failed.responseHeader.serviceResult = status;
+  created(*creation, failed);
+  return true;
 }
 
-void Watches::created(const Creation& creation, const UA_CreateMonitoredItemsResponse& response) {
-  Session* const session = client_.session();
-  if (creation.session_number != session_number_ || session == nullptr) {
+void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse& response) {
+  UA_StatusCode service = response.responseHeader.serviceResult;
+  if (service == UA_STATUSCODE_GOOD && response.resultsSize != creation.items.size()) {
+    service = UA_STATUSCODE_BADUNKNOWNRESPONSE;
+  }
+  if (creation.session_number != session_number_ || ends_session(service)) {
     return;
   }
-  for (size_t i = 0; i < creation.numbers.size(); ++i) {
-    UA_StatusCode status = response.responseHeader.serviceResult;
-    UA_UInt32 item = 0;
-    if (status == UA_STATUSCODE_GOOD) {
-      status = i < response.resultsSize
-                   ? response.results[i].statusCode
-                   : static_cast<UA_StatusCode>(UA_STATUSCODE_BADUNKNOWNRESPONSE);
-      item = i < response.resultsSize ? response.results[i].monitoredItemId : 0;
-    }
-    const auto at = watches_.find(creation.numbers[i]);
-    if (is_bad(status)) {
-      drop_item(*session, creation.publishing, 0);
-      if (at != watches_.end()) {
-        refuse(creation.numbers[i],
-               bad_status(status, concat("watching '", at->second->target->text, "'")));
-      }
-    } else if (at == watches_.end()) {
-      drop_item(*session, creation.publishing, item);
-    } else {
+  Session& session = *client_.session();
+  if (service == UA_STATUSCODE_BADTOOMANYOPERATIONS && creation.items.size() > 1) {
+    session.halve_most_items();
+    auto& waiting = subscriptions_[creation.publishing].waiting;
+    std::move(creation.items.begin(), creation.items.end(), std::back_inserter(waiting));
+    static_cast<void>(create_waiting_.post());
+    return;
+  }
+  for (size_t i = 0; i < creation.items.size() && !ends_session(UA_STATUSCODE_GOOD); ++i) {
+    const bool is_answered = service == UA_STATUSCODE_GOOD;
+    const UA_StatusCode status = is_answered ? response.results[i].statusCode : service;
+    const UA_UInt32 item = is_answered ? response.results[i].monitoredItemId : 0;
+    const uint64_t number = creation.items[i].first;
+    const auto at = watches_.find(number);
+    if (at != watches_.end() && status == UA_STATUSCODE_GOOD) {
       at->second->item = item;
+      at->second->has_had_item = true;
+      continue;
     }
+    const std::string text = at == watches_.end() ? "" : at->second->target->text;
+    drop_item(session, creation.publishing, item);
+    refuse(number, bad_status(status, concat("watching '", text, "'")));
   }
 }
 
-void Watches::drop_item(Session& session, std::chrono::nanoseconds publishing, UA_UInt32 item) {
+void Watches::drop_item(Session& session, Publishing publishing, UA_UInt32 item) {
   const auto at = subscriptions_.find(publishing);
   if (at == subscriptions_.end() || !session.is_open()) {
     return;
@@ -175,12 +221,14 @@ void Watches::drop_item(Session& session, std::chrono::nanoseconds publishing, U
     subscriptions_.erase(at);
     UA_DeleteSubscriptionsRequest request;
     UA_DeleteSubscriptionsRequest_init(&request);
+    request.requestHeader.timeoutHint = Session::kNoTimeout;
     request.subscriptionIds = &subscription;
     request.subscriptionIdsSize = 1;
     UA_Client_Subscriptions_delete_async(session.client(), request, nothing, nullptr, nullptr);
   } else if (item != 0) {
     UA_DeleteMonitoredItemsRequest request;
     UA_DeleteMonitoredItemsRequest_init(&request);
+    request.requestHeader.timeoutHint = Session::kNoTimeout;
     request.subscriptionId = subscription;
     request.monitoredItemIds = &item;
     request.monitoredItemIdsSize = 1;

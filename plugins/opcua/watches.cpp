@@ -7,6 +7,8 @@
 namespace backplane::opcua {
 namespace {
 
+constexpr auto kAgainAfter = std::chrono::seconds(5);
+
 /// Starts a watch in a session, once its node is known.
 class WatchJob final : public Job {
  public:
@@ -23,7 +25,9 @@ class WatchJob final : public Job {
 }  // namespace
 
 Watches::Watches(Client& client)
-    : client_(client), create_waiting_(client.host(), [this] { create_waiting(); }) {}
+    : client_(client),
+      create_waiting_(client.host(), [this] { create_waiting(); }),
+      start_again_(client.host(), [this] { start_again(); }) {}
 
 void Watches::add(std::shared_ptr<Watch> watch) {
   if (watch->hub.watchers() == 0) {
@@ -49,9 +53,18 @@ void Watches::start_all() {
   }
 }
 
+void Watches::start_again() {
+  for (const uint64_t number : std::exchange(again_, {})) {
+    if (const auto at = watches_.find(number); at != watches_.end()) {
+      start(std::shared_ptr(at->second));
+    }
+  }
+}
+
 void Watches::forget_session() {
   ++session_number_;
   subscriptions_.clear();
+  again_.clear();
   for (const auto& [number, watch] : watches_) {
     watch->item = 0;
     watch->is_first = true;
@@ -78,12 +91,24 @@ void Watches::stop(const Status& status, std::function<void()> done) {
 }
 
 void Watches::refuse(uint64_t number, const Status& status) {
-  // Of a session that is gone: the next one starts it again.
   const auto at = watches_.find(number);
-  if (client_.session() != nullptr && at != watches_.end()) {
-    const auto watch = std::move(at->second);
-    watches_.erase(at);
-    watch->hub.end(status);
+  if (client_.session() == nullptr || at == watches_.end()) {
+    return;  // of a session that is gone: the next one starts it again
+  }
+  const bool is_full = status.code() == BP_RESOURCE_EXHAUSTED || status.code() == BP_UNAVAILABLE;
+  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && at->second->has_had_item)) {
+    return end(number, status);
+  }
+  if (again_.empty()) {
+    client_.host().log().warning("a watch is tried again", {{"error", status.to_string()}});
+    static_cast<void>(start_again_.after(kAgainAfter));
+  }
+  again_.push_back(number);
+}
+
+void Watches::end(uint64_t number, const Status& status) {
+  if (const auto ended = watches_.extract(number)) {
+    ended.mapped()->hub.end(status);
   }
 }
 
@@ -122,13 +147,18 @@ void Watches::changed(uint64_t number, const UA_DataValue& value) {
     return;
   }
   const auto watch = at->second;
-  if (watch->hub.watchers() == 0) {
-    return remove(number);  // ended by its consumer
+  try {
+    MessageBuilder message;
+    fill_message(message, value);
+    message.flags(std::exchange(watch->is_first, false) ? BP_M_INITIAL : 0u);
+    static_cast<void>(watch->hub.publish(message));
+  } catch (...) {
+    watch->hub.end(current_exception_status());  // the same value would come again
+    return remove(number);
   }
-  MessageBuilder message;
-  fill_message(message, value);
-  message.flags(std::exchange(watch->is_first, false) ? BP_M_INITIAL : 0u);
-  static_cast<void>(watch->hub.publish(message));
+  if (watch->hub.watchers() == 0) {
+    remove(number);  // ended by its consumer
+  }
 }
 
 }  // namespace backplane::opcua

@@ -5,7 +5,11 @@
 // - One monitored item a watch, since each has options of its own; one subscription a publishing
 //   interval, made for the first item and deleted with the last.
 // - They are made again in each session. An item that the server refuses ends its watch; a session
-//   that is lost does not.
+//   that is lost does not, nor does the service that makes items when it does not answer.
+// - The sessions that were lost live on at the server for a while, with their items: what an item
+//   that was there before is refused for want of room is tried again.
+// - Each call of the library may end the session, and with it all that is known of subscriptions:
+//   nothing of these is held across one.
 // - The library knows a watch by its number alone, so nothing dangles.
 #pragma once
 
@@ -19,9 +23,12 @@ namespace backplane::opcua {
 
 class Client;
 
-/// What the header `options` of a WATCH says.
+/// What the headers of a WATCH say.
 struct MonitorOptions {
-  /// Throws Error (INVALID_ARGUMENT).
+  /// A subscription that reports more seldom would not be told from one that is gone.
+  static constexpr std::chrono::seconds kLongestPublishing{60};
+
+  /// Throws Error (INVALID_ARGUMENT, OUT_OF_RANGE).
   MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing);
 
   std::chrono::nanoseconds publishing;
@@ -30,13 +37,18 @@ struct MonitorOptions {
   bool discard_oldest = true;
   bool has_filter = false;
   UA_DataChangeFilter filter{};
+  std::string range;
 };
 
 /// Shared by its endpoint, which feeds the hub's operation, and the loop.
 struct Watch {
   Watch(const Host& host, std::shared_ptr<Target> its_target, const MonitorOptions& its_options,
         uint64_t its_number)
-      : target(std::move(its_target)), options(its_options), number(its_number), hub(host) {}
+      : target(std::move(its_target)),
+        options(its_options),
+        number(its_number),
+        // The server does not pause, and the newest value is the one that counts.
+        hub(host, {.default_policy = BP_OVERFLOW_DROP_OLDEST, .on_ready = {}}) {}
   const std::shared_ptr<Target> target;
   const MonitorOptions options;
   const uint64_t number;
@@ -44,6 +56,7 @@ struct Watch {
   // ---- the loop's ----
   UA_UInt32 item = 0;  // 0: there is none
   bool is_first = true;
+  bool has_had_item = false;  // in this session or in one before
 };
 
 class Watches {
@@ -60,32 +73,41 @@ class Watches {
   void stop(const Status& status, std::function<void()> done);
   /// The node of a watch is known; or will not be.
   void create(Session& session, uint64_t number, const UA_NodeId& node);
+  /// Ends the watch, unless it may be tried again.
   void refuse(uint64_t number, const Status& status);
   void changed(uint64_t number, const UA_DataValue& value);
 
  private:
+  using Publishing = std::chrono::nanoseconds;  // the interval
+  using Waiting = std::vector<std::pair<uint64_t, NodeId>>;
   struct Subscription {
     UA_UInt32 id = 0;
     bool is_asked_for = false;
     size_t items = 0;  // that the server has, or is asked for
-    std::vector<std::pair<uint64_t, NodeId>> waiting;
+    Waiting waiting;
   };
   struct Creation;
 
   void start(const std::shared_ptr<Watch>& watch);
-  void subscribe(Session& session, std::chrono::nanoseconds publishing);
+  void start_again();
+  void end(uint64_t number, const Status& status);
+  void subscribe(Session& session, Publishing publishing);
+  void subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 id);
   void create_waiting();
-  void create_some(Session& session, Subscription& subscription);
-  void created(const Creation& creation, const UA_CreateMonitoredItemsResponse& response);
-  void drop_item(Session& session, std::chrono::nanoseconds publishing, UA_UInt32 item);
+  bool create_some(Publishing publishing);
+  void created(Creation& creation, const UA_CreateMonitoredItemsResponse& response);
+  bool ends_session(UA_StatusCode status);
+  void drop_item(Session& session, Publishing publishing, UA_UInt32 item);
 
   Client& client_;
   std::atomic<uint64_t> last_number_{0};
   std::map<uint64_t, std::shared_ptr<Watch>> watches_;
-  std::map<std::chrono::nanoseconds, Subscription> subscriptions_;
+  std::map<Publishing, Subscription> subscriptions_;
+  std::vector<uint64_t> again_;
   uint64_t session_number_ = 0;
   std::optional<Status> stopped_;
   Wakeup create_waiting_;
+  Timer start_again_;
 };
 
 }  // namespace backplane::opcua
