@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <optional>
 
 namespace backplane::test {
@@ -21,11 +22,15 @@ constexpr std::chrono::seconds kPatience{20};
 /// May be ended and started again on its port.
 class OpcuaServer {
  public:
-  explicit OpcuaServer(int references = 0) : references_(references) { start(); }
+  using Options = std::vector<std::string>;  // "references=12"
+  explicit OpcuaServer(Options options = {}) : options_(std::move(options)) { start(); }
   void start() {
-    child_.emplace(std::vector<std::string>{BP_TEST_BUILD_DIR "/tests/bp_opcua_server",
-                                            std::to_string(port_), std::to_string(references_)});
+    Options all{BP_TEST_BUILD_DIR "/tests/bp_opcua_server", std::to_string(port_)};
+    all.insert(all.end(), options_.begin(), options_.end());
+    child_.emplace(std::move(all));
   }
+  /// From its next start on.
+  void become(Options options) { options_ = std::move(options); }
   /// As a power cut does.
   void kill() {
     child_->signal(SIGKILL);
@@ -37,7 +42,7 @@ class OpcuaServer {
   uint16_t port() const { return port_; }
 
  private:
-  const int references_;
+  Options options_;
   const uint16_t port_ = free_port_base();
   std::optional<ChildProcess> child_;
 };
@@ -46,11 +51,13 @@ class OpcuaServer {
 class OpcuaSystem {
  public:
   /// `config`: more keys of the instance, in TOML.
-  explicit OpcuaSystem(uint16_t port, const std::string& config = {}) : kernel_(make()) {
+  explicit OpcuaSystem(uint16_t port, const std::string& config = {},
+                       const std::string& host = "127.0.0.1")
+      : kernel_(make()) {
     kernel_
         .load_text(
             "test.toml",
-            concat("[instances.plant]\nplugin = \"opcua\"\nurl = \"opc.tcp://127.0.0.1:", port,
+            concat("[instances.plant]\nplugin = \"opcua\"\nurl = \"opc.tcp://", host, ":", port,
                    "\"\npublishing_s = 0.01\n", config, "\n"),
             [](const Diagnostic& found) { ADD_FAILURE() << found.line << ": " << found.message; })
         .or_throw();
@@ -58,6 +65,15 @@ class OpcuaSystem {
   }
   Kernel& kernel() { return kernel_; }
   Endpoint open(const std::string& path) { return kernel_.open("plant:" + path).value(); }
+  int64_t metric(const std::string& name) const {
+    int64_t sum = 0;
+    for (const MetricInfo& each : kernel_.metrics()) {
+      sum += each.name == name ? each.value : 0;
+    }
+    return sum;
+  }
+  /// How often a session that was up has ended.
+  int64_t losses() const { return metric("connections_lost_total"); }
   InstanceInfo info() const {
     for (InstanceInfo& each : kernel_.instances()) {
       if (each.name == "plant") {
@@ -110,6 +126,17 @@ class Told {
          message.time().has_value() && message.header(BP_H_SERVER_TIME).has_value()});
   }
   std::vector<Entry> all() const { return seen_->copy(); }
+  std::vector<double> numbers() const {
+    std::vector<double> out;
+    for (const Entry& each : all()) {
+      out.push_back(each.number.value_or(NAN));
+    }
+    return out;
+  }
+  /// So many messages, within the usual time.
+  bool reaches(size_t n) const {
+    return eventually([&] { return seen_->lock()->size() >= n; }, kPatience);
+  }
   bool has(double number) const {
     return eventually(
         [&] {
@@ -125,12 +152,67 @@ class Told {
       std::make_shared<Guarded<std::vector<Entry>>>();
 };
 
+constexpr auto kTemperature = "ns=1;s=Line1.Temperature";
+
 class Opcua : public testing::Test {
  protected:
-  static constexpr auto kTemperature = "ns=1;s=Line1.Temperature";
   Opcua() { system_.connected(); }
   OpcuaServer server_;
   OpcuaSystem system_{server_.port()};
+};
+
+/// A write that is under way.
+class Writing {
+ public:
+  Writing(const Endpoint& node, double value) {
+    node.write(value).then(
+        [ended = ended_](const Status& status) { ended->lock()->emplace(status); });
+  }
+  Status end() const {
+    EXPECT_TRUE(eventually([&] { return ended_->copy().has_value(); }, kPatience));
+    return ended_->copy().value_or(Status());
+  }
+
+ private:
+  const std::shared_ptr<Guarded<std::optional<Status>>> ended_ =
+      std::make_shared<Guarded<std::optional<Status>>>();
+};
+
+/// Watches, and what becomes of it.
+class Watched {
+ public:
+  Watched(const Endpoint& node, ValueView options = {}, WatchOptions watching = {}) {
+    const Pair header(BP_H_OPTIONS, options);
+    if (!options.is_null()) {
+      watching.headers = {static_cast<const bp_pair*>(&header), 1};
+    }
+    watching.on_end = [ended = ended_](const Status& status) { ended->lock()->emplace(status); };
+    auto begun = node.watch(told, std::move(watching));
+    if (begun) {
+      subscription_.emplace(*std::move(begun));
+    } else {
+      ended_->lock()->emplace(begun.status());
+    }
+  }
+  Watched(Endpoint&& node, ValueView options = {}, WatchOptions watching = {})
+      : Watched(std::as_const(node), options, std::move(watching)) {
+    node_ = std::move(node);
+  }
+  bool has_ended() const { return ended_->copy().has_value(); }
+  /// Why it has ended, or was refused.
+  Status end() const {
+    EXPECT_TRUE(eventually([&] { return has_ended(); }, kPatience));
+    return ended_->copy().value_or(Status());
+  }
+  void credit(uint32_t n) { subscription_->credit(n); }
+  void cancel() { subscription_.reset(); }
+  const Told told;
+
+ private:
+  const std::shared_ptr<Guarded<std::optional<Status>>> ended_ =
+      std::make_shared<Guarded<std::optional<Status>>>();
+  Endpoint node_;  // where it is nobody else's
+  std::optional<Subscription> subscription_;
 };
 
 }  // namespace backplane::test

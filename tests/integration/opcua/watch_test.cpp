@@ -5,37 +5,21 @@
 namespace backplane::test {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using OpcuaWatch = Opcua;
 
-class OpcuaWatch : public Opcua {
- protected:
-  Result<Subscription> watch(const Endpoint& node, const Told& told, ValueView options = {}) {
-    const Pair header(BP_H_OPTIONS, options);
-    WatchOptions watching;
-    if (!options.is_null()) {
-      watching.headers = {static_cast<const bp_pair*>(&header), 1};
-    }
-    watching.on_end = [this](const Status& status) { ended_.lock()->emplace(status); };
-    return node.watch(told, std::move(watching));
-  }
-  Status end() {
-    EXPECT_TRUE(eventually([&] { return ended_.copy().has_value(); }, kPatience));
-    return ended_.copy().value_or(Status());
-  }
-  Guarded<std::optional<Status>> ended_;
-};
+constexpr uint32_t kOverflow = 0x480;  // InfoType DataValue, InfoBits Overflow
 
 TEST_F(OpcuaWatch, TheFirstValueIsThePresentOneAndChangesFollow) {
   const Endpoint node = system_.open(kTemperature);
-  const Told told;
-  const auto watching = watch(node, told);
-  ASSERT_TRUE(watching) << watching.status().to_string();
-  ASSERT_TRUE(told.has(20.5));
+  const Watched watched(node);
+  ASSERT_TRUE(watched.told.has(20.5));
   for (const double value : {21.5, 22.5, 23.5}) {
     node.write(value).or_throw();
   }
-  ASSERT_TRUE(told.has(23.5));
-  const auto all = told.all();
+  ASSERT_TRUE(watched.told.has(23.5));
+  const auto all = watched.told.all();
   ASSERT_EQ(all.size(), 4u) << "no change is lost";
   EXPECT_TRUE(all[0].is_initial);
   EXPECT_FALSE(all[1].is_initial);
@@ -45,69 +29,165 @@ TEST_F(OpcuaWatch, TheFirstValueIsThePresentOneAndChangesFollow) {
 TEST_F(OpcuaWatch, ADeadbandLeavesOutWhatChangesLess) {
   StackArena arena;
   const Endpoint node = system_.open(kTemperature);
-  const Told told;
-  const auto watching = watch(node, told, arena.map({{"deadband", 5.0}}));
-  ASSERT_TRUE(told.has(20.5));
+  const Watched watched(node, arena.map({{"deadband", 5.0}}));
+  ASSERT_TRUE(watched.told.has(20.5));
   for (const double value : {21.0, 40.0, 41.0, 60.0}) {
     node.write(value).or_throw();
   }
-  ASSERT_TRUE(told.has(60.0));
-  std::vector<double> numbers;
-  for (const auto& each : told.all()) numbers.push_back(each.number.value());
-  EXPECT_THAT(numbers, testing::ElementsAre(20.5, 40.0, 60.0));
+  ASSERT_TRUE(watched.told.has(60.0));
+  EXPECT_THAT(watched.told.numbers(), ElementsAre(20.5, 40.0, 60.0));
+}
+
+TEST_F(OpcuaWatch, ADeadbandMayBeAPartOfTheRangeThatTheVariableHas) {
+  StackArena arena;
+  const Endpoint node = system_.open("ns=1;s=Line2.Level");  // 0 to 200: 10 % are 20
+  const Watched watched(node, arena.map({{"deadband", "10%"}}));
+  ASSERT_TRUE(watched.told.has(20));
+  for (const double value : {35.0, 45.0, 60.0, 70.0}) {
+    node.write(value).or_throw();
+  }
+  ASSERT_TRUE(watched.told.has(70));
+  EXPECT_THAT(watched.told.numbers(), ElementsAre(20, 45, 70));
+}
+
+TEST_F(OpcuaWatch, APartOfARangeThatThereIsNotIsRefusedWithWhatIsMissing) {
+  StackArena arena;
+  const Watched watched(system_.open(kTemperature), arena.map({{"deadband", "10%"}}));
+  EXPECT_THAT(std::string(watched.end().message()), HasSubstr("needs a variable with an EURange"));
 }
 
 TEST_F(OpcuaWatch, ATriggerSaysWhatIsAChange) {
   StackArena arena;
   const Endpoint node = system_.open(kTemperature);
-  const Told told;
-  const auto watching = watch(node, told, arena.map({{"trigger", "status"}}));
-  ASSERT_TRUE(told.has(20.5));
+  const Watched status(node, arena.map({{"trigger", "status"}}));
+  const Watched timestamp(node, arena.map({{"trigger", "timestamp"}}));
+  ASSERT_TRUE(status.told.has(20.5) && timestamp.told.has(20.5));
   node.write(21.5).or_throw();
+  MessageBuilder again(21.5);
+  again.time(Time(std::chrono::nanoseconds(1709164799123456700)));
+  node.write(MessageView(again)).or_throw();
   MessageBuilder uncertain(22.5);
   uncertain.header(BP_H_STATUS, uint32_t{0x40000000});
   node.write(MessageView(uncertain)).or_throw();
-  ASSERT_TRUE(told.has(22.5));
-  EXPECT_EQ(told.all().size(), 2u) << "a change of the value alone is none";
+  ASSERT_TRUE(status.told.has(22.5) && timestamp.told.has(22.5));
+  EXPECT_THAT(status.told.numbers(), ElementsAre(20.5, 22.5)) << "of the value alone: none";
+  EXPECT_THAT(timestamp.told.numbers(), ElementsAre(20.5, 21.5, 21.5, 22.5));
+}
+
+// The server's queue holds what changes between two reports.
+TEST_F(OpcuaWatch, AQueueKeepsTheNewestOrTheOldestAndSaysThatItOverflowed) {
+  StackArena arena;
+  const Endpoint node = system_.open(kTemperature);
+  const auto options = [&](bool discards_oldest) {
+    return arena.map({{"publishing_ns", int64_t{300'000'000}},
+                      {"queue", 2},
+                      {"discard_oldest", discards_oldest}});
+  };
+  const Watched newest(node, options(true));
+  const Watched oldest(node, options(false));
+  ASSERT_TRUE(newest.told.has(20.5) && oldest.told.has(20.5));
+  for (const double value : {1, 2, 3, 4}) {
+    node.write(value).or_throw();
+  }
+  ASSERT_TRUE(newest.told.reaches(3) && oldest.told.reaches(3));
+  EXPECT_THAT(newest.told.numbers(), ElementsAre(20.5, 3, 4));
+  EXPECT_EQ(newest.told.all()[1].status, kOverflow) << "before the oldest that is left";
+  EXPECT_EQ(oldest.told.numbers()[1], 1);
+  EXPECT_EQ(oldest.told.all()[2].status, kOverflow);
+}
+
+TEST_F(OpcuaWatch, APublishingIntervalOfItsOwnBringsSeveralChangesTogether) {
+  StackArena arena;
+  const Endpoint node = system_.open(kTemperature);
+  const Watched quick(node);
+  const Watched slow(node, arena.map({{"publishing_ns", int64_t{2'000'000'000}}}));
+  ASSERT_TRUE(quick.told.has(20.5) && slow.told.has(20.5));
+  node.write(21.5).or_throw();
+  node.write(22.5).or_throw();
+  ASSERT_TRUE(quick.told.has(22.5));
+  EXPECT_THAT(slow.told.numbers(), ElementsAre(20.5)) << "the next report is seconds away";
+  EXPECT_TRUE(slow.told.has(22.5));
+}
+
+TEST_F(OpcuaWatch, ASamplingIntervalLeavesOutWhatChangesInBetween) {
+  StackArena arena;
+  const Endpoint node = system_.open(kTemperature);
+  const Watched quick(node);
+  const Watched slow(node, arena.map({{"sampling_ns", int64_t{1'000'000'000}}}));
+  ASSERT_TRUE(quick.told.has(20.5) && slow.told.has(20.5));
+  for (const double value : {1, 2, 3, 4}) {
+    node.write(value).or_throw();
+  }
+  ASSERT_TRUE(quick.told.has(4) && slow.told.has(4));
+  EXPECT_THAT(quick.told.numbers(), ElementsAre(20.5, 1, 2, 3, 4));
+  EXPECT_LT(slow.told.all().size(), 5u);
+}
+
+TEST_F(OpcuaWatch, APartOfAnArrayIsWatched) {
+  StackArena arena;
+  const Endpoint node = system_.open("ns=1;s=Line1.Profile");
+  const Pair range(BP_H_INDEX_RANGE, "1:2");
+  Guarded<std::vector<std::vector<double>>> seen;
+  const auto watching = node.watch(
+      [&](MessageView message) {
+        seen.lock()->assign(1, message.body().get<std::vector<double>>().value());
+      },
+      {.headers = {static_cast<const bp_pair*>(&range), 1}});
+  ASSERT_TRUE(watching);
+  EXPECT_TRUE(eventually([&] {
+    return seen.copy() == std::vector<std::vector<double>>({{2, 3}});
+  }));
+}
+
+// The server does not pause for a consumer that is slow, and the last value is the one that counts.
+TEST_F(OpcuaWatch, ASlowConsumerHasTheNewestValueInTheEnd) {
+  constexpr int kMore = 1100;  // than wait in our queue
+  StackArena arena;
+  const Endpoint node = system_.open(kTemperature);
+  const Watched quick(node, arena.map({{"queue", 2000}}));
+  Watched slow(node, arena.map({{"queue", 2000}}), {.credit = 1});
+  ASSERT_TRUE(quick.told.has(20.5) && slow.told.has(20.5));
+  for (int i = 1; i <= kMore; ++i) {
+    node.write(static_cast<double>(i)).or_throw();
+  }
+  ASSERT_TRUE(quick.told.has(kMore));
+  slow.credit(2 * kMore);
+  EXPECT_TRUE(slow.told.has(kMore));
+  EXPECT_GT(system_.metric("messages_dropped_total"), 0);
 }
 
 TEST_F(OpcuaWatch, AValueOfBadQualityIsAMessageWithItsStatus) {
-  const Endpoint node = system_.open("ns=1;s=Line1.Broken");
-  const Told told;
-  const auto watching = watch(node, told);
-  ASSERT_TRUE(eventually([&] { return !told.all().empty(); }, kPatience));
-  EXPECT_EQ(told.all()[0].status, 0x808C0000u);
+  const Watched watched(system_.open("ns=1;s=Line1.Broken"));
+  ASSERT_TRUE(watched.told.reaches(1));
+  EXPECT_EQ(watched.told.all()[0].status, 0x808C0000u);
 }
 
 TEST_F(OpcuaWatch, AnUnknownNodeEndsTheWatchWithItsReason) {
-  const Endpoint node = system_.open("ns=1;s=Line1.Pressure");
-  const Told told;
-  const auto watching = watch(node, told);
-  EXPECT_EQ(end().code(), BP_NOT_FOUND);
-  EXPECT_THAT(std::string(end().message()), HasSubstr("BadNodeIdUnknown"));
+  const Watched watched(system_.open("ns=1;s=Line1.Pressure"));
+  EXPECT_EQ(watched.end().code(), BP_NOT_FOUND);
+  EXPECT_THAT(std::string(watched.end().message()),
+              HasSubstr("watching 'ns=1;s=Line1.Pressure': BadNodeIdUnknown"));
 }
 
 TEST_F(OpcuaWatch, AnOptionThatThereIsNotIsRefusedWithThoseThatThereAre) {
   StackArena arena;
-  const Endpoint node = system_.open(kTemperature);
-  const Told told;
-  const auto watching = watch(node, told, arena.map({{"interval", 5}}));
-  ASSERT_FALSE(watching && !ended_.copy());
-  const Status status = watching ? end() : watching.status();
-  EXPECT_THAT(std::string(status.message()), HasSubstr("there are sampling_ns"));
+  const Watched watched(system_.open(kTemperature), arena.map({{"interval", 5}}));
+  EXPECT_THAT(std::string(watched.end().message()), HasSubstr("there are sampling_ns"));
+  EXPECT_TRUE(watched.told.all().empty());
 }
 
-TEST_F(OpcuaWatch, ACancelledOneEndsAndOthersGoOn) {
+TEST_F(OpcuaWatch, ACancelledOneIsGoneFromTheServerAndOthersGoOn) {
   const Endpoint node = system_.open(kTemperature);
-  const Told told;
-  const Told other;
-  auto first = watch(node, told);
-  const auto second = watch(node, other);
-  ASSERT_TRUE(told.has(20.5) && other.has(20.5));
-  first = Status(BP_CANCELLED);  // ends it
+  const Endpoint items = system_.open("ns=1;s=Line2.Items");
+  Watched first(node);
+  const Watched second(node);
+  ASSERT_TRUE(first.told.has(20.5) && second.told.has(20.5));
+  EXPECT_EQ(items.read<int>().value(), 2);
+  first.cancel();
+  EXPECT_TRUE(eventually([&] { return items.read<int>().value() == 1; }));
   node.write(21.5).or_throw();
-  EXPECT_TRUE(other.has(21.5));
-  EXPECT_EQ(told.all().size(), 1u);
+  EXPECT_TRUE(second.told.has(21.5));
+  EXPECT_EQ(first.told.all().size(), 1u);
 }
 
 }  // namespace

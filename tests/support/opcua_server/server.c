@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// opcua_server PORT [REFERENCES]: an OPC UA server with the nodes that tests need, in namespace 1:
+// opcua_server PORT [KEY=NUMBER...]: an OPC UA server with the nodes that tests need, in namespace
+// 1:
 //
 //   Line1               an object below Objects, with all that follows
 //   Line1.Temperature   Double, read and written
@@ -8,8 +9,20 @@
 //   Line1.Fixed         Int32, read only
 //   Line1.Secret        Double, for nobody
 //   Line1.Broken        Double of a bad quality
-//   Line1.Mix           a method: (Double a, Int32 b) -> (Double product, Int32 doubled, String
-//   text) Many                a folder with so many variables
+//   Line1.Mix           (Double a, Int32 b) -> (Double product, Int32 doubled, String text)
+//   Line2               an object below Objects, with all that follows
+//   Line2.Level         Double with an EURange of 0 to 200
+//   Line2.Count         String, and
+//   Line2.News          String, read and written
+//   Line2.Items         UInt32: the monitored items that there are
+//   Line2.Forget        a method: the server forgets the session that calls it
+//   Many                a folder with so many variables
+//
+//   references=N        the variables in Many; 0
+//   namespace=N         the number of the namespace with the nodes, from 2:
+//   urn:backplane:test:plant ipv6=1              listens at ::1 alone subscriptions=N     the most
+//   of them in a session items=N             the most monitored items items_a_call=N      the most
+//   monitored items in one request hides_limits=1      tells nobody how many those are
 #include <open62541/plugin/log_stdout.h>
 #include <open62541/server.h>
 #include <open62541/server_config_default.h>
@@ -24,9 +37,10 @@ static void stop(int signal_number) {
   running = false;
 }
 
-static UA_NodeId named(const char* name) { return UA_NODEID_STRING(1, (char*)(uintptr_t)name); }
+static UA_UInt16 ns = 1;
+static UA_NodeId named(const char* name) { return UA_NODEID_STRING(ns, (char*)(uintptr_t)name); }
 static UA_QualifiedName qualified(const char* name) {
-  return UA_QUALIFIEDNAME(1, (char*)(uintptr_t)name);
+  return UA_QUALIFIEDNAME(ns, (char*)(uintptr_t)name);
 }
 static UA_LocalizedText text(const char* name) {
   return UA_LOCALIZEDTEXT((char*)(uintptr_t) "en", (char*)(uintptr_t)name);
@@ -117,6 +131,19 @@ static UA_StatusCode mix(UA_Server* server, const UA_NodeId* session, void* sess
   return UA_STATUSCODE_GOOD;
 }
 
+static void add_method(UA_Server* server, const char* parent, const char* name,
+                       UA_MethodCallback method, size_t n_inputs, const UA_Argument* inputs,
+                       size_t n_outputs, const UA_Argument* outputs) {
+  const char* browse_name = strchr(name, '.') + 1;
+  UA_MethodAttributes attributes = UA_MethodAttributes_default;
+  attributes.displayName = text(browse_name);
+  attributes.executable = true;
+  attributes.userExecutable = true;
+  UA_Server_addMethodNode(server, named(name), named(parent),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified(browse_name),
+                          attributes, method, n_inputs, inputs, n_outputs, outputs, NULL, NULL);
+}
+
 static UA_Argument argument(const char* name, int type) {
   UA_Argument out;
   UA_Argument_init(&out);
@@ -126,32 +153,111 @@ static UA_Argument argument(const char* name, int type) {
   return out;
 }
 
-static void add_method(UA_Server* server) {
+static void add_mix(UA_Server* server) {
   const UA_Argument inputs[] = {argument("a", UA_TYPES_DOUBLE), argument("b", UA_TYPES_INT32)};
   const UA_Argument outputs[] = {argument("product", UA_TYPES_DOUBLE),
                                  argument("doubled", UA_TYPES_INT32),
                                  argument("text", UA_TYPES_STRING)};
-  UA_MethodAttributes attributes = UA_MethodAttributes_default;
-  attributes.displayName = text("Mix");
-  attributes.executable = true;
-  attributes.userExecutable = true;
-  UA_Server_addMethodNode(server, named("Line1.Mix"), named("Line1"),
-                          UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified("Mix"), attributes,
-                          mix, 2, inputs, 3, outputs, NULL, NULL);
+  add_method(server, "Line1", "Line1.Mix", mix, 2, inputs, 3, outputs);
 }
 
-static void add_many(UA_Server* server, int n) {
-  for (int i = 0; i < n; ++i) {
+static void add_many(UA_Server* server, unsigned n) {
+  for (unsigned i = 0; i < n; ++i) {
     char name[32];
-    snprintf(name, sizeof name, "Many%d", i);
-    UA_Int32 value = i;
-    add_variable(server, "Many", name, scalar(&value, UA_TYPES_INT32, kRead));
+    snprintf(name, sizeof name, "Many%u", i);
+    UA_UInt32 value = i;
+    add_variable(server, "Many", name, scalar(&value, UA_TYPES_UINT32, kRead));
   }
+}
+
+static UA_UInt32 items = 0;
+static void count_item(UA_Server* server, const UA_NodeId* session, void* session_context,
+                       const UA_NodeId* node, void* node_context, UA_UInt32 attribute,
+                       UA_Boolean removed) {
+  (void)server, (void)session, (void)session_context, (void)node, (void)node_context;
+  (void)attribute;
+  items += removed ? -1u : 1u;
+}
+
+static UA_StatusCode give(UA_DataValue* out, UA_UInt32 number) {
+  out->hasValue = true;
+  return UA_Variant_setScalarCopy(&out->value, &number, &UA_TYPES[UA_TYPES_UINT32]);
+}
+static UA_StatusCode read_items(UA_Server* server, const UA_NodeId* session, void* session_context,
+                                const UA_NodeId* node, void* node_context, UA_Boolean with_time,
+                                const UA_NumericRange* range, UA_DataValue* out) {
+  (void)server, (void)session, (void)session_context, (void)node, (void)node_context;
+  (void)with_time, (void)range;
+  return give(out, items);
+}
+static UA_StatusCode read_no_limit(UA_Server* server, const UA_NodeId* session,
+                                   void* session_context, const UA_NodeId* node, void* node_context,
+                                   UA_Boolean with_time, const UA_NumericRange* range,
+                                   UA_DataValue* out) {
+  (void)server, (void)session, (void)session_context, (void)node, (void)node_context;
+  (void)with_time, (void)range;
+  return give(out, 0);
+}
+
+static void close_session(UA_Server* server, void* data) {
+  UA_NodeId* session = data;
+  UA_Server_closeSession(server, session);
+  UA_NodeId_delete(session);
+}
+// After the answer.
+static UA_StatusCode forget(UA_Server* server, const UA_NodeId* session, void* session_context,
+                            const UA_NodeId* method, void* method_context, const UA_NodeId* object,
+                            void* object_context, size_t n_inputs, const UA_Variant* inputs,
+                            size_t n_outputs, UA_Variant* outputs) {
+  (void)session_context, (void)method, (void)method_context, (void)object, (void)object_context;
+  (void)n_inputs, (void)inputs, (void)n_outputs, (void)outputs;
+  UA_NodeId* kept = UA_NodeId_new();
+  UA_NodeId_copy(session, kept);
+  return UA_Server_addTimedCallback(server, close_session, kept, UA_DateTime_nowMonotonic(), NULL);
+}
+
+static void add_line2(UA_Server* server) {
+  UA_Double level = 20;
+  add_variable(server, "Line2", "Line2.Level", scalar(&level, UA_TYPES_DOUBLE, kReadWrite));
+  UA_Range range = {0, 200};
+  UA_VariableAttributes attributes = scalar(&range, UA_TYPES_RANGE, kRead);
+  UA_Server_addVariableNode(server, UA_NODEID_NULL, named("Line2.Level"),
+                            UA_NODEID_NUMERIC(0, UA_NS0ID_HASPROPERTY),
+                            UA_QUALIFIEDNAME(0, (char*)(uintptr_t) "EURange"),
+                            UA_NODEID_NUMERIC(0, UA_NS0ID_PROPERTYTYPE), attributes, NULL, NULL);
+  UA_String nothing = UA_STRING_NULL;
+  add_variable(server, "Line2", "Line2.Count", scalar(&nothing, UA_TYPES_STRING, kReadWrite));
+  add_variable(server, "Line2", "Line2.News", scalar(&nothing, UA_TYPES_STRING, kReadWrite));
+  UA_UInt32 none = 0;
+  add_variable(server, "Line2", "Line2.Items", scalar(&none, UA_TYPES_UINT32, kRead));
+  const UA_DataSource source = {read_items, NULL};
+  UA_Server_setVariableNode_dataSource(server, named("Line2.Items"), source);
+  add_method(server, "Line2", "Line2.Forget", forget, 0, NULL, 0, NULL);
+}
+
+// Of "items=7".
+static unsigned option(int argc, char** argv, const char* key) {
+  const size_t length = strlen(key);
+  for (int i = 2; i < argc; ++i) {
+    if (strncmp(argv[i], key, length) == 0 && argv[i][length] == '=') {
+      return (unsigned)atoi(argv[i] + length + 1);
+    }
+  }
+  return 0;
+}
+
+static void listen_at(UA_ServerConfig* config, const char* host, const char* port) {
+  char url[64];
+  snprintf(url, sizeof url, "opc.tcp://%s:%s", host, port);
+  UA_Array_delete(config->serverUrls, config->serverUrlsSize, &UA_TYPES[UA_TYPES_STRING]);
+  config->serverUrls = UA_Array_new(1, &UA_TYPES[UA_TYPES_STRING]);
+  config->serverUrls[0] = UA_STRING_ALLOC(url);
+  config->serverUrlsSize = 1;
 }
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    fprintf(stderr, "opcua_server PORT [REFERENCES]\n");
+    fprintf(stderr, "opcua_server PORT [KEY=NUMBER...]\n");
     return 2;
   }
   signal(SIGTERM, stop);
@@ -162,20 +268,45 @@ int main(int argc, char** argv) {
   if (UA_ServerConfig_setMinimal(&config, (UA_UInt16)atoi(argv[1]), NULL) != UA_STATUSCODE_GOOD) {
     return 1;
   }
+  if (option(argc, argv, "ipv6") != 0) {
+    listen_at(&config, "[::1]", argv[1]);
+  }
   UA_String_clear(&config.applicationDescription.applicationUri);
   config.applicationDescription.applicationUri = UA_STRING_ALLOC("urn:backplane:test:server");
   config.publishingIntervalLimits.min = 5;
   config.samplingIntervalLimits.min = 0;
   config.maxReferencesPerNode = 0;
+  config.maxSubscriptionsPerSession = option(argc, argv, "subscriptions");
+  config.maxMonitoredItems = option(argc, argv, "items");
+  config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");
+  config.monitoredItemRegisterCallback = count_item;
   UA_Server* server = UA_Server_newWithConfig(&config);
   if (server == NULL) {
     return 1;
   }
+  for (unsigned n = option(argc, argv, "namespace"); ns + 1u < n;) {
+    char uri[64];
+    snprintf(uri, sizeof uri, "urn:backplane:test:other%u", (unsigned)ns);
+    ns = UA_Server_addNamespace(server, uri);
+  }
+  if (option(argc, argv, "namespace") != 0) {
+    ns = UA_Server_addNamespace(server, "urn:backplane:test:plant");
+  }
   add_object(server, "Line1");
+  add_object(server, "Line2");
   add_object(server, "Many");
   add_variables(server);
-  add_method(server);
-  add_many(server, argc > 2 ? atoi(argv[2]) : 0);
+  add_mix(server);
+  add_line2(server);
+  add_many(server, option(argc, argv, "references"));
+  if (option(argc, argv, "hides_limits") != 0) {
+    const UA_DataSource source = {read_no_limit, NULL};
+    UA_Server_setVariableNode_dataSource(
+        server,
+        UA_NODEID_NUMERIC(
+            0, UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXMONITOREDITEMSPERCALL),
+        source);
+  }
   const UA_StatusCode status = UA_Server_run(server, &running);
   UA_Server_delete(server);
   return status == UA_STATUSCODE_GOOD ? 0 : 1;
