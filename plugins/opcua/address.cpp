@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "address.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -45,11 +46,21 @@ UA_UInt32 attribute_id(std::string_view name) noexcept {
   return 0;
 }
 
-/// "2:Line1", up to a slash; "&" takes the next character as it is (part 4, A.2).
+/// "2:Line1" or "nsu=URI;Line1", up to a slash; "&" takes the next character as it is (part 4,
+/// A.2).
 Result<Address::Segment> take_segment(std::string_view& rest, std::string_view whole) {
-  Address::Segment out{0, {}};
+  Address::Segment out;
+  if (rest.starts_with("nsu=")) {
+    const size_t end = rest.find(';');
+    if (end == std::string_view::npos || end == 4) {
+      return Status(BP_INVALID_ARGUMENT, "browse path '", whole,
+                    "': expected nsu=URI;NAME; &nsu= begins a name");
+    }
+    out.namespace_uri = rest.substr(4, end - 4);
+    rest.remove_prefix(end + 1);
+  }
   const size_t colon = rest.find_first_of(":/&");
-  if (colon != std::string_view::npos && rest[colon] == ':') {
+  if (out.namespace_uri.empty() && colon != std::string_view::npos && rest[colon] == ':') {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + colon, out.ns);
     if (error != std::errc() || end != rest.data() + colon) {
       return Status(BP_INVALID_ARGUMENT, "browse path '", whole, "': '", rest.substr(0, colon),
@@ -151,19 +162,26 @@ Result<Address> parse_address(std::string_view text) {
   return out;
 }
 
+Result<uint16_t> namespace_of(const std::string& uri, const std::vector<std::string>& namespaces) {
+  const auto at = std::find(namespaces.begin(), namespaces.end(), uri);
+  if (at == namespaces.end()) {
+    return Status(BP_NOT_FOUND, "the server has no namespace '", uri,
+                  "'; read i=2255 for those that it has");
+  }
+  return static_cast<uint16_t>(at - namespaces.begin());
+}
+
 Result<NodeId> node_id_of(const Address& address, const std::vector<std::string>& namespaces) {
   auto id = parse_node_id(address.id);
   if (!id || address.namespace_uri.empty()) {
     return id;
   }
-  for (size_t i = 0; i < namespaces.size(); ++i) {
-    if (namespaces[i] == address.namespace_uri) {
-      (*id)->namespaceIndex = static_cast<UA_UInt16>(i);
-      return id;
-    }
+  const auto number = namespace_of(address.namespace_uri, namespaces);
+  if (!number) {
+    return number.status();
   }
-  return Status(BP_NOT_FOUND, "the server has no namespace '", address.namespace_uri,
-                "'; read i=2255 for those that it has");
+  (*id)->namespaceIndex = *number;
+  return id;
 }
 
 }  // namespace backplane::opcua

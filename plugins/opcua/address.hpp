@@ -11,7 +11,8 @@ namespace backplane::opcua {
 
 struct Address {
   struct Segment {
-    uint16_t ns;
+    uint16_t ns = 0;
+    std::string namespace_uri;  // of nsu=URI;
     std::string name;
   };
   std::string id;             // "ns=1;s=X", "i=2258", "s=X" after a namespace's URI
@@ -29,6 +30,9 @@ Result<Address> parse_address(std::string_view text);
 /// The id of an address that has one, by the server's namespaces; NOT_FOUND: it has no such
 /// namespace.
 Result<NodeId> node_id_of(const Address& address, const std::vector<std::string>& namespaces);
+
+/// The number of a namespace; NOT_FOUND: the server has none of that name.
+Result<uint16_t> namespace_of(const std::string& uri, const std::vector<std::string>& namespaces);
 
 /// A node id from its text.
 Result<NodeId> parse_node_id(std::string_view text);

@@ -15,6 +15,7 @@ Client::Client(const Host& host, const Settings& settings)
       settings_(settings),
       requests_(host, settings.max_requests),
       resolver_(host),
+      writes_(type_reader_),
       watches_(*this),
       browses_(*this),
       connect_timeout_(host, [this] { on_time_out(); }),
@@ -84,6 +85,7 @@ void Client::on_up() {
   connect_timeout_.cancel();
   has_been_up_ = true;
   ++generation_;
+  type_reader_.start_session();
   unavailable_.reset();
   reconnect_.up(concat("connected to ", settings_.url));
   const auto held = std::exchange(held_, {});
@@ -129,11 +131,13 @@ void Client::run_submitted() {
 void Client::send_collected() {
   auto reads = std::exchange(reads_, {});
   if (Session* const up = session()) {
-    return send_reads(requests_, *up, std::move(reads));
+    writes_.send(*up);
+    return send_reads(requests_, type_reader_, *up, std::move(reads));
   }
   for (const auto& read : reads) {
     fail_unavailable(*read);
   }
+  writes_.fail_all([this](Job& job) { fail_unavailable(job); });
 }
 
 void Client::fail_unavailable(Job& job) {
@@ -164,6 +168,7 @@ void Client::find(const std::shared_ptr<Job>& job) {
     id.or_throw();
     target.node = *std::move(id);
     target.parent = NodeId();
+    target.forget_types();
     target.generation = generation_;
     return run_found(job);
   }
@@ -174,7 +179,9 @@ void Client::find(const std::shared_ptr<Job>& job) {
     if (session() == nullptr || generation != generation_) {
       return fail_unavailable(*job);
     }
-    job->target().generation = generation;
+    if (std::exchange(job->target().generation, generation) != generation) {
+      job->target().forget_types();
+    }
     try {
       run_found(job);
       send_collected();
@@ -187,6 +194,8 @@ void Client::find(const std::shared_ptr<Job>& job) {
 void Client::run_found(const std::shared_ptr<Job>& job) {
   if (auto read = std::dynamic_pointer_cast<ReadJob>(job)) {
     reads_.push_back(std::move(read));
+  } else if (auto write = std::dynamic_pointer_cast<WriteJob>(job)) {
+    writes_.add(std::move(write));
   } else {
     job->run(*session_);
   }

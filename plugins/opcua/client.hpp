@@ -13,6 +13,7 @@
 #include "browse.hpp"
 #include "requests.hpp"
 #include "watches.hpp"
+#include "write.hpp"
 #include <backplane/sdk/reconnect.hpp>
 #include <backplane/sdk/resolver.hpp>
 
@@ -36,6 +37,7 @@ class Client {
   Requests& requests() noexcept { return requests_; }
   Watches& watches() noexcept { return watches_; }
   Browses& browses() noexcept { return browses_; }
+  TypeReader& type_reader() noexcept { return type_reader_; }
   const Host& host() const noexcept { return host_; }
   const Settings& settings() const noexcept { return settings_; }
 
@@ -62,6 +64,8 @@ class Client {
   const Host& host_;
   const Settings& settings_;
   Requests requests_;
+  TypeReader type_reader_;
+  Writes writes_;
   Guarded<std::vector<std::shared_ptr<Job>>> submitted_;
   std::vector<std::shared_ptr<Job>> held_;       // for the first session
   std::vector<std::shared_ptr<ReadJob>> reads_;  // of this turn

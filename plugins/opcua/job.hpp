@@ -4,8 +4,19 @@
 
 #include "address.hpp"
 #include "session.hpp"
+#include "values.hpp"
+
+#include <deque>
 
 namespace backplane::opcua {
+
+class WriteJob;
+
+/// Of a method's InputArguments.
+struct Argument {
+  std::string name;
+  NodeId data_type;
+};
 
 /// A node, by its address. What is known about it holds for one session: its namespaces may be
 /// others in the next. Shared by an endpoint and its jobs; all but `address` and `text` is the
@@ -17,7 +28,17 @@ struct Target {
   const std::string text;
   uint64_t generation = 0;
   NodeId node;
-  NodeId parent;  // of a method: the object; null until somebody needs it
+  NodeId parent;               // of a method: the object; null until somebody needs it
+  std::optional<Wanted> type;  // of its values; nothing until somebody needs it
+  std::optional<std::vector<Argument>> arguments;  // likewise, of a method
+  std::deque<std::shared_ptr<WriteJob>> writes;    // in their order; the first waits for the type
+  bool is_asking = false;
+
+  /// They are of another session.
+  void forget_types() {
+    type.reset();
+    arguments.reset();
+  }
 };
 
 /// Made on any thread; run() or fail() is called once, on the loop.
@@ -33,6 +54,7 @@ class Job {
   virtual void fail(const Status& status) = 0;
 
   Target& target() const noexcept { return *target_; }
+  const std::shared_ptr<Target>& shared_target() const noexcept { return target_; }
 
  private:
   const std::shared_ptr<Target> target_;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "reversible.hpp"
 #include "watches.hpp"
 
 #include <charconv>
@@ -70,7 +71,9 @@ std::chrono::nanoseconds publishing_time(std::string_view key, const ValueView& 
 }  // namespace
 
 MonitorOptions::MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing)
-    : publishing(default_publishing), range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
+    : publishing(default_publishing),
+      is_reversible(opcua::is_reversible(in)),
+      range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
   const auto options = in.header(BP_H_OPTIONS);
   if (!options) {

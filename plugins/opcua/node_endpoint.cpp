@@ -31,7 +31,12 @@ template <class T>
 Status NodeEndpoint::submit(Op op) {
   Requests& requests = client_.requests();
   const uint64_t key = requests.next_key();
-  auto job = std::make_shared<T>(target_, requests, key, op.in());
+  std::shared_ptr<Job> job;
+  if constexpr (std::is_same_v<T, CallJob>) {
+    job = std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in());
+  } else {
+    job = std::make_shared<T>(target_, requests, key, op.in());
+  }
   Status status = requests.add(key, op);
   if (status.is_pending()) {
     try {

@@ -6,6 +6,7 @@
 
 namespace backplane::opcua {
 
+inline constexpr UA_UInt16 kInt32 = 6;
 inline constexpr UA_UInt16 kExtensionObject = 22;
 inline constexpr UA_UInt16 kDataValue = 23;
 inline constexpr UA_UInt16 kVariant = 24;
@@ -16,8 +17,12 @@ UA_UInt16 built_in_by_name(std::string_view name) noexcept;
 /// Of a TYPED value "opcua:i=17" the id; empty: another mechanism's name.
 std::string_view type_id(const ValueView& typed);
 
-/// Puts one element into zeroed memory of the built-in type. Throws Error.
-void put_element(void* to, UA_UInt16 type, const ValueView& value);
+/// What the value is by itself; 0: no value. Throws Error for what OPC UA has no type for.
+UA_UInt16 type_of(const ValueView& value);
+
+/// Puts one element into zeroed memory of the built-in type, which the caller clears, also when
+/// this throws Error. `wanted.built_in` is not 0.
+void put_element(void* to, const Wanted& wanted, const ValueView& value, DataTypes* types);
 
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {

@@ -7,16 +7,33 @@
 namespace backplane::opcua {
 namespace {
 
-void answer(Requests& requests, const ReadJob& job, const UA_DataValue& value) {
-  requests.answer(job.key(), [&](MessageBuilder& out) {
-    fill_message(out, value);
-    return value.hasStatus && is_bad(value.status)
-               ? bad_status(value.status, concat("reading '", job.target().text, "'"))
-               : Status::ok();
+void answer(Requests& requests, TypeReader& reader, Session& session,
+            const std::shared_ptr<ReadJob>& job, const UA_DataValue& value) {
+  const std::string context = concat("reading '", job->target().text, "'");
+  try {
+    MessageBuilder out;
+    fill_message(out, value, &reader.types(), job->is_reversible());
+    if (!reader.types().has_missing()) {
+      const bool has_failed = value.hasStatus && is_bad(value.status);
+      return requests.reply(job->key(), MessageView(out),
+                            has_failed ? bad_status(value.status, context) : Status::ok());
+    }
+  } catch (...) {
+    return job->fail(current_exception_status());
+  }
+  // A structure that nobody has asked for yet: once more when it is known.
+  reader.read_missing(session, [&requests, &reader, &session, job, context,
+                                kept = std::make_shared<DataValue>(DataValue::copy_of(value))](
+                                   const Status& status) {
+    if (status.is_error()) {
+      return job->fail(Status(status).with_context(context));
+    }
+    answer(requests, reader, session, job, **kept);
   });
 }
 
-void send(Requests& requests, Session& session, std::vector<std::shared_ptr<ReadJob>> jobs) {
+void send(Requests& requests, TypeReader& reader, Session& session,
+          std::vector<std::shared_ptr<ReadJob>> jobs) {
   std::vector<UA_ReadValueId> nodes(jobs.size());
   for (size_t i = 0; i < jobs.size(); ++i) {
     UA_ReadValueId_init(&nodes[i]);
@@ -31,14 +48,14 @@ void send(Requests& requests, Session& session, std::vector<std::shared_ptr<Read
   request.nodesToReadSize = nodes.size();
   session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
       request, UA_TYPES_READREQUEST,
-      [&requests, jobs = std::move(jobs)](const UA_ReadResponse& response) {
+      [&requests, &reader, &session, jobs = std::move(jobs)](const UA_ReadResponse& response) {
         UA_StatusCode status = response.responseHeader.serviceResult;
         if (status == UA_STATUSCODE_GOOD && response.resultsSize != jobs.size()) {
           status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
         }
         for (size_t i = 0; i < jobs.size(); ++i) {
           if (status == UA_STATUSCODE_GOOD) {
-            answer(requests, *jobs[i], response.results[i]);
+            answer(requests, reader, session, jobs[i], response.results[i]);
           } else {
             jobs[i]->fail(bad_status(status, concat("reading '", jobs[i]->target().text, "'")));
           }
@@ -48,10 +65,11 @@ void send(Requests& requests, Session& session, std::vector<std::shared_ptr<Read
 
 }  // namespace
 
-void send_reads(Requests& requests, Session& session, std::vector<std::shared_ptr<ReadJob>> jobs) {
+void send_reads(Requests& requests, TypeReader& reader, Session& session,
+                std::vector<std::shared_ptr<ReadJob>> jobs) {
   for (size_t i = 0; i < jobs.size(); i += session.most_reads()) {
     const size_t end = std::min(jobs.size(), i + session.most_reads());
-    send(requests, session,
+    send(requests, reader, session,
          {jobs.begin() + static_cast<ptrdiff_t>(i), jobs.begin() + static_cast<ptrdiff_t>(end)});
   }
 }

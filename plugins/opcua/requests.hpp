@@ -33,6 +33,14 @@ class Requests {
       host_.complete(request->op, status);
     }
   }
+  void reply(uint64_t key, MessageView message, Status status) {
+    if (auto request = pending_.take(key)) {
+      if (Status replied = request->op.reply(message); replied.is_error()) {
+        status = std::move(replied);
+      }
+      host_.complete(request->op, status);
+    }
+  }
   /// `fill(MessageBuilder&)` makes the answer and returns the status; not called when the request
   /// is gone.
   template <class Fill>

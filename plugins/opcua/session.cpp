@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kNoSecurity = "http://opcfoundation.org/UA/SecurityPolicy#None";
 constexpr UA_UInt32 kMaxNodesPerRead = 11705;
+constexpr UA_UInt32 kMaxNodesPerWrite = 11707;
 constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 // The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
 // first (Watches: at most a minute), so all of them have to come in turn in less.
@@ -162,10 +163,11 @@ Status Session::reason(UA_StatusCode status) const {
 
 /// What is read is needed; that it is answered is the proof.
 void Session::read_server() {
-  std::array<UA_ReadValueId, 3> nodes{};
+  std::array<UA_ReadValueId, 4> nodes{};
   nodes[0].nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
   nodes[1].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerRead);
-  nodes[2].nodeId = UA_NODEID_NUMERIC(0, kMaxMonitoredItemsPerCall);
+  nodes[2].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerWrite);
+  nodes[3].nodeId = UA_NODEID_NUMERIC(0, kMaxMonitoredItemsPerCall);
   for (UA_ReadValueId& node : nodes) {
     node.attributeId = UA_ATTRIBUTEID_VALUE;
   }
@@ -179,7 +181,7 @@ void Session::read_server() {
           return;
         }
         const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 3) {
+        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 4) {
           return end(bad_status(status, "reading the server's namespaces"));
         }
         const UA_Variant& array = response.results[0].value;
@@ -190,7 +192,8 @@ void Session::read_server() {
           }
         }
         lower(most_reads_, response.results[1].value);
-        lower(most_items_, response.results[2].value);
+        lower(most_writes_, response.results[2].value);
+        lower(most_items_, response.results[3].value);
         phase_ = Phase::kUp;
         // Not before: while a session is being made, the library would ask in its name, and the
         // server would refuse that one.

@@ -62,6 +62,7 @@ class Session {
   size_t most_items() const noexcept { return most_items_; }
   /// It has refused so many.
   void halve_most_items() noexcept { most_items_ = std::max<size_t>(most_items_ / 2, 1); }
+  size_t most_writes() const noexcept { return most_writes_; }
 
   /// `answer(const Response&)` is called once, perhaps inside this; the response has the service's
   /// status also when it was not sent, or not answered within request_timeout.
@@ -124,6 +125,7 @@ class Session {
   size_t late_ = 0;  // given up, and not answered yet
   bool is_timing_ = false;
   Timer overdue_;
+  size_t most_writes_ = 1000;
   UA_Logger logger_;
   EventLoop loop_;
   Tcp tcp_;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "data_types.hpp"
 #include "error_map.hpp"
+#include "reversible.hpp"
+#include "structure.hpp"
 #include "time.hpp"
 #include "values.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace backplane::opcua {
@@ -50,29 +54,54 @@ ValueView guid(Arena& arena, const UA_Guid& id) {
   return made(BP_T_BYTES, BP_BYTES_UUID, to, 16);
 }
 
-ValueView extension(Arena& arena, const UA_ExtensionObject& object) {
+/// The fields by name, if it is known what they are.
+std::optional<ValueView> fields_of(Arena& arena, const DataType* type, std::string_view body,
+                                   DataTypes& types) {
+  const auto fields =
+      type != nullptr ? decode_structure(arena, *type, body, types) : std::optional<ValueView>();
+  return fields ? std::optional(typed(arena, type->id, *fields)) : std::nullopt;
+}
+
+ValueView structure(Arena& arena, const void* data, const UA_DataType& type, DataTypes* types) {
+  const ValueView bytes = encoded(arena, data, type);
+  if (types != nullptr) {
+    if (const auto fields =
+            fields_of(arena, types->by_id(type.typeId), {bytes.as.s, bytes.len}, *types)) {
+      return *fields;
+    }
+  }
+  return typed(arena, to_text(type.binaryEncodingId), bytes);
+}
+
+ValueView extension(Arena& arena, const UA_ExtensionObject& object, DataTypes* types) {
   switch (object.encoding) {
     case UA_EXTENSIONOBJECT_DECODED:
-    case UA_EXTENSIONOBJECT_DECODED_NODELETE: {
-      const UA_DataType& type = *object.content.decoded.type;
-      return typed(arena, to_text(type.binaryEncodingId),
-                   encoded(arena, object.content.decoded.data, type));
-    }
+    case UA_EXTENSIONOBJECT_DECODED_NODELETE:
+      return structure(arena, object.content.decoded.data, *object.content.decoded.type, types);
     case UA_EXTENSIONOBJECT_ENCODED_NOBODY:
       return typed(arena, to_text(object.content.encoded.typeId), ValueView());
+    case UA_EXTENSIONOBJECT_ENCODED_XML: {
+      const UA_ByteString& body = object.content.encoded.body;
+      return typed(arena, to_text(object.content.encoded.typeId),
+                   made(BP_T_ENCODED, BP_FORMAT_XML, body.data, body.length));
+    }
     default: {
       const UA_ByteString& body = object.content.encoded.body;
-      const uint16_t format =
-          object.encoding == UA_EXTENSIONOBJECT_ENCODED_XML ? BP_FORMAT_XML : BP_FORMAT_UA_BINARY;
+      if (types != nullptr) {
+        const DataType* type = types->by_encoding(object.content.encoded.typeId);
+        if (const auto fields = fields_of(arena, type, view(body), *types)) {
+          return *fields;
+        }
+      }
       return typed(arena, to_text(object.content.encoded.typeId),
-                   made(BP_T_ENCODED, format, body.data, body.length));
+                   made(BP_T_ENCODED, BP_FORMAT_UA_BINARY, body.data, body.length));
     }
   }
 }
 
-ValueView data_value(Arena& arena, const UA_DataValue& value) {
+ValueView data_value(Arena& arena, const UA_DataValue& value, DataTypes* types) {
   MapBuilder out(arena);
-  if (value.hasValue) out.add("value", to_value(arena, value.value));
+  if (value.hasValue) out.add("value", to_value(arena, value.value, types));
   if (value.hasStatus) out.add("status", status_value(value.status));
   if (value.hasSourceTimestamp) out.add("source_time", time_value(value.sourceTimestamp));
   if (value.hasSourcePicoseconds) out.add("source_picoseconds", value.sourcePicoseconds);
@@ -82,7 +111,7 @@ ValueView data_value(Arena& arena, const UA_DataValue& value) {
 }
 
 /// One element, without the type's name that stands once around all of them.
-ValueView element(Arena& arena, const void* data, const UA_DataType& type) {
+ValueView element(Arena& arena, const void* data, const UA_DataType& type, DataTypes* types) {
   const auto as = [data]<class T>(T) -> const T& { return *static_cast<const T*>(data); };
   switch (type.typeKind) {
     case UA_DATATYPEKIND_BOOLEAN:
@@ -135,11 +164,11 @@ ValueView element(Arena& arena, const void* data, const UA_DataType& type) {
           BP_LIST_STRUCT);
     }
     case UA_DATATYPEKIND_EXTENSIONOBJECT:
-      return extension(arena, as(UA_ExtensionObject{}));
+      return extension(arena, as(UA_ExtensionObject{}), types);
     case UA_DATATYPEKIND_DATAVALUE:
-      return data_value(arena, as(UA_DataValue{}));
+      return data_value(arena, as(UA_DataValue{}), types);
     case UA_DATATYPEKIND_VARIANT: {
-      ValueView out = to_value(arena, as(UA_Variant{}));
+      ValueView out = to_value(arena, as(UA_Variant{}), types);
       out.flags |= BP_VALUE_VARIANT;
       return out;
     }
@@ -148,7 +177,7 @@ ValueView element(Arena& arena, const void* data, const UA_DataType& type) {
     case UA_DATATYPEKIND_ENUM:
       return made(BP_T_INT, BP_INT_ENUM, nullptr, 0);
     default:  // a structure that the library knows
-      return typed(arena, to_text(type.binaryEncodingId), encoded(arena, data, type));
+      return structure(arena, data, type, types);
   }
 }
 
@@ -219,7 +248,7 @@ bool needs_name(const UA_DataType& type, bool is_scalar) noexcept {
   }
 }
 
-ValueView elements(Arena& arena, const UA_Variant& variant) {
+ValueView elements(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   const UA_DataType& type = *variant.type;
   const auto* first = static_cast<const std::byte*>(variant.data);
   const size_t n = variant.arrayLength;
@@ -235,38 +264,69 @@ ValueView elements(Arena& arena, const UA_Variant& variant) {
   }
   auto* list = reinterpret_cast<bp_value*>(arena.allocate(n * sizeof(bp_value)));
   for (size_t i = 0; i < n; ++i) {
-    list[i] = element(arena, first + i * type.memSize, type);
+    list[i] = element(arena, first + i * type.memSize, type, types);
   }
   return ValueView::list(std::span<const bp_value>(list, n), listed_as(type));
 }
 
+/// The name that stands around an array: that of the type; of structures that are all of one type
+/// and whose fields are known, that one, once. `list` becomes their fields.
+std::string take_common_name(Arena& arena, const UA_DataType& type, ValueView& list) {
+  const bool is_built_in = type.typeKind <= UA_DATATYPEKIND_DIAGNOSTICINFO;
+  if (is_built_in && type.typeKind != UA_DATATYPEKIND_EXTENSIONOBJECT) {
+    return concat("i=", unsigned(type.typeKind) + 1);
+  }
+  const auto items = list.items();
+  const bool is_common =
+      list.len > 0 && std::all_of(items.begin(), items.end(), [&](const ValueView& each) {
+        return each.tag == BP_T_TYPED && each.at(1).tag == BP_T_MAP &&
+               each.at(0) == list.at(0).at(0);
+      });
+  if (!is_common) {
+    return "i=22";  // each has its own
+  }
+  const std::string name(*list.at(0).at(0).get<std::string_view>());
+  auto* fields = reinterpret_cast<bp_value*>(arena.allocate(list.len * sizeof(bp_value)));
+  for (uint32_t i = 0; i < list.len; ++i) {
+    fields[i] = list.at(i).at(1);
+  }
+  list = ValueView::list(std::span<const bp_value>(fields, list.len));
+  return name.substr(std::string_view("opcua:").size());
+}
+
 }  // namespace
 
-ValueView to_value(Arena& arena, const UA_Variant& variant) {
+ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   if (variant.type == nullptr) {
     return ValueView();
   }
   const UA_DataType& type = *variant.type;
   const bool is_scalar = UA_Variant_isScalar(&variant);
-  ValueView out = is_scalar ? element(arena, variant.data, type) : elements(arena, variant);
+  ValueView out =
+      is_scalar ? element(arena, variant.data, type, types) : elements(arena, variant, types);
   if (is_scalar && type.typeKind == UA_DATATYPEKIND_ENUM) {
     out.as.i = *static_cast<const UA_Int32*>(variant.data);
   }
+  const bool has_name = needs_name(type, is_scalar);
+  const std::string name = !has_name   ? std::string()
+                           : is_scalar ? concat("i=", unsigned(type.typeKind) + 1)
+                                       : take_common_name(arena, type, out);
   if (variant.arrayDimensionsSize > 0) {
     const ValueView dimensions = ValueView::array(
         std::span<const uint32_t>(variant.arrayDimensions, variant.arrayDimensionsSize));
     out = made(BP_T_MATRIX, 0, arena.list({dimensions, out}).as.p, 2);
   }
-  if (needs_name(type, is_scalar)) {
-    // A structure's array is one of extension objects.
-    const bool is_built_in = type.typeKind <= UA_DATATYPEKIND_DIAGNOSTICINFO;
-    out = typed(arena, concat("i=", is_built_in ? unsigned(type.typeKind) + 1 : 22u), out);
-  }
-  return out;
+  return has_name ? typed(arena, name, out) : out;
 }
 
-void fill_message(MessageBuilder& message, const UA_DataValue& value) {
-  message.body(value.hasValue ? to_value(message.arena(), value.value) : ValueView());
+void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes* types,
+                  bool is_reversible) {
+  if (is_reversible) {
+    message.body(to_reversible(message.arena(), value, types));
+    message.header(BP_H_CONTENT_TYPE, kReversible);
+  } else {
+    message.body(value.hasValue ? to_value(message.arena(), value.value, types) : ValueView());
+  }
   if (value.hasStatus && value.status != UA_STATUSCODE_GOOD) {
     message.header(BP_H_STATUS, status_value(value.status));
   }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "address.hpp"
+#include "data_types.hpp"
 #include "put_element.hpp"
 
 namespace backplane::opcua {
@@ -65,53 +67,121 @@ UA_UInt16 type_of_elements(const ValueView& elements) {
   return common != 0 ? common : kVariant;
 }
 
+void set_dimensions(UA_Variant& out, std::span<const uint32_t> dimensions) {
+  out.arrayDimensions =
+      static_cast<UA_UInt32*>(UA_Array_new(dimensions.size(), &UA_TYPES[UA_TYPES_UINT32]));
+  if (out.arrayDimensions == nullptr) throw std::bad_alloc();
+  std::copy(dimensions.begin(), dimensions.end(), out.arrayDimensions);
+  out.arrayDimensionsSize = dimensions.size();
+}
+
+/// A list of equally long lists of what the type has is a matrix, as JSON writes one.
+void flatten(const ValueView& lists, size_t level, std::vector<uint32_t>& dimensions,
+             std::vector<bp_value>& elements) {
+  const bool is_first = level == dimensions.size();
+  if (is_first && level < kMaxDepth) {
+    dimensions.push_back(static_cast<uint32_t>(lists.size()));
+  } else if (is_first || dimensions[level] != lists.size()) {
+    refuse("the lists of a matrix must be equally long");
+  }
+  for (const ValueView each : lists.items()) {
+    const bool is_list =
+        (each.tag == BP_T_LIST && each.aux != BP_LIST_STRUCT) || each.tag == BP_T_ARRAY;
+    if (is_list) {
+      flatten(each, level + 1, dimensions, elements);
+    } else if (level + 1 == dimensions.size()) {
+      elements.push_back(each);
+    } else {
+      refuse("the lists of a matrix must be equally deep");
+    }
+  }
+}
+
+bool is_list_of_lists(const ValueView& value) noexcept {
+  return value.tag == BP_T_LIST && value.len > 0 && value.aux != BP_LIST_STRUCT &&
+         (value.as.list[0].tag == BP_T_ARRAY ||
+          (value.as.list[0].tag == BP_T_LIST && value.as.list[0].aux != BP_LIST_STRUCT));
+}
+
+/// Takes the name off a typed value, but for a single extension object, whose name is its own.
+Wanted take_name(ValueView& value, DataTypes* types) {
+  const std::string_view id = type_id(value);
+  if (id.empty()) {
+    refuse("OPC UA has no type ", value.at(0).to_text(64));
+  }
+  Wanted out{built_in_by_name(id), nullptr};
+  const ValueView inner = value.at(1);
+  if (out.built_in != 0) {
+    value = inner;
+    return out;
+  }
+  out.built_in = kExtensionObject;
+  if (inner.tag == BP_T_LIST || inner.tag == BP_T_MATRIX) {  // each a map of its fields
+    const auto node = parse_node_id(id);
+    node.or_throw();
+    out.type = types != nullptr ? types->by_id(**node) : nullptr;
+    if (out.type == nullptr || !out.type->is_structure()) {
+      refuse("the server describes no structure ", id);
+    }
+    value = inner;
+  }
+  return out;
+}
+
 }  // namespace
 
-Variant to_variant(ValueView value, std::string_view wanted) {
-  UA_UInt16 type = 0;
-  if (!wanted.empty() && (type = built_in_by_name(wanted)) == 0) {
-    refuse("'", wanted, "' is no built-in type of OPC UA; one is Double, or i=11");
-  }
-  // An extension object's name is its own; the other names stand around the value.
+UA_UInt16 type_of(const ValueView& value) {
+  const ValueView elements = value.tag == BP_T_MATRIX ? value.at(1) : value;
+  return elements.tag == BP_T_ARRAY || elements.tag == BP_T_LIST ? type_of_elements(elements)
+                                                                 : type_of_one(elements);
+}
+
+Variant to_variant(ValueView value, const Wanted& wanted, DataTypes* types) {
+  // A node that takes anything takes the value as it is.
+  Wanted type = wanted.built_in == kVariant ? Wanted() : wanted;
   if (value.tag == BP_T_TYPED) {
-    const UA_UInt16 named = type_of_one(value);
-    if (type_id(value).empty()) {
-      refuse("OPC UA has no type ", value.at(0).to_text(64));
-    }
-    type = named;
-    if (built_in_by_name(type_id(value)) != 0) {
-      value = value.at(1);
-    }
+    type = take_name(value, types);
   }
   Variant out;
+  // Only these three differ from no value at all.
+  if (value.is_null() && type.built_in != 0 && type.built_in != kExtensionObject &&
+      !(type.built_in == 12 || type.built_in == 15 || type.built_in == 16)) {
+    return out;
+  }
   ValueView elements = value;
+  std::vector<bp_value> flat;
   if (value.tag == BP_T_MATRIX) {
     elements = value.at(1);
     const auto dimensions = value.at(0).get<std::vector<uint32_t>>();
     if (!dimensions || dimensions->empty()) {
       refuse("a matrix needs its dimensions");
     }
-    out->arrayDimensions =
-        static_cast<UA_UInt32*>(UA_Array_new(dimensions->size(), &UA_TYPES[UA_TYPES_UINT32]));
-    if (out->arrayDimensions == nullptr) throw std::bad_alloc();
-    std::copy(dimensions->begin(), dimensions->end(), out->arrayDimensions);
-    out->arrayDimensionsSize = dimensions->size();
     uint64_t product = 1;
-    for (const uint32_t each : *dimensions) product *= each;
-    if (product != elements.size()) {
-      refuse("a matrix of ", elements.size(), " elements has dimensions for ", product);
+    bool fits = true;
+    for (const uint32_t each : *dimensions) {
+      fits = fits && !__builtin_mul_overflow(product, each, &product);
     }
+    if (!fits || product != elements.size()) {
+      refuse("the dimensions of a matrix do not give its ", elements.size(), " elements");
+    }
+    set_dimensions(*out, *dimensions);
+  } else if (wanted.built_in != 0 && type.built_in != 0 && is_list_of_lists(value)) {
+    std::vector<uint32_t> dimensions;
+    flatten(value, 0, dimensions, flat);
+    elements = ValueView::list(flat);
+    set_dimensions(*out, dimensions);
   }
   // A record of two fields is one value of its type.
-  const bool is_record = value.tag == BP_T_LIST && value.aux == BP_LIST_STRUCT && type != 0;
+  const bool is_record =
+      value.tag == BP_T_LIST && value.aux == BP_LIST_STRUCT && type.built_in != 0;
   const bool is_array = (elements.tag == BP_T_ARRAY || elements.tag == BP_T_LIST) && !is_record;
-  if (type == 0) {
-    type = is_array ? type_of_elements(elements) : type_of_one(elements);
-    if (type == 0) {
+  if (type.built_in == 0) {
+    type.built_in = type_of(elements);
+    if (type.built_in == 0) {
       return out;  // null
     }
   }
-  const UA_DataType& native = built_in_type(type);
+  const UA_DataType& native = built_in_type(type.built_in);
   const size_t n = is_array ? elements.size() : 1;
   out->type = &native;
   out->data = UA_Array_new(n, &native);
@@ -119,7 +189,7 @@ Variant to_variant(ValueView value, std::string_view wanted) {
   out->arrayLength = is_array ? n : 0;
   for (size_t i = 0; i < n; ++i) {
     put_element(static_cast<std::byte*>(out->data) + i * native.memSize, type,
-                is_array ? elements.at(i) : elements);
+                is_array ? elements.at(i) : elements, types);
   }
   return out;
 }

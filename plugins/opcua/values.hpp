@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values: OPC UA's built-in types, scalar, array and matrix, as values of the ABI and back.
+// Values: OPC UA's types, scalar, array and matrix, as values of the ABI and back.
 //
 // Design notes. How a type is carried is in the README's table. What no tag expresses is TYPED,
 // once around an array or matrix: its name is "opcua:" and the type's node id. Strings, bytes and
@@ -11,21 +11,39 @@
 
 namespace backplane::opcua {
 
-/// The value borrows from `variant` and `arena`. Throws Error.
-ValueView to_value(Arena& arena, const UA_Variant& variant);
+class DataTypes;
+struct DataType;
 
-/// Throws Error (INVALID_ARGUMENT) for what OPC UA has no type for. `type`, such as "Double" or
-/// "i=11": the built-in type that a number shall become; empty: its own.
-Variant to_variant(ValueView value, std::string_view type = {});
+/// What a value is to become: the type of a node, of an argument, of a field.
+struct Wanted {
+  UA_UInt16 built_in = 0;          // by the number of the standard; 0: what the value is by itself
+  const DataType* type = nullptr;  // the enumeration or the structure, where it is known
+};
 
-/// Body, status and times into a message that borrows from `value`. Throws Error.
-void fill_message(MessageBuilder& message, const UA_DataValue& value);
+/// By name or by node id: "Double", "i=11". Throws Error (INVALID_ARGUMENT) when it is none.
+Wanted wanted_type(std::string_view name);
 
-/// Body, status and times of a message. Throws Error (INVALID_ARGUMENT).
-DataValue to_data_value(MessageView message);
+/// The value borrows from `variant` and `arena`. A structure that `types` does not know stays
+/// encoded, and is noted there as missing. Throws Error.
+ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types = nullptr);
+
+/// Throws Error (INVALID_ARGUMENT) for what OPC UA has no type for, or what the wanted type does
+/// not hold (convert.hpp says what is converted).
+Variant to_variant(ValueView value, const Wanted& wanted = {}, DataTypes* types = nullptr);
+
+/// Body, status and times into a message that borrows from `value`; `is_reversible`: the body is
+/// all of it (reversible.hpp). Throws Error.
+void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes* types = nullptr,
+                  bool is_reversible = false);
+
+/// Body, status and times of a message, whose headers native type and content type go before
+/// `wanted`. Throws Error (INVALID_ARGUMENT).
+DataValue to_data_value(MessageView message, const Wanted& wanted = {}, DataTypes* types = nullptr);
 
 inline constexpr UA_UInt16 kBuiltInTypes = 25;
 /// The index into UA_TYPES is one less than the number of the standard: Boolean is i=1.
 inline const UA_DataType& built_in_type(UA_UInt16 id) noexcept { return UA_TYPES[id - 1]; }
+/// "Double" of 11; "value" of 0.
+std::string_view built_in_name(UA_UInt16 id) noexcept;
 
 }  // namespace backplane::opcua

@@ -68,6 +68,7 @@ void Watches::forget_session() {
   for (const auto& [number, watch] : watches_) {
     watch->item = 0;
     watch->is_first = true;
+    watch->held.clear();
   }
 }
 
@@ -147,17 +148,54 @@ void Watches::changed(uint64_t number, const UA_DataValue& value) {
     return;
   }
   const auto watch = at->second;
+  Session* const session = client_.session();
+  if (session == nullptr) {
+    return;
+  }
   try {
-    MessageBuilder message;
-    fill_message(message, value);
-    message.flags(std::exchange(watch->is_first, false) ? BP_M_INITIAL : 0u);
-    static_cast<void>(watch->hub.publish(message));
+    if (!watch->held.empty() || !publish(*session, *watch, value)) {
+      watch->held.push_back(DataValue::copy_of(value));
+    }
   } catch (...) {
     watch->hub.end(current_exception_status());  // the same value would come again
     return remove(number);
   }
   if (watch->hub.watchers() == 0) {
     remove(number);  // ended by its consumer
+  }
+}
+
+/// False: it has a structure that nobody has asked for yet; it comes when that is known.
+bool Watches::publish(Session& session, Watch& watch, const UA_DataValue& value) {
+  TypeReader& reader = client_.type_reader();
+  MessageBuilder message;
+  fill_message(message, value, &reader.types(), watch.options.is_reversible);
+  if (reader.types().has_missing()) {
+    reader.read_missing(session, [this, &session, number = watch.number](const Status& status) {
+      if (!status.is_error()) {
+        publish_held(session, number);
+      }
+    });
+    return false;
+  }
+  message.flags(std::exchange(watch.is_first, false) ? BP_M_INITIAL : 0u);
+  static_cast<void>(watch.hub.publish(message));
+  return true;
+}
+
+void Watches::publish_held(Session& session, uint64_t number) {
+  const auto at = watches_.find(number);
+  if (at == watches_.end()) {
+    return;
+  }
+  const auto watch = at->second;
+  while (!watch->held.empty()) {
+    const DataValue value = std::move(watch->held.front());
+    watch->held.pop_front();
+    if (!publish(session, *watch, *value)) {
+      watch->held.push_front(DataValue::copy_of(*value));
+      return;
+    }
   }
 }
 

@@ -16,6 +16,7 @@
 #include "job.hpp"
 #include <backplane/sdk/hub.hpp>
 
+#include <deque>
 #include <map>
 #include <open62541/client_subscriptions.h>
 
@@ -36,6 +37,7 @@ struct MonitorOptions {
   uint32_t queue = 16;
   bool discard_oldest = true;
   bool has_filter = false;
+  bool is_reversible = false;
   UA_DataChangeFilter filter{};
   std::string range;
 };
@@ -57,6 +59,7 @@ struct Watch {
   UA_UInt32 item = 0;  // 0: there is none
   bool is_first = true;
   bool has_had_item = false;  // in this session or in one before
+  std::deque<DataValue> held;  // until a structure in the first of them is known
 };
 
 class Watches {
@@ -88,6 +91,8 @@ class Watches {
   };
   struct Creation;
 
+  bool publish(Session& session, Watch& watch, const UA_DataValue& value);
+  void publish_held(Session& session, uint64_t number);
   void start(const std::shared_ptr<Watch>& watch);
   void start_again();
   void end(uint64_t number, const Status& status);

@@ -54,6 +54,13 @@ TEST_F(Opcua, ANodeIsFoundByItsBrowsePathAndByItsNamespacesUri) {
   EXPECT_EQ(
       system_.open("nsu=urn:backplane:test:server;s=Line1.Temperature").read<double>().value(),
       20.5);
+  EXPECT_EQ(system_
+                .open("/nsu=urn:backplane:test:server;Line1/nsu=urn:backplane:test:server;"
+                      "Temperature")
+                .read<double>()
+                .value(),
+            20.5);
+  EXPECT_EQ(system_.open("/nsu=urn:nobody;Line1").read().get().status().code(), BP_NOT_FOUND);
 }
 
 TEST_F(Opcua, AHundredReadsAtOnceAreAllAnswered) {
@@ -104,13 +111,17 @@ TEST_F(Opcua, EveryKindOfValueSurvivesTheServer) {
   }
 }
 
-TEST_F(Opcua, ANumberIsConvertedWhenItsTypeIsNamed) {
-  const Endpoint node = system_.open(kTemperature);
-  const Status refused = node.write(22).get();
+TEST_F(Opcua, AValueThatTheNodeDoesNotTakeIsRefusedWithTheNodesType) {
+  const Status refused = system_.open(kTemperature).write("warm").get();
   EXPECT_EQ(refused.code(), BP_INVALID_ARGUMENT);
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("BadTypeMismatch"));
-  EXPECT_TRUE(node.write(22, {{BP_H_NATIVE_TYPE, "Double"}}).get().is_ok());
-  EXPECT_EQ(node.read<double>().value(), 22.0);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("writing 'ns=1;s=Line1.Temperature', which is Double: \"warm\" is no"));
+}
+
+TEST_F(Opcua, ANumberBecomesTheTypeThatIsNamed) {
+  const Endpoint any = system_.open("ns=1;s=Line1.Any");
+  ASSERT_TRUE(any.write(22, {{BP_H_NATIVE_TYPE, "Float"}}).get().is_ok());
+  EXPECT_EQ(any.read().value().body(), ValueView(22.0f));
 }
 
 TEST_F(Opcua, WhatTheServerRefusesHasItsNameAndAdvice) {

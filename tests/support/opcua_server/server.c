@@ -16,13 +16,19 @@
 //   Line2.News          String, read and written
 //   Line2.Items         UInt32: the monitored items that there are
 //   Line2.Forget        a method: the server forgets the session that calls it
+//   Types               an object with values of the types of types.h
 //   Many                a folder with so many variables
 //
 //   references=N        the variables in Many; 0
-//   namespace=N         the number of the namespace with the nodes, from 2:
-//   urn:backplane:test:plant ipv6=1              listens at ::1 alone subscriptions=N     the most
-//   of them in a session items=N             the most monitored items items_a_call=N      the most
-//   monitored items in one request hides_limits=1      tells nobody how many those are
+//   namespace=N         the number of the namespace with the nodes, from 2
+//                       (urn:backplane:test:plant)
+//   ipv6=1              listens at ::1 alone
+//   subscriptions=N     the most of them in a session
+//   items=N             the most monitored items
+//   items_a_call=N      the most monitored items in one request
+//   hides_limits=1      tells nobody how many those are
+#include "types.h"
+
 #include <open62541/plugin/log_stdout.h>
 #include <open62541/server.h>
 #include <open62541/server_config_default.h>
@@ -161,6 +167,80 @@ static void add_mix(UA_Server* server) {
   add_method(server, "Line1", "Line1.Mix", mix, 2, inputs, 3, outputs);
 }
 
+static UA_VariableAttributes custom(void* value, size_t n, int type) {
+  UA_VariableAttributes out = UA_VariableAttributes_default;
+  if (n == 0) {
+    UA_Variant_setScalar(&out.value, value, &kTypes[type]);
+  } else {
+    UA_Variant_setArray(&out.value, value, n, &kTypes[type]);
+  }
+  out.dataType = kTypes[type].typeId;
+  out.valueRank = n == 0 ? UA_VALUERANK_SCALAR : UA_VALUERANK_ONE_OR_MORE_DIMENSIONS;
+  out.accessLevel = kReadWrite;
+  return out;
+}
+
+static UA_StatusCode mirror(UA_Server* server, const UA_NodeId* session, void* session_context,
+                            const UA_NodeId* method, void* method_context, const UA_NodeId* object,
+                            void* object_context, size_t n_inputs, const UA_Variant* inputs,
+                            size_t n_outputs, UA_Variant* outputs) {
+  (void)server, (void)session, (void)session_context, (void)method, (void)method_context;
+  (void)object, (void)object_context, (void)n_inputs, (void)n_outputs;
+  const Point* from = (const Point*)inputs[0].data;
+  const Point point = {from->y, from->x};
+  return UA_Variant_setScalarCopy(&outputs[0], &point, &kTypes[kPoint]);
+}
+
+static void add_types(UA_Server* server) {
+  for (int i = 0; i < kTypeCount; ++i) {
+    UA_DataTypeAttributes attributes = UA_DataTypeAttributes_default;
+    attributes.displayName = text(kTypes[i].typeName);
+    UA_Server_addDataTypeNode(server, kTypes[i].typeId, UA_NODEID_NUMERIC(0, kTypeBases[i]),
+                              UA_NODEID_NUMERIC(0, UA_NS0ID_HASSUBTYPE),
+                              qualified(kTypes[i].typeName), attributes, NULL, NULL);
+    if (UA_NodeId_isNull(&kTypes[i].binaryEncodingId)) {
+      continue;
+    }
+    UA_ObjectAttributes encoding = UA_ObjectAttributes_default;
+    encoding.displayName = text("Default Binary");
+    UA_Server_addObjectNode(server, kTypes[i].binaryEncodingId, UA_NODEID_NULL, UA_NODEID_NULL,
+                            UA_QUALIFIEDNAME(0, (char*)(uintptr_t) "Default Binary"),
+                            UA_NODEID_NUMERIC(0, UA_NS0ID_DATATYPEENCODINGTYPE), encoding, NULL,
+                            NULL);
+    const UA_ExpandedNodeId to = {kTypes[i].binaryEncodingId, {0, NULL}, 0};
+    UA_Server_addReference(server, kTypes[i].typeId, UA_NODEID_NUMERIC(0, UA_NS0ID_HASENCODING), to,
+                           true);
+  }
+  UA_Int16 level = 3;
+  UA_Float ratio = 0.5f;
+  UA_Double volume = 1.5;
+  UA_Int32 mode = 1;
+  UA_DateTime since = 0;
+  Point points[] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
+  UA_Int32 priority = 9;
+  Order order = {UA_STRING((char*)(uintptr_t) "first"), &priority, 2, points, 1};
+  Reading reading = {1, {.number = 2.5}};
+  add_variable(server, "Types", "Types.Level", scalar(&level, UA_TYPES_INT16, kReadWrite));
+  add_variable(server, "Types", "Types.Ratio", scalar(&ratio, UA_TYPES_FLOAT, kReadWrite));
+  add_variable(server, "Types", "Types.Since", scalar(&since, UA_TYPES_DATETIME, kReadWrite));
+  add_variable(server, "Types", "Types.Volume", custom(&volume, 0, kLitres));
+  add_variable(server, "Types", "Types.Mode", custom(&mode, 0, kMode));
+  add_variable(server, "Types", "Types.Point", custom(&points[0], 0, kPoint));
+  add_variable(server, "Types", "Types.Points", custom(points, 4, kPoint));
+  add_variable(server, "Types", "Types.Order", custom(&order, 0, kOrder));
+  add_variable(server, "Types", "Types.Reading", custom(&reading, 0, kReading));
+
+  UA_Argument point = argument("point", UA_TYPES_DOUBLE);
+  point.dataType = kTypes[kPoint].typeId;
+  UA_MethodAttributes attributes = UA_MethodAttributes_default;
+  attributes.displayName = text("Mirror");
+  attributes.executable = true;
+  attributes.userExecutable = true;
+  UA_Server_addMethodNode(server, named("Types.Mirror"), named("Types"),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified("Mirror"),
+                          attributes, mirror, 1, &point, 1, &point, NULL, NULL);
+}
+
 static void add_many(UA_Server* server, unsigned n) {
   for (unsigned i = 0; i < n; ++i) {
     char name[32];
@@ -280,6 +360,8 @@ int main(int argc, char** argv) {
   config.maxMonitoredItems = option(argc, argv, "items");
   config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");
   config.monitoredItemRegisterCallback = count_item;
+  const UA_DataTypeArray types = {NULL, kTypeCount, kTypes, false};
+  config.customDataTypes = &types;
   UA_Server* server = UA_Server_newWithConfig(&config);
   if (server == NULL) {
     return 1;
@@ -295,9 +377,11 @@ int main(int argc, char** argv) {
   add_object(server, "Line1");
   add_object(server, "Line2");
   add_object(server, "Many");
+  add_object(server, "Types");
   add_variables(server);
   add_mix(server);
   add_line2(server);
+  add_types(server);
   add_many(server, option(argc, argv, "references"));
   if (option(argc, argv, "hides_limits") != 0) {
     const UA_DataSource source = {read_no_limit, NULL};

@@ -63,10 +63,21 @@ TEST(Address, TakesNoNumberThatDoesNotFit) {
   EXPECT_TRUE(parse_address("ns=1;s=i=4294967296")) << "it is a name";
 }
 
+TEST(Address, ASegmentMayHaveItsNamespaceByItsUri) {
+  const auto address = parse_address("/nsu=http://plant.example/a:b;Line1:x/2:Valve");
+  ASSERT_TRUE(address) << address.status().to_string();
+  ASSERT_EQ(address->path.size(), 2u);
+  EXPECT_EQ(address->path[0].namespace_uri, "http://plant.example/a:b");
+  EXPECT_EQ(address->path[0].name, "Line1:x");
+  EXPECT_EQ(address->path[1].ns, 2);
+  EXPECT_EQ(parse_address("/&nsu=a")->path[0].name, "nsu=a");
+}
+
 TEST(Address, SaysWhatIsWrongWithIt) {
   EXPECT_THAT(why_not("Line1"), HasSubstr("'Line1' is no node id; one is like ns=1;s="));
   EXPECT_THAT(why_not("/x:Line1"), HasSubstr("'x' is no number of a namespace"));
   EXPECT_THAT(why_not("/2:Line1//a"), HasSubstr("a segment has no name"));
+  EXPECT_THAT(why_not("/nsu=urn:a"), HasSubstr("expected nsu=URI;NAME"));
   EXPECT_THAT(why_not("nsu=urn:a"), HasSubstr("expected nsu=URI;s=NAME"));
   EXPECT_THAT(why_not("nsu=urn:a;ns=1;s=b"), HasSubstr("by its URI and by its number"));
 }
