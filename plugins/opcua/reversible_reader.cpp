@@ -5,6 +5,8 @@
 #include "time.hpp"
 #include <backplane/sdk/rfc3339.hpp>
 
+#include <algorithm>
+
 namespace backplane::opcua {
 namespace {
 
@@ -244,18 +246,51 @@ class Reader {
     if (map.tag != BP_T_MAP) {
       refuse("the structure ", type.id, " is a map of its fields, got ", map.to_text(64));
     }
+    if (type.kind == DataType::Kind::kUnion) {
+      return one_of(type, map, depth);
+    }
+    const bool has_mask = type.kind == DataType::Kind::kOptional && map.find("EncodingMask");
+    const auto mask = number<uint32_t>(map, "EncodingMask", 0);
     MapBuilder out(arena_);
+    unsigned bit = 0;
+    for (const Field& each : type.fields) {
+      const auto value = map.find(each.name);
+      const bool is_told = has_mask ? bit < 32 && (mask >> bit & 1u) != 0 : value.has_value();
+      // What is not there is null, or 0.
+      if (!each.is_optional || is_told) {
+        out.add(each.name, field(each, value.value_or(ValueView()), depth - 1));
+      }
+      bit += each.is_optional ? 1 : 0;
+    }
     for (const auto& [key, value] : map.entries()) {
       const auto name = key.get<std::string_view>().value_or("");
-      const auto at = std::find_if(type.fields.begin(), type.fields.end(),
-                                   [&](const Field& field) { return field.name == name; });
-      out.add(key, at == type.fields.end() ? value : field(*at, value, depth - 1));
+      const bool is_known = std::any_of(type.fields.begin(), type.fields.end(),
+                                        [&](const Field& each) { return each.name == name; });
+      if (!is_known && !(has_mask && name == "EncodingMask")) {
+        out.add(key, value);  // refused with its name
+      }
     }
     return arena_.map(out.pairs());
+  }
+  ValueView one_of(const DataType& type, const ValueView& map, unsigned depth) {
+    expect_keys(map, "union", {"SwitchField", "Value"});
+    const auto which = number<uint32_t>(map, "SwitchField", 0);
+    if (which > type.fields.size()) {
+      refuse("'SwitchField': ", which, "; the union ", type.id, " has ", type.fields.size(),
+             " fields");
+    }
+    if (which == 0) {
+      return arena_.map({});
+    }
+    const Field& chosen = type.fields[which - 1];
+    return arena_.map({{chosen.name, field(chosen, member(map, "Value"), depth - 1)}});
   }
   ValueView field(const Field& field, const ValueView& value, unsigned depth) {
     if (field.rank < 1) {
       return leaf(field, value, depth);
+    }
+    if (value.is_null() && field.rank == 1) {
+      return arena_.list({});
     }
     std::vector<uint32_t> sizes;
     ListBuilder leaves(arena_);
@@ -287,8 +322,13 @@ class Reader {
     }
   }
   ValueView leaf(const Field& field, const ValueView& value, unsigned depth) {
-    return field.type != nullptr && field.type->is_structure() ? fields(*field.type, value, depth)
-                                                               : one(field.built_in, value, depth);
+    if (field.type != nullptr && field.type->is_structure()) {
+      return fields(*field.type, value.is_null() ? arena_.map({}) : value, depth);
+    }
+    const bool is_number = field.built_in <= 11;
+    return !value.is_null() || !is_number ? one(field.built_in, value, depth)
+           : field.built_in == 1          ? ValueView(false)
+                                          : ValueView(0);
   }
 
   ValueView data_value(const ValueView& map, unsigned depth) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "address.hpp"
+#include "data_types.hpp"
 #include "put_element.hpp"
 #include "reversible.hpp"
 #include "time.hpp"
@@ -12,7 +14,7 @@ constexpr std::string_view kLastTime = "9999-12-31T23:59:59Z";
 
 class Writer {
  public:
-  explicit Writer(Arena& arena) : arena_(arena) {}
+  Writer(Arena& arena, DataTypes* types) : arena_(arena), types_(types) {}
 
   /// {"Type", "Body", "Dimensions"}.
   ValueView variant(ValueView value) {
@@ -81,7 +83,7 @@ class Writer {
         return copied(std::to_string(value.as.u));
       case 13:
         return time(*to_date_time(value));
-      case 16:
+      case 16:  // text like any other
         return value.is_null() ? ValueView() : ValueView(std::string_view(value.as.s, value.len));
       case 17:
       case 18:
@@ -161,69 +163,93 @@ class Writer {
     return arena_.map({{"TypeId", node_id(id)}, {"Encoding", is_xml ? 2 : 1}, {"Body", bytes}});
   }
   ValueView extension(std::string_view id, const ValueView& fields) {
-    return arena_.map({{"TypeId", node_id(id)}, {"Body", field(fields)}});
+    const auto node = parse_node_id(id);
+    node.or_throw();
+    const DataType* const type = types_ != nullptr ? types_->by_id(**node) : nullptr;
+    if (type == nullptr || !type->is_structure()) {
+      refuse("the server describes no structure ", id);
+    }
+    return arena_.map({{"TypeId", node_id(id)}, {"Body", structure(*type, fields)}});
   }
 
-  /// In a structure a field's type is known: no Type, no Body.
-  ValueView field(const ValueView& value) {
-    if ((value.flags & BP_VALUE_VARIANT) != 0) {
-      return variant(value);
+  /// Null is not written.
+  ValueView structure(const DataType& type, const ValueView& fields) {
+    MapBuilder out(arena_);
+    if (type.kind == DataType::Kind::kUnion) {
+      uint32_t which = 0;
+      for (const Field& each : type.fields) {
+        ++which;
+        if (const auto value = fields.find(each.name)) {
+          return arena_.map({{"SwitchField", which}, {"Value", field(each, *value)}});
+        }
+      }
+      return arena_.map({{"SwitchField", 0u}});
     }
-    switch (value.tag) {
-      case BP_T_MAP: {
-        MapBuilder out(arena_);
-        for (const auto& [key, each] : value.entries()) {
-          out.add(key, field(each));
-        }
-        return arena_.map(out.pairs());
-      }
-      case BP_T_TYPED: {
-        const ValueView inner = value.at(1);
-        const UA_UInt16 type = built_in_by_name(type_id(value));
-        if (type == 0) {
-          return extension(value);
-        }
-        return inner.tag == BP_T_MATRIX                                ? matrix(type, inner)
-               : inner.tag == BP_T_LIST && inner.aux != BP_LIST_STRUCT ? list(type, inner, {})
-                                                                       : one(type, inner, {});
-      }
-      case BP_T_LIST:
-      case BP_T_ARRAY: {
-        ListBuilder out(arena_);
-        for (const ValueView each : value.items()) {
-          out.add(field(each));
-        }
-        return arena_.list({out.view().as.list, out.size()});
-      }
-      case BP_T_MATRIX:
-        return matrix(0, value);
-      default:
-        return scalar(value);
+    if (type.kind == DataType::Kind::kOptional) {
+      out.add("EncodingMask", mask(type, fields));
     }
+    for (const Field& each : type.fields) {
+      const auto value = fields.find(each.name);
+      const ValueView written = value ? field(each, *value) : ValueView();
+      if (!written.is_null()) {
+        out.add(each.name, written);
+      }
+    }
+    return arena_.map(out.pairs());
   }
-  ValueView scalar(const ValueView& value) {
-    const bool is_long = (value.tag == BP_T_INT || value.tag == BP_T_UINT) && value.aux == 64;
-    return is_long                    ? one(value.tag == BP_T_INT ? 8 : 9, value, {})
-           : value.tag == BP_T_TIME   ? one(13, value, {})
-           : value.is_null()          ? ValueView()
-           : value.tag == BP_T_STRING ? ValueView(std::string_view(value.as.s, value.len))
-                                      : plain(value);
+  static uint32_t mask(const DataType& type, const ValueView& fields) {
+    uint32_t out = 0;
+    unsigned bit = 0;
+    for (const Field& each : type.fields) {
+      if (each.is_optional) {
+        out |= fields.find(each.name) && bit < 32 ? 1u << bit : 0u;
+        ++bit;
+      }
+    }
+    return out;
   }
-  /// Lists in lists.
-  ValueView matrix(UA_UInt16 type, const ValueView& value) {
-    const auto sizes = value.at(0).get<std::vector<uint32_t>>().value();
-    size_t next = 0;
-    return rows(type, sizes, 0, value.at(1), next);
+
+  /// Its type is known: no Type, no Body.
+  ValueView field(const Field& field, const ValueView& value) {
+    const ValueView bare =
+        value.tag == BP_T_TYPED && field.built_in != kExtensionObject && field.built_in != kVariant
+            ? value.at(1)
+            : value;
+    if (field.rank < 1) {
+      return leaf(field, bare);
+    }
+    if (field.rank > 1) {  // lists in lists
+      const ValueView matrix = bare.tag == BP_T_TYPED ? bare.at(1) : bare;
+      const auto sizes = matrix.at(0).get<std::vector<uint32_t>>().value();
+      size_t next = 0;
+      return rows(field, name_of(bare), sizes, 0, matrix.at(1), next);
+    }
+    return row(field, name_of(bare), bare.tag == BP_T_TYPED ? bare.at(1) : bare);
   }
-  ValueView rows(UA_UInt16 type, const std::vector<uint32_t>& sizes, size_t level,
-                 const ValueView& elements, size_t& next) {
+  /// What stands once around extension objects that are all of one type.
+  static std::string_view name_of(const ValueView& value) {
+    const std::string_view id = value.tag == BP_T_TYPED ? type_id(value) : std::string_view();
+    return built_in_by_name(id) == 0 ? id : std::string_view();
+  }
+  ValueView leaf(const Field& field, const ValueView& value, std::string_view name = {}) {
+    return field.type != nullptr && field.type->is_structure() ? structure(*field.type, value)
+                                                               : one(field.built_in, value, name);
+  }
+  ValueView row(const Field& field, std::string_view name, const ValueView& elements) {
+    ListBuilder out(arena_);
+    for (const ValueView each : elements.items()) {
+      out.add(leaf(field, each, name));
+    }
+    return arena_.list({out.view().as.list, out.size()});
+  }
+  ValueView rows(const Field& field, std::string_view name, const std::vector<uint32_t>& sizes,
+                 size_t level, const ValueView& elements, size_t& next) {
     if (level == sizes.size()) {
-      const ValueView each = elements.at(next++);
-      return type == 0 ? field(each) : one(type, each, {});
+      return leaf(field, elements.at(next++), name);
     }
     ListBuilder out(arena_);
     for (uint32_t i = 0; i < sizes[level] && next < elements.size(); ++i) {
-      out.add(rows(type, sizes, level + 1, elements, next));
+      out.add(rows(field, name, sizes, level + 1, elements, next));
     }
     return arena_.list({out.view().as.list, out.size()});
   }
@@ -270,12 +296,13 @@ class Writer {
   }
 
   Arena& arena_;
+  DataTypes* types_;
 };
 
 }  // namespace
 
 ValueView to_reversible(Arena& arena, const UA_DataValue& value, DataTypes* types) {
-  Writer writer(arena);
+  Writer writer(arena, types);
   MapBuilder out(arena);
   if (value.hasValue) out.add("Value", writer.variant(to_value(arena, value.value, types)));
   if (value.hasStatus) out.add("Status", writer.status(value.status));

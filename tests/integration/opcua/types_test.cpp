@@ -135,6 +135,63 @@ TEST_F(OpcuaTypes, ADefinitionIsAValueItself) {
   EXPECT_EQ(fields.at(0).find("Name")->get<std::string>(), "X");
 }
 
+TEST_F(OpcuaTypes, AValueComesAndGoesInTheStandardsJson) {
+  const Pair content(BP_H_CONTENT_TYPE, "application/opcua+uajson");
+  const Endpoint temperature = system_.open(kTemperature);
+  const auto read = temperature.read({content}).value();
+  EXPECT_EQ(*read.body().find("Value"), arena_.map({{"Type", 11u}, {"Body", 20.5}}));
+  EXPECT_TRUE(read.body().find("SourceTimestamp") && read.body().find("ServerTimestamp"));
+  const ValueView written = arena_.map({{"Value", arena_.map({{"Type", 11}, {"Body", 21}})},
+                                        {"Status", 0x40000000u},
+                                        {"SourceTimestamp", "2024-02-29T12:00:00.5Z"}});
+  temperature.write(written, {content}).or_throw();
+  const auto again = temperature.read({content}).value();
+  EXPECT_EQ(again.body().find("Value")->find("Body")->get<double>(), 21.0);
+  EXPECT_EQ(again.body().find("Status")->get<uint32_t>(), 0x40000000u);
+  EXPECT_EQ(again.body().find("SourceTimestamp")->get<std::string>(), "2024-02-29T12:00:00.5Z");
+
+  for (const char* name : {"Point", "Points", "Order", "Reading"}) {
+    const Endpoint node = types(name);
+    const auto before = node.read().value();
+    const auto json = node.read({content}).value();
+    EXPECT_EQ(json.body().find("Value")->find("Type")->get<int>(), 22) << json.body().to_text();
+    const Status back = system_.open(concat("ns=1;s=Types.", name))
+                            .write(arena_.map({{"Value", *json.body().find("Value")}}), {content})
+                            .get();
+    EXPECT_TRUE(back.is_ok()) << name << back.to_string();
+    EXPECT_EQ(node.read().value().body(), before.body()) << name;
+  }
+}
+
+TEST_F(OpcuaTypes, AWatchTellsTheStandardsJson) {
+  const Pair content(BP_H_CONTENT_TYPE, "application/opcua+uajson");
+  Guarded<std::string> seen;
+  WatchOptions options;
+  options.headers = {static_cast<const bp_pair*>(&content), 1};
+  const Endpoint node = types("Point");
+  const auto watching =
+      node.watch([&](MessageView message) { seen.lock()->assign(message.body().to_text()); },
+                 std::move(options));
+  ASSERT_TRUE(eventually([&] { return !seen.copy().empty(); }, kPatience));
+  EXPECT_THAT(seen.copy(), HasSubstr("\"Body\":{\"X\":1,\"Y\":2}"));
+}
+
+TEST_F(OpcuaTypes, ATypeThatHasBecomeAnotherIsAskedForAgain) {
+  const Endpoint node = types("Changing");
+  const Endpoint type = types("Changing@DataType");
+  const auto is = [&](const char* id, const char* native) {
+    type.write(typed("opcua:i=17", "i=24")).or_throw();
+    node.write(1, {{BP_H_NATIVE_TYPE, native}}).or_throw();
+    type.write(typed("opcua:i=17", arena_.copy(id))).or_throw();
+  };
+  is("i=8", "Int64");
+  expect_written(node, 42.0, int64_t{42});
+  is("i=4", "Int16");
+  expect_written(node, 43.0, int16_t{43});
+  const Status refused = node.write("warm").get();
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("is no Int16"));
+}
+
 TEST_F(OpcuaTypes, AStructureIsAnArgumentAndAResult) {
   const auto mirrored = types("Mirror").call(point(1, 2)).get();
   ASSERT_TRUE(mirrored) << mirrored.status().to_string();

@@ -230,6 +230,11 @@ static void add_types(UA_Server* server) {
   add_variable(server, "Types", "Types.Order", custom(&order, 0, kOrder));
   add_variable(server, "Types", "Types.Reading", custom(&reading, 0, kReading));
 
+  UA_VariableAttributes changing = scalar(&volume, UA_TYPES_DOUBLE, kReadWrite);
+  changing.dataType = UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATATYPE);
+  changing.writeMask = UA_WRITEMASK_DATATYPE;
+  add_variable(server, "Types", "Types.Changing", changing);
+
   UA_Argument point = argument("point", UA_TYPES_DOUBLE);
   point.dataType = kTypes[kPoint].typeId;
   UA_MethodAttributes attributes = UA_MethodAttributes_default;

@@ -96,53 +96,124 @@ TEST(OpcuaReversible, AMatrixHasItsDimensions) {
               HasSubstr(R"("Dimensions":[2,3])"));
 }
 
-TEST(OpcuaReversible, AStructureIsItsFieldsByTheirTypes) {
-  DataTypes types;
-  const UA_NodeId id = UA_NODEID_NUMERIC(1, 3001);
-  const UA_NodeId kFields[] = {
-      UA_TYPES[UA_TYPES_INT64].typeId,   UA_TYPES[UA_TYPES_DATETIME].typeId,
-      UA_TYPES[UA_TYPES_VARIANT].typeId, UA_TYPES[UA_TYPES_LOCALIZEDTEXT].typeId,
-      UA_TYPES[UA_TYPES_INT16].typeId,   UA_TYPES[UA_TYPES_BYTESTRING].typeId,
-      UA_TYPES[UA_TYPES_RANGE].typeId};
-  const char* const kNames[] = {"Long", "Time", "Any", "Text", "Matrix", "Bytes", "Ranges"};
-  std::vector<UA_StructureField> fields(std::size(kFields));
-  for (size_t i = 0; i < fields.size(); ++i) {
-    fields[i].name = borrowed(kNames[i]);
-    fields[i].dataType = kFields[i];
-    fields[i].valueRank = i == 4 ? 2 : i >= 5 ? 1 : -1;
+struct FieldOf {
+  const char* name;
+  UA_NodeId type;
+  int32_t rank = -1;
+  bool is_optional = false;
+};
+const UA_NodeId& id_of(int type) { return UA_TYPES[type].typeId; }
+
+void define(DataTypes& types, UA_UInt32 id, UA_StructureType kind,
+            std::initializer_list<FieldOf> fields) {
+  std::vector<UA_StructureField> told;
+  for (const FieldOf& each : fields) {
+    UA_StructureField field{};
+    field.name = borrowed(each.name);
+    field.dataType = each.type;
+    field.valueRank = each.rank;
+    field.isOptional = each.is_optional;
+    told.push_back(field);
   }
   UA_StructureDefinition definition{};
-  definition.defaultEncodingId = UA_NODEID_NUMERIC(1, 5001);
-  definition.fields = fields.data();
-  definition.fieldsSize = fields.size();
-  UA_Variant told;
-  UA_Variant_init(&told);
-  UA_Variant_setScalar(&told, &definition, &UA_TYPES[UA_TYPES_STRUCTUREDEFINITION]);
+  definition.defaultEncodingId = UA_NODEID_NUMERIC(1, id + 2000);
+  definition.structureType = kind;
+  definition.fields = told.data();
+  definition.fieldsSize = told.size();
+  UA_Variant variant;
+  UA_Variant_init(&variant);
+  UA_Variant_setScalar(&variant, &definition, &UA_TYPES[UA_TYPES_STRUCTUREDEFINITION]);
   std::vector<NodeId> more;
-  ASSERT_TRUE(types.define(id, told, more));
+  ASSERT_TRUE(types.define(UA_NODEID_NUMERIC(1, id), variant, more));
   types.link();
+}
 
+/// The JSON of a structure's fields, which is read again as it was.
+std::string json_of_fields(DataTypes& types, UA_UInt32 id, const ValueView& fields) {
   StackArena arena;
-  const ValueView range = arena.map({{"Low", 1.0}, {"High", 2.0}});
-  const ValueView map =
-      arena.map({{"Long", INT64_MIN},
-                 {"Time", "2024-02-29T12:00:00Z"},
-                 {"Any", 1.5f},
-                 {"Text", "warm"},
-                 {"Matrix", arena.list({arena.list({1, 2, 3}), arena.list({4, 5, 6})})},
-                 {"Bytes", arena.list({ValueView::bytes("\0\1", 2), ValueView::bytes("", 0)})},
-                 {"Ranges", arena.list({range, range})}});
-  ValueView value = arena.list({"opcua:ns=1;i=3001", map});
+  ValueView value = arena.list({arena.copy(ValueView(concat("opcua:ns=1;i=", id))), fields});
   value.tag = BP_T_TYPED;
   const DataValue before = with_times(to_variant(value, {}, &types));
   const std::string json = json_of(*before, &types);
-  EXPECT_THAT(json, HasSubstr(R"("Value":{"Type":22,"Body":{"TypeId":{"Id":3001,"Namespace":1},)"
-                              R"("Body":{"Long":"-9223372036854775808",)"
-                              R"("Time":"2024-02-29T12:00:00Z","Any":{"Type":10,"Body":1.5},)"));
-  EXPECT_THAT(json, HasSubstr(R"("Matrix":[[1,2,3],[4,5,6]],"Bytes":["AAE=",""],)"
-                              R"("Ranges":[{"Low":1.0,"High":2.0},{"Low":1.0,"High":2.0}])"));
   const OwnedMessage read = from_json(json).value();
-  EXPECT_EQ(wire(*from_reversible(read.body(), &types)), wire(*before));
+  EXPECT_EQ(wire(*from_reversible(read.body(), &types)), wire(*before)) << json;
+  const std::string head =
+      concat(R"({"Value":{"Type":22,"Body":{"TypeId":{"Id":)", id, R"(,"Namespace":1},"Body":)");
+  EXPECT_TRUE(json.starts_with(head)) << json;
+  return json.substr(head.size(), json.find("}},\"Status\"") - head.size());
+}
+
+TEST(OpcuaReversible, AStructureIsItsFieldsByTheirTypes) {
+  DataTypes types;
+  define(types, 3001, UA_STRUCTURETYPE_STRUCTURE,
+         {{"Long", id_of(UA_TYPES_INT64)},
+          {"Time", id_of(UA_TYPES_DATETIME)},
+          {"Any", id_of(UA_TYPES_VARIANT)},
+          {"Text", id_of(UA_TYPES_LOCALIZEDTEXT)},
+          {"Node", id_of(UA_TYPES_NODEID), 1},
+          {"Matrix", id_of(UA_TYPES_INT16), 2},
+          {"Bytes", id_of(UA_TYPES_BYTESTRING), 1},
+          {"Ranges", id_of(UA_TYPES_RANGE), 1},
+          {"Objects", id_of(UA_TYPES_EXTENSIONOBJECT), 1},
+          {"Null", id_of(UA_TYPES_STRING)}});
+  StackArena arena;
+  const ValueView range = arena.map({{"Low", 1.0}, {"High", 2.0}});
+  ValueView object = arena.list({"opcua:i=884", range});
+  object.tag = BP_T_TYPED;
+  EXPECT_EQ(json_of_fields(
+                types, 3001,
+                arena.map({{"Long", INT64_MIN},
+                           {"Time", "2024-02-29T12:00:00Z"},
+                           {"Any", 1.5f},
+                           {"Text", "warm"},
+                           {"Node", arena.list({"ns=1;s=a"})},
+                           {"Matrix", arena.list({arena.list({1, 2, 3}), arena.list({4, 5, 6})})},
+                           {"Bytes", arena.list({ValueView::bytes("\0\1", 2), nullptr})},
+                           {"Ranges", arena.list({range, range})},
+                           {"Objects", arena.list({object, object})},
+                           {"Null", nullptr}})),
+            R"({"Long":"-9223372036854775808","Time":"2024-02-29T12:00:00Z",)"
+            R"("Any":{"Type":10,"Body":1.5},"Text":{"Locale":null,"Text":"warm"},)"
+            R"("Node":[{"IdType":1,"Id":"a","Namespace":1}],"Matrix":[[1,2,3],[4,5,6]],)"
+            R"("Bytes":["AAE=",null],"Ranges":[{"Low":1.0,"High":2.0},{"Low":1.0,"High":2.0}],)"
+            R"("Objects":[{"TypeId":{"Id":884},"Body":{"Low":1.0,"High":2.0}},)"
+            R"({"TypeId":{"Id":884},"Body":{"Low":1.0,"High":2.0}}]})");
+}
+
+TEST(OpcuaReversible, OptionalFieldsHaveAMaskAndUnionsASwitch) {
+  DataTypes types;
+  define(types, 3002, UA_STRUCTURETYPE_STRUCTUREWITHOPTIONALFIELDS,
+         {{"X", id_of(UA_TYPES_INT32)},
+          {"O1", id_of(UA_TYPES_INT32), -1, true},
+          {"O2", id_of(UA_TYPES_INT32), -1, true}});
+  define(types, 3003, UA_STRUCTURETYPE_UNION,
+         {{"A", id_of(UA_TYPES_INT32)}, {"B", id_of(UA_TYPES_STRING)}});
+  StackArena arena;
+  EXPECT_EQ(json_of_fields(types, 3002, arena.map({{"X", 1}, {"O2", 5}})),
+            R"({"EncodingMask":2,"X":1,"O2":5})");
+  EXPECT_EQ(json_of_fields(types, 3003, arena.map({{"B", "text"}})),
+            R"({"SwitchField":2,"Value":"text"})");
+  EXPECT_EQ(json_of_fields(types, 3003, arena.map({})), R"({"SwitchField":0})");
+}
+
+TEST(OpcuaReversible, AFieldThatIsNotWrittenIsNullOrZero) {
+  DataTypes types;
+  define(types, 3002, UA_STRUCTURETYPE_STRUCTUREWITHOPTIONALFIELDS,
+         {{"X", id_of(UA_TYPES_INT32)},
+          {"Name", id_of(UA_TYPES_STRING)},
+          {"O1", id_of(UA_TYPES_INT32), -1, true},
+          {"Range", id_of(UA_TYPES_RANGE)}});
+  const OwnedMessage read =
+      from_json(R"({"Value":{"Type":22,"Body":{"TypeId":{"Id":3002,"Namespace":1},)"
+                R"("Body":{"EncodingMask":1}}}})")
+          .value();
+  const DataValue value = from_reversible(read.body(), &types);
+  StackArena arena;
+  const ValueView fields = to_value(arena, value->value, &types).at(1);
+  EXPECT_EQ(fields.find("X")->get<int>(), 0);
+  EXPECT_TRUE(fields.find("Name")->is_null());
+  EXPECT_EQ(fields.find("O1")->get<int>(), 0);
+  EXPECT_EQ(fields.find("Range")->find("High")->get<double>(), 0.0);
 }
 
 TEST(OpcuaReversible, WhatIsNoneIsRefusedWithItsReason) {
