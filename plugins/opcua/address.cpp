@@ -171,6 +171,15 @@ Result<uint16_t> namespace_of(const std::string& uri, const std::vector<std::str
   return static_cast<uint16_t>(at - namespaces.begin());
 }
 
+bool has_known_namespaces(const Address& address, const std::vector<std::string>& namespaces) {
+  const auto is_known = [&](const std::string& uri) {
+    return uri.empty() || namespace_of(uri, namespaces).is_ok();
+  };
+  return is_known(address.namespace_uri) &&
+         std::all_of(address.path.begin(), address.path.end(),
+                     [&](const Address::Segment& each) { return is_known(each.namespace_uri); });
+}
+
 Result<NodeId> node_id_of(const Address& address, const std::vector<std::string>& namespaces) {
   auto id = parse_node_id(address.id);
   if (!id || address.namespace_uri.empty()) {

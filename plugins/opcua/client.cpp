@@ -163,6 +163,12 @@ void Client::find(const std::shared_ptr<Job>& job) {
   if (target.generation == generation_) {
     return run_found(job);
   }
+  if (!has_known_namespaces(target.address, session_->namespaces()) && job->may_read_namespaces()) {
+    return session_->read_namespaces([this, job] {
+      run(job);
+      send_collected();
+    });
+  }
   if (!target.address.is_path()) {
     auto id = node_id_of(target.address, session_->namespaces());
     id.or_throw();

@@ -56,7 +56,11 @@ class Job {
   Target& target() const noexcept { return *target_; }
   const std::shared_ptr<Target>& shared_target() const noexcept { return target_; }
 
+  /// True once: the server may have got a namespace since.
+  bool may_read_namespaces() noexcept { return !std::exchange(has_read_namespaces_, true); }
+
  private:
+  bool has_read_namespaces_ = false;
   const std::shared_ptr<Target> target_;
 };
 

@@ -184,13 +184,7 @@ void Session::read_server() {
         if (status != UA_STATUSCODE_GOOD || response.resultsSize != 4) {
           return end(bad_status(status, "reading the server's namespaces"));
         }
-        const UA_Variant& array = response.results[0].value;
-        if (UA_Variant_hasArrayType(&array, &UA_TYPES[UA_TYPES_STRING])) {
-          const auto* first = static_cast<const UA_String*>(array.data);
-          for (size_t i = 0; i < array.arrayLength; ++i) {
-            namespaces_.emplace_back(view(first[i]));
-          }
-        }
+        set_namespaces(response.results[0].value);
         lower(most_reads_, response.results[1].value);
         lower(most_writes_, response.results[2].value);
         lower(most_items_, response.results[3].value);
@@ -257,6 +251,35 @@ void Session::give_up_overdue() {
   if (late_ > kMostLate) {
     end(Status(BP_UNAVAILABLE, "the server has left ", late_, " requests unanswered"));
   }
+}
+
+void Session::set_namespaces(const UA_Variant& told) {
+  if (UA_Variant_hasArrayType(&told, &UA_TYPES[UA_TYPES_STRING])) {
+    const auto* first = static_cast<const UA_String*>(told.data);
+    namespaces_.clear();
+    for (size_t i = 0; i < told.arrayLength; ++i) {
+      namespaces_.emplace_back(view(first[i]));
+    }
+  }
+}
+
+void Session::read_namespaces(std::function<void()> done) {
+  UA_ReadValueId node;
+  UA_ReadValueId_init(&node);
+  node.nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
+  node.attributeId = UA_ATTRIBUTEID_VALUE;
+  UA_ReadRequest request;
+  UA_ReadRequest_init(&request);
+  request.nodesToRead = &node;
+  request.nodesToReadSize = 1;
+  ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
+      request, UA_TYPES_READREQUEST,
+      [this, done = std::move(done)](const UA_ReadResponse& response) {
+        if (response.resultsSize == 1) {
+          set_namespaces(response.results[0].value);
+        }
+        done();
+      });
 }
 
 void Session::end(const Status& status) {

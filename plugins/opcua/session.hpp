@@ -56,7 +56,9 @@ class Session {
 
   bool is_up() const noexcept { return phase_ == Phase::kUp; }
   UA_Client* client() noexcept { return client_; }
+  /// A number keeps its meaning as long as the session lasts (part 3, 5.2.2); more may come.
   const std::vector<std::string>& namespaces() const noexcept { return namespaces_; }
+  void read_namespaces(std::function<void()> done);
   /// What the server takes in one request.
   size_t most_reads() const noexcept { return most_reads_; }
   size_t most_items() const noexcept { return most_items_; }
@@ -107,6 +109,7 @@ class Session {
   void state_changed(UA_SecureChannelState channel, UA_SessionState session, UA_StatusCode status);
   Status reason(UA_StatusCode status) const;
   void read_server();
+  void set_namespaces(const UA_Variant& told);
   [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
                                                 UA_LogCategory category, const char* text,
                                                 va_list arguments);

@@ -200,5 +200,32 @@ TEST(OpcuaFaults, AnAddressThatAnswersNothingIsLeftForAnotherOne) {
   EXPECT_TRUE(system.becomes(BP_STATE_UP)) << system.info().detail;
 }
 
+TEST(OpcuaFaults, ANamespaceThatIsRenumberedKeepsItsNodesReadAndWatched) {
+  OpcuaServer server({"urn:plant", "urn:other"});
+  OpcuaSystem system(server.port());
+  const Endpoint by_id = system.connected().open("nsu=urn:plant;s=Moving");
+  const Endpoint by_path = system.open("/nsu=urn:backplane:test:server;Line1/nsu=urn:plant;Moving");
+  const Told told;
+  const auto watching = by_id.watch(told);
+  ASSERT_TRUE(told.has(2.0)) << "the number of its namespace";
+  EXPECT_EQ(by_path.read<double>().value(), 2.0);
+  server.kill();
+  ASSERT_TRUE(system.becomes(BP_STATE_CONNECTING));
+  server.become({"urn:other", "urn:plant"});
+  server.start();
+  EXPECT_TRUE(told.has(3.0));
+  EXPECT_EQ(by_id.read<double>().value(), 3.0);
+  EXPECT_EQ(by_path.read<double>().value(), 3.0);
+}
+
+TEST(OpcuaFaults, ANamespaceThatCameLaterIsFound) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port());
+  const Endpoint late = system.connected().open("nsu=urn:late;s=Late");
+  EXPECT_EQ(late.read().get().status().code(), BP_NOT_FOUND);
+  system.open("ns=1;s=Types.Extend").call().get().or_throw();
+  EXPECT_EQ(late.read<double>().value(), 2.0);
+}
+
 }  // namespace
 }  // namespace backplane::test

@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kPatience{20};
 /// May be ended and started again on its port.
 class OpcuaServer {
  public:
-  using Options = std::vector<std::string>;  // "references=12"
+  using Options = std::vector<std::string>;  // "references=12", "urn:plant"
   explicit OpcuaServer(Options options = {}) : options_(std::move(options)) { start(); }
   void start() {
     Options all{BP_TEST_BUILD_DIR "/tests/bp_opcua_server", std::to_string(port_)};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// opcua_server PORT [KEY=NUMBER...]: an OPC UA server with the nodes that tests need, in namespace
-// 1:
+// opcua_server PORT [KEY=NUMBER...] [URN...]: an OPC UA server with the nodes that tests need, in
+// namespace 1:
 //
 //   Line1               an object below Objects, with all that follows
 //   Line1.Temperature   Double, read and written
@@ -27,6 +27,8 @@
 //   items=N             the most monitored items
 //   items_a_call=N      the most monitored items in one request
 //   hides_limits=1      tells nobody how many those are
+//
+//   urn:...             one more namespace; that of urn:plant has the variable Moving
 #include "types.h"
 
 #include <open62541/plugin/log_stdout.h>
@@ -180,6 +182,27 @@ static UA_VariableAttributes custom(void* value, size_t n, int type) {
   return out;
 }
 
+static void add_double(UA_Server* server, const char* uri, const char* name) {
+  const UA_UInt16 ns = UA_Server_addNamespace(server, uri);
+  UA_Double value = ns;
+  UA_Server_addVariableNode(server, UA_NODEID_STRING(ns, (char*)(uintptr_t)name), named("Line1"),
+                            UA_NODEID_NUMERIC(0, UA_NS0ID_ORGANIZES),
+                            UA_QUALIFIEDNAME(ns, (char*)(uintptr_t)name),
+                            UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATAVARIABLETYPE),
+                            scalar(&value, UA_TYPES_DOUBLE, kRead), NULL, NULL);
+}
+
+// A namespace, with a node, that was not there when the session began.
+static UA_StatusCode extend(UA_Server* server, const UA_NodeId* session, void* session_context,
+                            const UA_NodeId* method, void* method_context, const UA_NodeId* object,
+                            void* object_context, size_t n_inputs, const UA_Variant* inputs,
+                            size_t n_outputs, UA_Variant* outputs) {
+  (void)session, (void)session_context, (void)method, (void)method_context, (void)object;
+  (void)object_context, (void)n_inputs, (void)inputs, (void)n_outputs, (void)outputs;
+  add_double(server, "urn:late", "Late");
+  return UA_STATUSCODE_GOOD;
+}
+
 static UA_StatusCode mirror(UA_Server* server, const UA_NodeId* session, void* session_context,
                             const UA_NodeId* method, void* method_context, const UA_NodeId* object,
                             void* object_context, size_t n_inputs, const UA_Variant* inputs,
@@ -244,6 +267,10 @@ static void add_types(UA_Server* server) {
   UA_Server_addMethodNode(server, named("Types.Mirror"), named("Types"),
                           UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified("Mirror"),
                           attributes, mirror, 1, &point, 1, &point, NULL, NULL);
+  attributes.displayName = text("Extend");
+  UA_Server_addMethodNode(server, named("Types.Extend"), named("Types"),
+                          UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), qualified("Extend"),
+                          attributes, extend, 0, NULL, 0, NULL, NULL, NULL);
 }
 
 static void add_many(UA_Server* server, unsigned n) {
@@ -342,7 +369,7 @@ static void listen_at(UA_ServerConfig* config, const char* host, const char* por
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    fprintf(stderr, "opcua_server PORT [KEY=NUMBER...]\n");
+    fprintf(stderr, "opcua_server PORT [KEY=NUMBER...] [URN...]\n");
     return 2;
   }
   signal(SIGTERM, stop);
@@ -395,6 +422,15 @@ int main(int argc, char** argv) {
         UA_NODEID_NUMERIC(
             0, UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXMONITOREDITEMSPERCALL),
         source);
+  }
+  for (int i = 2; i < argc; ++i) {
+    if (strncmp(argv[i], "urn:", 4) != 0) {
+      continue;
+    }
+    UA_Server_addNamespace(server, argv[i]);
+    if (strcmp(argv[i], "urn:plant") == 0) {
+      add_double(server, argv[i], "Moving");
+    }
   }
   const UA_StatusCode status = UA_Server_run(server, &running);
   UA_Server_delete(server);
