@@ -4,6 +4,7 @@
 #include "put_element.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace backplane::opcua {
 namespace {
@@ -56,6 +57,15 @@ DataType::Kind kind_of(const UA_StructureDefinition& definition) noexcept {
     default:
       return DataType::Kind::kStructure;
   }
+}
+
+/// A map has each once.
+bool has_own_names(const UA_StructureDefinition& definition) {
+  std::set<std::string_view> names;
+  for (size_t i = 0; i < definition.fieldsSize; ++i) {
+    names.insert(view(definition.fields[i].name));
+  }
+  return names.size() == definition.fieldsSize;
 }
 
 bool allows_subtypes(const UA_StructureDefinition& definition) noexcept {
@@ -187,7 +197,7 @@ bool DataTypes::define(const UA_NodeId& id, const UA_Variant& definition,
     return false;
   }
   const auto& told = *static_cast<const UA_StructureDefinition*>(definition.data);
-  if (told.fieldsSize > kMostFields) {
+  if (told.fieldsSize > kMostFields || !has_own_names(told)) {
     return false;
   }
   DataType& type = at(to_text(id));

@@ -287,6 +287,21 @@ TEST(OpcuaStructure, AHostileDefinitionMakesNothingKnown) {
   }
 }
 
+TEST(OpcuaStructure, ADefinitionWithANameTwiceIsNone) {
+  DataTypes types;
+  std::array<UA_StructureField, 2> fields{};
+  fields[0].name = fields[1].name = borrowed("X");
+  fields[0].dataType = fields[1].dataType = kDouble;
+  UA_StructureDefinition definition{};
+  definition.fields = fields.data();
+  definition.fieldsSize = fields.size();
+  UA_Variant told;
+  UA_Variant_init(&told);
+  UA_Variant_setScalar(&told, &definition, &UA_TYPES[UA_TYPES_STRUCTUREDEFINITION]);
+  std::vector<NodeId> more;
+  EXPECT_FALSE(types.define(id_of(1), told, more));
+}
+
 TEST(OpcuaStructure, ACountIsNotBelieved) {
   Types types;
   types.structure(1, UA_STRUCTURETYPE_STRUCTURE, {{"Many", kDouble, 1}});
