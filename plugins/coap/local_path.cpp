@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "local_path.hpp"
 
-#include "on_loop.hpp"
+#include <backplane/sdk/run_on_loop.hpp>
 
 namespace backplane::coap {
 

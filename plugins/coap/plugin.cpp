@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance.hpp"
 #include "local_path.hpp"
-#include "on_loop.hpp"
 #include "remote_path.hpp"
 #include <backplane/sdk/plugin.hpp>
+#include <backplane/sdk/run_on_loop.hpp>
 
 namespace backplane::coap {
 namespace {

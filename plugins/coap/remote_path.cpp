@@ -2,7 +2,7 @@
 #include "remote_path.hpp"
 
 #include "error_map.hpp"
-#include "on_loop.hpp"
+#include <backplane/sdk/run_on_loop.hpp>
 
 namespace backplane::coap {
 namespace {

@@ -3,47 +3,13 @@
 
 #include "client.hpp"
 #include "error_map.hpp"
+#include "reference.hpp"
 #include "values.hpp"
 
 namespace backplane::opcua {
 namespace {
 
 constexpr UA_UInt32 kPage = 500;
-
-std::string_view class_name(UA_NodeClass node_class) noexcept {
-  switch (node_class) {
-    case UA_NODECLASS_OBJECT:
-      return "Object";
-    case UA_NODECLASS_VARIABLE:
-      return "Variable";
-    case UA_NODECLASS_METHOD:
-      return "Method";
-    case UA_NODECLASS_OBJECTTYPE:
-      return "ObjectType";
-    case UA_NODECLASS_VARIABLETYPE:
-      return "VariableType";
-    case UA_NODECLASS_REFERENCETYPE:
-      return "ReferenceType";
-    case UA_NODECLASS_DATATYPE:
-      return "DataType";
-    case UA_NODECLASS_VIEW:
-      return "View";
-    default:
-      return "Unspecified";
-  }
-}
-
-uint32_t verbs_of_class(UA_NodeClass node_class) noexcept {
-  constexpr uint32_t kBrowse = BP_VERB_BIT(BP_V_BROWSE);
-  switch (node_class) {
-    case UA_NODECLASS_VARIABLE:
-      return kBrowse | BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH);
-    case UA_NODECLASS_METHOD:
-      return kBrowse | BP_VERB_BIT(BP_V_CALL);
-    default:
-      return kBrowse;
-  }
-}
 
 using Page = Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>;
 
@@ -107,22 +73,8 @@ class Browses::Look final : public Job, public std::enable_shared_from_this<Look
 
  private:
   Status deliver_one(const UA_ReferenceDescription& reference) {
-    const bool is_here = reference.nodeId.serverIndex == 0;
-    const std::string path = is_here ? to_text(reference.nodeId.nodeId) : to_text(reference.nodeId);
-    const std::string kind = to_text(reference.referenceTypeId);
-    const std::string type = to_text(reference.typeDefinition);
-    const std::string name =
-        concat(reference.browseName.namespaceIndex, ":", view(reference.browseName.name));
     MessageBuilder entry;
-    entry.header(BP_H_PATH, path)
-        .header(BP_H_TYPE, class_name(reference.nodeClass))
-        .header(BP_H_TITLE, view(reference.displayName.text))
-        .header(BP_H_VERBS, is_here ? verbs_of_class(reference.nodeClass) : 0u);
-    entry.body(entry.arena().map({{"name", name},
-                                  {"reference", kind},
-                                  {"forward", static_cast<bool>(reference.isForward)},
-                                  {"class", class_name(reference.nodeClass)},
-                                  {"type", type}}));
+    fill_entry(entry, reference);
     return browses_.client_.host().deliver(op_, MessageView(entry));
   }
 

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "call.hpp"
 
+#include "arguments.hpp"
 #include "error_map.hpp"
 #include "node_type.hpp"
 #include "time.hpp"
 
 namespace backplane::opcua {
 namespace {
-
-/// One value stands alone, several are arguments, none is null.
-ValueView outputs(Arena& arena, const UA_CallMethodResult& result, DataTypes& types) {
-  ListBuilder out(arena);
-  for (size_t i = 0; i < result.outputArgumentsSize; ++i) {
-    out.add(to_value(arena, result.outputArguments[i], &types));
-  }
-  return out.size() == 0   ? ValueView()
-         : out.size() == 1 ? out.view().at(0)
-                           : arena.list({out.view().as.list, out.size()}, BP_LIST_ARGUMENTS);
-}
 
 /// What is wrong with each input.
 ValueView complaints(Arena& arena, std::span<const UA_StatusCode> statuses) {
@@ -282,7 +272,7 @@ void CallJob::answered(Session& session, const UA_CallMethodResult& result) {
           complaints(out.arena(), {result.inputArgumentResults, result.inputArgumentResultsSize}));
       return requests_.reply(key_, MessageView(out), bad_status(result.statusCode, context()));
     }
-    out.body(outputs(out.arena(), result, reader_.types()));
+    out.body(to_body(out.arena(), {result.outputArguments, result.outputArgumentsSize}, &reader_.types()));
     if (!reader_.types().has_missing()) {
       return requests_.reply(key_, MessageView(out), Status::ok());
     }

@@ -74,6 +74,8 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADRESOURCEUNAVAILABLE, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADNOCONTINUATIONPOINTS, BP_RESOURCE_EXHAUSTED, ""},
     Entry{UA_STATUSCODE_BADOUTOFMEMORY, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADRESOURCEUNAVAILABLE, BP_RESOURCE_EXHAUSTED, ""},
+    Entry{UA_STATUSCODE_BADDATALOST, BP_DATA_LOSS, ""},
     Entry{UA_STATUSCODE_BADENCODINGLIMITSEXCEEDED, BP_RESOURCE_EXHAUSTED,
           "the message is too long"},
     Entry{UA_STATUSCODE_BADREQUESTTOOLARGE, BP_RESOURCE_EXHAUSTED, "the server takes less at once"},
@@ -139,6 +141,44 @@ Status bad_status(UA_StatusCode code, std::string_view context) {
                 std::string_view(UA_StatusCode_name(code & kWithoutInfo)),
                 advice.empty() ? "" : ": ", advice)
       .with_native(static_cast<int32_t>(code), kDomain);
+}
+
+UA_StatusCode code_of(const Status& status) noexcept {
+  const auto native = static_cast<UA_StatusCode>(status.native());
+  if (status.domain() == kDomain && is_bad(native)) {
+    return native;
+  }
+  switch (status.code()) {
+    case BP_OK:
+      return UA_STATUSCODE_GOOD;
+    case BP_CANCELLED:
+      return UA_STATUSCODE_BADREQUESTINTERRUPTED;
+    case BP_INVALID_ARGUMENT:
+      return UA_STATUSCODE_BADINVALIDARGUMENT;
+    case BP_DEADLINE_EXCEEDED:
+      return UA_STATUSCODE_BADTIMEOUT;
+    case BP_NOT_FOUND:
+      return UA_STATUSCODE_BADNOTFOUND;
+    case BP_ALREADY_EXISTS:
+    case BP_FAILED_PRECONDITION:
+    case BP_ABORTED:
+      return UA_STATUSCODE_BADINVALIDSTATE;
+    case BP_PERMISSION_DENIED:
+    case BP_UNAUTHENTICATED:
+      return UA_STATUSCODE_BADUSERACCESSDENIED;
+    case BP_RESOURCE_EXHAUSTED:
+      return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
+    case BP_OUT_OF_RANGE:
+      return UA_STATUSCODE_BADOUTOFRANGE;
+    case BP_UNIMPLEMENTED:
+      return UA_STATUSCODE_BADNOTIMPLEMENTED;
+    case BP_UNAVAILABLE:
+      return UA_STATUSCODE_BADNOCOMMUNICATION;
+    case BP_DATA_LOSS:
+      return UA_STATUSCODE_BADDATALOST;
+    default:
+      return UA_STATUSCODE_BADUNEXPECTEDERROR;
+  }
 }
 
 }  // namespace backplane::opcua

@@ -20,4 +20,7 @@ bool is_loss(UA_StatusCode code) noexcept;
 /// it; `context` says what was being done.
 Status bad_status(UA_StatusCode code, std::string_view context);
 
+/// What a client is told of an error: its own code when it has one of OPC UA, else the nearest.
+UA_StatusCode code_of(const Status& status) noexcept;
+
 }  // namespace backplane::opcua

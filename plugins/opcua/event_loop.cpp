@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "event_loop.hpp"
 
-#include <vector>
-
 namespace backplane::opcua {
 namespace {
 
@@ -13,8 +11,10 @@ void set_state(UA_EventLoop* loop, UA_EventLoopState state) noexcept {
   const_cast<volatile UA_EventLoopState&>(loop->state) = state;
 }
 
+/// A peer may have chosen it: any number, or none at all.
 int64_t interval_of(UA_Double milliseconds) noexcept {
-  return std::max<int64_t>(static_cast<int64_t>(milliseconds * 1e6), 1'000'000);
+  constexpr UA_Double kYear = 365.0 * 24 * 3600 * 1000;
+  return milliseconds >= 1 ? static_cast<int64_t>(std::min(milliseconds, kYear) * 1e6) : 1'000'000;
 }
 
 }  // namespace
@@ -42,16 +42,17 @@ void EventLoop::set_tables() noexcept {
     self(loop).run_delayed();
     return UA_STATUSCODE_BADINTERNALERROR;
   };
-  free = [](UA_EventLoop*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
+  free = [](UA_EventLoop* loop) -> UA_StatusCode {
+    self(loop).run_delayed();
+    self(loop).timer_.cancel();
+    return UA_STATUSCODE_GOOD;
+  };
   dateTime_now = [](UA_EventLoop*) { return UA_DateTime_now(); };
   dateTime_nowMonotonic = [](UA_EventLoop*) { return UA_DateTime_nowMonotonic(); };
   dateTime_localTimeUtcOffset = [](UA_EventLoop*) { return UA_DateTime_localTimeUtcOffset(); };
-  nextCyclicTime = [](UA_EventLoop* loop) {
-    UA_DateTime next = UA_INT64_MAX;
-    for (const auto& [id, timed] : self(loop).timers_) {
-      next = std::min<UA_DateTime>(next, timed.next_ns / kNsPerTick);
-    }
-    return next;
+  nextCyclicTime = [](UA_EventLoop* loop) -> UA_DateTime {
+    const auto& due = self(loop).due_;
+    return due.empty() ? UA_INT64_MAX : due.begin()->first / kNsPerTick;
   };
   addCyclicCallback = [](UA_EventLoop* loop, UA_Callback callback, void* application, void* data,
                          UA_Double interval, UA_DateTime*, UA_TimerPolicy, UA_UInt64* id) {
@@ -60,16 +61,12 @@ void EventLoop::set_tables() noexcept {
   };
   modifyCyclicCallback = [](UA_EventLoop* loop, UA_UInt64 id, UA_Double interval, UA_DateTime*,
                             UA_TimerPolicy) -> UA_StatusCode {
-    const auto at = self(loop).timers_.find(id);
-    if (at == self(loop).timers_.end()) {
-      return UA_STATUSCODE_BADNOTFOUND;
-    }
-    at->second.interval_ns = interval_of(interval);
-    at->second.next_ns = monotonic_ns() + at->second.interval_ns;
-    self(loop).arm();
-    return UA_STATUSCODE_GOOD;
+    const int64_t ns = interval_of(interval);
+    return self(loop).repeat(id, monotonic_ns() + ns, ns)
+               ? UA_STATUSCODE_GOOD
+               : static_cast<UA_StatusCode>(UA_STATUSCODE_BADNOTFOUND);
   };
-  removeCyclicCallback = [](UA_EventLoop* loop, UA_UInt64 id) { self(loop).timers_.erase(id); };
+  removeCyclicCallback = [](UA_EventLoop* loop, UA_UInt64 id) { self(loop).remove(id); };
   addTimedCallback = [](UA_EventLoop* loop, UA_Callback callback, void* application, void* data,
                         UA_DateTime date, UA_UInt64* id) {
     return self(loop).add({callback, application, data, date * kNsPerTick, 0}, id);
@@ -110,10 +107,13 @@ void EventLoop::set_tables() noexcept {
 
 UA_StatusCode EventLoop::add(const Timed& timed, UA_UInt64* id) noexcept {
   try {
-    timers_.emplace(++last_id_, timed);
+    due_.emplace(timed.next_ns, last_id_ + 1);
+    timers_.emplace(last_id_ + 1, timed);
   } catch (const std::bad_alloc&) {
+    due_.erase({timed.next_ns, last_id_ + 1});
     return UA_STATUSCODE_BADOUTOFMEMORY;
   }
+  ++last_id_;
   if (id != nullptr) {
     *id = last_id_;
   }
@@ -121,38 +121,57 @@ UA_StatusCode EventLoop::add(const Timed& timed, UA_UInt64* id) noexcept {
   return UA_STATUSCODE_GOOD;
 }
 
-void EventLoop::arm() noexcept {
-  int64_t next = INT64_MAX;
-  for (const auto& [id, timed] : timers_) {
-    next = std::min(next, timed.next_ns);
+/// False: there is no such timer.
+bool EventLoop::repeat(UA_UInt64 id, int64_t next_ns, int64_t interval_ns) noexcept {
+  const auto at = timers_.find(id);
+  if (at == timers_.end()) {
+    return false;
   }
-  if (next != INT64_MAX) {
-    static_cast<void>(timer_.at(next));
+  auto entry = due_.extract({at->second.next_ns, id});  // its memory is used again
+  entry.value().first = next_ns;
+  due_.insert(std::move(entry));
+  at->second.next_ns = next_ns;
+  at->second.interval_ns = interval_ns;
+  arm();
+  return true;
+}
+
+void EventLoop::remove(UA_UInt64 id) noexcept {
+  if (const auto at = timers_.find(id); at != timers_.end()) {
+    due_.erase({at->second.next_ns, id});
+    timers_.erase(at);
+  }
+}
+
+/// One that is set for a time that nothing is due at any more does no harm.
+void EventLoop::arm() noexcept {
+  if (!due_.empty() && due_.begin()->first < armed_ns_ && timer_.at(due_.begin()->first).is_ok()) {
+    armed_ns_ = due_.begin()->first;
   }
 }
 
 void EventLoop::run_due() {
+  armed_ns_ = INT64_MAX;
   const int64_t now = monotonic_ns();
-  std::vector<UA_UInt64> due;
-  for (const auto& [id, timed] : timers_) {
-    if (timed.next_ns <= now) {
-      due.push_back(id);
-    }
-  }
-  for (const UA_UInt64 id : due) {
-    const auto at = timers_.find(id);  // a callback may have removed it
-    if (at == timers_.end()) {
-      continue;
-    }
-    const Timed timed = at->second;
+  // Each comes once: what its callback adds, or it itself, is due later than now.
+  while (!due_.empty() && due_.begin()->first <= now) {
+    const UA_UInt64 id = due_.begin()->second;
+    const Timed timed = timers_.at(id);
     if (timed.interval_ns == 0) {
-      timers_.erase(at);
+      remove(id);
     } else {
-      at->second.next_ns = now + timed.interval_ns;
+      repeat(id, now + timed.interval_ns, timed.interval_ns);
     }
     timed.callback(timed.application, timed.data);
   }
   arm();
+}
+
+void EventLoop::run_timer(UA_UInt64 id) {
+  if (const auto at = timers_.find(id); at != timers_.end()) {
+    const Timed timed = at->second;
+    timed.callback(timed.application, timed.data);
+  }
 }
 
 void EventLoop::run_delayed() noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcp.hpp"
 
+#include "outbox.hpp"
 #include <backplane/sdk/unique_handle.hpp>
 
 #include <array>
@@ -9,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 namespace backplane::opcua {
 namespace {
@@ -17,28 +17,8 @@ namespace {
 constexpr size_t kReceive = 65536;
 constexpr size_t kMostWaiting = size_t{64} << 20;
 
-class Socket {
- public:
-  Socket() noexcept = default;
-  explicit Socket(int fd) noexcept : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Socket() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
-  }
-  int fd() const noexcept { return fd_; }
-
- private:
-  int fd_ = -1;
-};
-
 /// A connection that is being made; the error's text where there is none.
-Result<Socket> connect_to(const std::string& address, uint16_t port) {
+Result<UniqueFd> connect_to(const std::string& address, uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
@@ -47,14 +27,14 @@ Result<Socket> connect_to(const std::string& address, uint16_t port) {
     return Status(BP_UNAVAILABLE, address, " is no address");
   }
   const UniqueHandle<addrinfo, freeaddrinfo> owner(found);
-  Socket socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  UniqueFd socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
-  if (socket.fd() >= 0) {
-    setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (socket.get() >= 0) {
+    setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
-  if (socket.fd() < 0 ||
-      (::connect(socket.fd(), found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)) {
-    return Status(BP_UNAVAILABLE, std::string_view(strerror(errno)));
+  if (socket.get() < 0 ||
+      (::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)) {
+    return socket_status(errno);
   }
   return socket;
 }
@@ -77,10 +57,9 @@ struct Tcp::Connection {
   void* context = nullptr;
   UA_ConnectionManager_connectionCallback callback = nullptr;
   std::deque<std::string> addresses;  // to try
-  Socket socket;
+  UniqueFd socket;
   std::optional<FdWatch> watch;
-  std::deque<std::string> waiting;  // to be sent
-  size_t waiting_bytes = 0;
+  Outbox outbox{kMostWaiting};
   bool is_established = false;
   bool is_closing = false;
 };
@@ -168,10 +147,10 @@ void Tcp::connect_next() {
   while (!connection_->is_closing && !connection_->addresses.empty()) {
     const std::string address = std::move(connection_->addresses.front());
     connection_->addresses.pop_front();
-    Result<Socket> socket = connect_to(address, port_);
+    Result<UniqueFd> socket = connect_to(address, port_);
     if (socket) {
       connection_->socket = *std::move(socket);
-      connection_->watch.emplace(host_, connection_->socket.fd(), BP_FD_WRITE,
+      connection_->watch.emplace(host_, connection_->socket.get(), BP_FD_WRITE,
                                  [this](uint32_t) { or_close([this] { on_connecting(); }); });
       return;
     }
@@ -183,7 +162,7 @@ void Tcp::connect_next() {
 void Tcp::on_connecting() {
   int error = 0;
   socklen_t size = sizeof error;
-  getsockopt(connection_->socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  getsockopt(connection_->socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   connection_->watch.reset();
   if (error != 0) {
     if (connection_->addresses.empty()) {
@@ -193,7 +172,7 @@ void Tcp::on_connecting() {
   }
   reason_.clear();
   connection_->is_established = true;
-  connection_->watch.emplace(host_, connection_->socket.fd(), BP_FD_READ,
+  connection_->watch.emplace(host_, connection_->socket.get(), BP_FD_READ,
                              [this](uint32_t events) { on_ready(events); });
   tell(UA_CONNECTIONSTATE_ESTABLISHED, UA_BYTESTRING_NULL);
 }
@@ -209,7 +188,7 @@ void Tcp::on_ready(uint32_t events) {
     return;
   }
   std::array<UA_Byte, kReceive> buffer;
-  const ssize_t n = recv(connection_->socket.fd(), buffer.data(), buffer.size(), 0);
+  const ssize_t n = recv(connection_->socket.get(), buffer.data(), buffer.size(), 0);
   if (n > 0) {
     return tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
   }
@@ -222,44 +201,22 @@ void Tcp::on_ready(uint32_t events) {
 
 void Tcp::send(std::string_view bytes) {
   Connection& to = *connection_;
-  size_t sent = 0;
-  if (to.waiting.empty()) {
-    const ssize_t n = ::send(to.socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-      return close_later(strerror(errno));
-    }
-    sent = n < 0 ? 0 : static_cast<size_t>(n);
+  if (const Status status = to.outbox.send(to.socket.get(), bytes); status.is_error()) {
+    return close_later(std::string(status.message()));
   }
-  if (sent == bytes.size()) {
-    return;
+  if (!to.outbox.is_empty()) {
+    static_cast<void>(to.watch->change(BP_FD_READ | BP_FD_WRITE));
   }
-  if (to.waiting_bytes + bytes.size() > kMostWaiting) {
-    return close_later("the server does not take what is sent");
-  }
-  to.waiting.emplace_back(bytes.substr(sent));
-  to.waiting_bytes += bytes.size() - sent;
-  static_cast<void>(to.watch->change(BP_FD_READ | BP_FD_WRITE));
 }
 
 void Tcp::flush() {
   Connection& to = *connection_;
-  while (!to.waiting.empty()) {
-    std::string& first = to.waiting.front();
-    const ssize_t n = ::send(to.socket.fd(), first.data(), first.size(), MSG_NOSIGNAL);
-    if (n < 0) {
-      if (errno != EAGAIN && errno != EINTR) {
-        close_later(strerror(errno));
-      }
-      return;
-    }
-    to.waiting_bytes -= static_cast<size_t>(n);
-    first.erase(0, static_cast<size_t>(n));
-    if (!first.empty()) {
-      return;
-    }
-    to.waiting.pop_front();
+  if (const Status status = to.outbox.flush(to.socket.get()); status.is_error()) {
+    return close_later(std::string(status.message()));
   }
-  static_cast<void>(to.watch->change(BP_FD_READ));
+  if (to.outbox.is_empty()) {
+    static_cast<void>(to.watch->change(BP_FD_READ));
+  }
 }
 
 // The library expects the end of a connection in a later turn of the loop, never inside a call.
@@ -280,7 +237,7 @@ void Tcp::abort() noexcept {
   // Out of the way first: being told, the library may open the next one.
   if (const std::unique_ptr<Connection> ended = std::move(connection_)) {
     ended->watch.reset();
-    ended->socket = Socket();
+    ended->socket = UniqueFd();
     ended->callback(this, ended->id, ended->application, &ended->context,
                     UA_CONNECTIONSTATE_CLOSING, &UA_KEYVALUEMAP_NULL, UA_BYTESTRING_NULL);
   }

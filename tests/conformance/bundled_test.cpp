@@ -33,6 +33,7 @@ std::vector<Bundled> bundled() {
                               {"sim", "sim"}};
   if (std::filesystem::exists(kBuild + "/plugins/libbackplane_opcua.so")) {
     out.push_back({"opcua", "opcua"});  // not on a machine without open62541
+    out.push_back({"opcua", "opcua_server"});
   }
   return out;
 }

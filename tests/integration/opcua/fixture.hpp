@@ -47,13 +47,31 @@ class OpcuaServer {
   std::optional<ChildProcess> child_;
 };
 
+/// One that has the plugins of this build.
+inline Kernel opcua_kernel() {
+  KernelOptions options;
+  options.plugin_folders = BP_TEST_BUILD_DIR "/plugins";
+  options.manifest_folders = BP_TEST_BUILD_DIR "/plugin_manifests";
+  options.flags = BP_KERNEL_CHECKED;
+  const bool is_verbose = std::getenv("BP_TEST_VERBOSE") != nullptr;
+  options.log_level = is_verbose ? BP_LOG_DEBUG : BP_LOG_WARNING;
+  options.log = [](const LogRecord& record) {
+    std::string line = concat(record.instance, ": ", record.message);
+    for (const bp_pair& field : record.fields) {
+      line += concat(" ", ValueView(field.key).to_text(), "=", ValueView(field.val).to_text());
+    }
+    std::fprintf(stderr, "%s\n", line.c_str());
+  };
+  return Kernel::create(std::move(options)).value();
+}
+
 /// A running system.
 class OpcuaSystem {
  public:
   /// `config`: more keys of the instance, in TOML.
   explicit OpcuaSystem(uint16_t port, const std::string& config = {},
                        const std::string& host = "127.0.0.1")
-      : kernel_(make()) {
+      : kernel_(opcua_kernel()) {
     kernel_
         .load_text(
             "test.toml",
@@ -92,22 +110,6 @@ class OpcuaSystem {
   }
 
  private:
-  static Kernel make() {
-    KernelOptions options;
-    options.plugin_folders = BP_TEST_BUILD_DIR "/plugins";
-    options.manifest_folders = BP_TEST_BUILD_DIR "/plugin_manifests";
-    options.flags = BP_KERNEL_CHECKED;
-    const bool is_verbose = std::getenv("BP_TEST_VERBOSE") != nullptr;
-    options.log_level = is_verbose ? BP_LOG_DEBUG : BP_LOG_WARNING;
-    options.log = [](const LogRecord& record) {
-      std::string line = concat(record.instance, ": ", record.message);
-      for (const bp_pair& field : record.fields) {
-        line += concat(" ", ValueView(field.key).to_text(), "=", ValueView(field.val).to_text());
-      }
-      std::fprintf(stderr, "%s\n", line.c_str());
-    };
-    return Kernel::create(std::move(options)).value();
-  }
   Kernel kernel_;
 };
 

@@ -2,9 +2,9 @@
 // From any thread to the loop: at once when this is the loop.
 #pragma once
 
-#include <backplane/sdk/loop.hpp>
+#include "loop.hpp"
 
-namespace backplane::coap {
+namespace backplane {
 
 /// Runs `body`, which returns the Status of `op`; on another thread than the loop's `op` pends
 /// until it has run there.
@@ -27,4 +27,4 @@ Status run_on_loop(const Host& host, Op op, Body body) {
   return posted.is_error() ? posted : Status::pending();
 }
 
-}  // namespace backplane::coap
+}  // namespace backplane

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "local_node.hpp"
+
+#include <backplane/sdk/run_on_loop.hpp>
+
+namespace backplane::opcua {
+
+LocalNode::LocalNode(Server& server, const AddressSpace::Node* node, Address address,
+                     std::string_view text)
+    : server_(server),
+      node_(node),
+      address_(std::move(address)),
+      text_(text),
+      browses_(std::make_shared<LocalBrowses>(server)) {}
+
+uint32_t LocalNode::verbs() const noexcept {
+  constexpr uint32_t kRead = BP_VERB_BIT(BP_V_READ);
+  constexpr uint32_t kBrowse = BP_VERB_BIT(BP_V_BROWSE);
+  constexpr uint32_t kWatch = BP_VERB_BIT(BP_V_WATCH) | BP_CAN_ACK;
+  if (address_.attribute != UA_ATTRIBUTEID_VALUE) {
+    return kRead;
+  }
+  if (node_ == nullptr) {
+    return kRead | kBrowse;
+  }
+  return kBrowse |
+         (node_->variable != nullptr ? kRead | BP_VERB_BIT(BP_V_WRITE) | kWatch
+          : node_->method != nullptr ? BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_SERVE) | kWatch
+                                     : 0u);
+}
+
+Hub* LocalNode::hub() const noexcept {
+  return node_ == nullptr             ? nullptr
+         : node_->variable != nullptr ? &node_->variable->hub()
+         : node_->method != nullptr   ? &node_->method->hub()
+                                      : nullptr;
+}
+
+Status LocalNode::read(Op op) {
+  return run_on_loop(server_.host(), op, [this, op] { return server_.read(address_, text_, op); });
+}
+
+Status LocalNode::write(Op op) {
+  return run_on_loop(server_.host(), op,
+                     [this, op] { return server_.write(*node_, text_, op.in()); });
+}
+
+Status LocalNode::watch(Op op) { return hub()->watch(op); }
+
+Status LocalNode::call(Op op) {
+  const uint64_t operation = server_.new_operation();
+  op->impl[2] = operation;
+  return run_on_loop(server_.host(), op,
+                     [this, op, operation] { return server_.call(*node_->method, op, operation); });
+}
+
+Status LocalNode::serve(Op op) {
+  const uint64_t operation = server_.new_operation();
+  op->impl[2] = operation;
+  return run_on_loop(server_.host(), op, [this, op, operation] {
+    return server_.calls().serve(op, operation, *node_->method);
+  });
+}
+
+Status LocalNode::browse(Op op) { return browses_->begin(op, address_, text_); }
+
+void LocalNode::cancel(Op op) noexcept {
+  const auto on_the_loop = [this](auto body) {
+    boundary([&] { static_cast<void>(post(server_.host(), body)); }, [](const Status&) noexcept {});
+  };
+  switch (op.verb()) {
+    case BP_V_WATCH:
+      return hub()->cancel(op);
+    case BP_V_BROWSE:
+      return browses_->cancel(op);
+    case BP_V_CALL:
+      return on_the_loop(
+          [&server = server_, operation = op->impl[2]] { server.cancel_call(operation); });
+    case BP_V_SERVE:
+      return on_the_loop(
+          [&server = server_, operation = op->impl[2]] { server.calls().withdraw(operation); });
+    default:  // on their way to the loop, where they end at once
+      return;
+  }
+}
+
+void LocalNode::credit(Op op, uint32_t n) noexcept {
+  if (op.verb() == BP_V_BROWSE) {
+    browses_->credit(op);
+  } else {
+    hub()->credit(op, n);
+  }
+}
+
+void LocalNode::ack(Op op, uint64_t seq, bp_status status) noexcept { hub()->ack(op, seq, status); }
+
+}  // namespace backplane::opcua

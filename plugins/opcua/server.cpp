@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server.hpp"
+
+#include "arguments.hpp"
+#include "error_map.hpp"
+#include "server_config.hpp"
+
+#include <cstdio>
+
+namespace backplane::opcua {
+namespace {
+
+constexpr uintptr_t kLocal = uintptr_t{1} << 63;  // callers that are operations, not connections
+
+}  // namespace
+
+Server::Server(const Host& host, const Config& config)
+    : host_(host),
+      settings_(config, host.instance()),
+      logger_{&Server::log, this, nullptr},
+      nodes_(host, settings_,
+             [this](Variable& variable, OwnedMessage message) {
+               wanted_.emplace_back(Change{variable, std::move(message)});
+             }),
+      calls_(host, settings_.max_calls, settings_.call_timeout),
+      loop_(host, &logger_),
+      listener_(host, loop_, settings_.max_connections,
+                {[this] { turn_over(); },
+                 [this](uintptr_t connection) { calls_.abandon_caller(connection); }}),
+      sessions_(host.gauge("opcua_sessions")) {
+  calls_.changed = [this] { check_idle(); };
+}
+
+Server::~Server() { close(); }
+
+void Server::start() {
+  listener_.bind(settings_.address, settings_.port);
+  ServerConfig config(settings_, listener_.port(), loop_.native(), &logger_);
+  config->context = this;
+  config->asyncOperationNotifyCallback = [](UA_Server* server) {
+    boundary([&] { self(server).take_calls(); }, [](const Status&) noexcept {});
+  };
+  secure(*config.get(), settings_);
+  server_.reset(UA_Server_newWithConfig(config.get()));
+  if (!server_) {
+    throw std::bad_alloc();
+  }
+  answers_timer_ = loop_.last_timer();  // the only one so far
+  nodes_.add_to(server_.get(), &Server::on_call);
+  if (const UA_StatusCode status = UA_Server_run_startup(server_.get());
+      status != UA_STATUSCODE_GOOD) {
+    server_.reset();
+    bad_status(status, concat("listening on ", url())).or_throw();
+  }
+}
+
+// ---- what clients want ----
+
+/// Inside the library.
+void Server::take_calls() {
+  UA_AsyncOperationType type{};
+  const UA_AsyncOperationRequest* request = nullptr;
+  void* context = nullptr;
+  while (
+      UA_Server_getAsyncOperationNonBlocking(server_.get(), &type, &request, &context, nullptr)) {
+    contexts_[context] = ++last_call_;
+    wanted_.emplace_back(
+        ClientCall{context, last_call_, listener_.current(),
+                   Native<UA_CallMethodRequest, UA_TYPES_CALLMETHODREQUEST>::copy_of(
+                       request->callMethodRequest)});
+  }
+}
+
+/// The library is done with what a client has sent.
+void Server::turn_over() {
+  while (!wanted_.empty()) {
+    const auto wanted = std::move(wanted_.front());
+    wanted_.pop_front();
+    if (const auto* const change = std::get_if<Change>(&wanted)) {
+      static_cast<void>(change->variable.publish(change->message));
+    } else {
+      begin(std::get<ClientCall>(wanted));
+    }
+  }
+  sessions_.set(
+      static_cast<int64_t>(UA_Server_getStatistics(server_.get()).ss.currentSessionCount));
+}
+
+/// Inside the library, in begin().
+UA_StatusCode Server::on_call(UA_Server* server, const UA_NodeId*, void*, const UA_NodeId* method,
+                              void*, const UA_NodeId*, void*, size_t n_inputs,
+                              const UA_Variant* inputs, size_t, UA_Variant*) {
+  UA_StatusCode status = UA_STATUSCODE_BADOUTOFMEMORY;
+  boundary(
+      [&] {
+        MessageBuilder message;
+        const std::string path = to_text(*method);
+        message.header(BP_H_PATH, path).time_now();
+        message.body(to_body(message.arena(), {inputs, n_inputs}));
+        self(server).inputs_ = OwnedMessage(message.view());
+        self(server).has_inputs_ = true;
+        status = UA_STATUSCODE_GOOD;
+      },
+      [](const Status&) noexcept {});
+  return status;
+}
+
+void Server::begin(const ClientCall& call) {
+  has_inputs_ = false;
+  const Native<UA_CallMethodResult, UA_TYPES_CALLMETHODRESULT> looked(
+      UA_Server_call(server_.get(), call.request.get()));
+  const AddressSpace::Node* const node = nodes_.find(call.request->methodId);
+  if (looked->statusCode != UA_STATUSCODE_GOOD || !has_inputs_ || node == nullptr) {
+    return answer(call.context, call.number, *looked);
+  }
+  MessageBuilder message(inputs_.body());
+  const std::string peer = listener_.peer(call.connection);
+  message.headers(inputs_.view().headers()).header(BP_H_PEER_ADDRESS, peer);
+  message.time(*inputs_.view().time());
+  calls_.begin(*node->method, OwnedMessage(message.view()), call.connection,
+               [this, context = call.context, number = call.number](const Status& status,
+                                                                    std::vector<Variant> outputs) {
+                 std::vector<UA_Variant> raw;
+                 for (const Variant& each : outputs) {
+                   raw.push_back(*each);
+                 }
+                 UA_CallMethodResult result;
+                 UA_CallMethodResult_init(&result);
+                 result.statusCode = code_of(status);
+                 result.outputArguments = raw.data();
+                 result.outputArgumentsSize = raw.size();
+                 answer(context, number, result);
+               });
+}
+
+void Server::answer(void* context, uint64_t number, const UA_CallMethodResult& result) {
+  const auto at = contexts_.find(context);
+  if (at == contexts_.end() || at->second != number) {
+    return;  // its client has cancelled it
+  }
+  contexts_.erase(at);
+  UA_AsyncOperationResponse response;
+  response.callMethodResult = result;
+  UA_Server_setAsyncOperationResult(server_.get(), &response, context);
+  loop_.run_timer(answers_timer_);
+}
+
+// ---- what endpoints want ----
+
+UA_Server* Server::running() const {
+  if (!server_) {
+    throw Error(BP_UNAVAILABLE, "the server does not run");
+  }
+  return server_.get();
+}
+
+NodeId Server::resolve(const Address& address, std::string_view text) const {
+  if (const AddressSpace::Node* const node = nodes_.find(address)) {
+    return NodeId::copy_of(*node->id);
+  }
+  if (!address.is_path()) {
+    auto id = node_id_of(address, settings_.namespaces);
+    id.or_throw();
+    return *std::move(id);
+  }
+  std::vector<UA_RelativePathElement> elements(address.path.size());
+  for (size_t i = 0; i < elements.size(); ++i) {
+    elements[i].referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
+    elements[i].includeSubtypes = true;
+    elements[i].targetName = {address.path[i].ns, borrowed(address.path[i].name)};
+  }
+  UA_BrowsePath path;
+  UA_BrowsePath_init(&path);
+  path.startingNode = UA_NODEID_NUMERIC(0, UA_NS0ID_OBJECTSFOLDER);
+  path.relativePath = {elements.size(), elements.data()};
+  if (elements.empty()) {
+    return NodeId::copy_of(path.startingNode);
+  }
+  const Native<UA_BrowsePathResult, UA_TYPES_BROWSEPATHRESULT> found(
+      UA_Server_translateBrowsePathToNodeIds(running(), &path));
+  if (found->statusCode != UA_STATUSCODE_GOOD || found->targetsSize == 0) {
+    throw Error(bad_status(found->statusCode, concat("browse path '", text, "'")));
+  }
+  return NodeId::copy_of(found->targets[0].targetId.nodeId);
+}
+
+void Server::require(const Address& address, std::string_view text) const {
+  const NodeId id = resolve(address, text);
+  UA_NodeClass node_class{};
+  if (const UA_StatusCode status = UA_Server_readNodeClass(running(), *id, &node_class);
+      status != UA_STATUSCODE_GOOD) {
+    throw Error(bad_status(status, concat("'", text, "'")));
+  }
+}
+
+Status Server::read(const Address& address, std::string_view text, Op op) {
+  const NodeId id = resolve(address, text);
+  const auto range = op.in().header<std::string>(BP_H_INDEX_RANGE).value_or("");
+  UA_ReadValueId item;
+  UA_ReadValueId_init(&item);
+  item.nodeId = *id;
+  item.attributeId = address.attribute;
+  item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
+  const DataValue value(UA_Server_read(running(), &item, UA_TIMESTAMPSTORETURN_BOTH));
+  MessageBuilder out;
+  fill_message(out, *value);
+  op.reply(MessageView(out)).or_throw();
+  return value->hasStatus && is_bad(value->status)
+             ? bad_status(value->status, concat("reading '", text, "'"))
+             : Status::ok();
+}
+
+Status Server::write(const AddressSpace::Node& node, std::string_view text, MessageView message) {
+  Variable& variable = *node.variable;
+  const DataValue value = variable.converted(message);
+  const auto range = message.header<std::string>(BP_H_INDEX_RANGE).value_or("");
+  UA_WriteValue item;
+  UA_WriteValue_init(&item);
+  item.nodeId = *node.id;
+  item.attributeId = UA_ATTRIBUTEID_VALUE;
+  item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
+  item.value = *value;
+  UA_Server* const server = running();
+  variable.is_own_write = true;
+  const UA_StatusCode status = UA_Server_write(server, &item);
+  variable.is_own_write = false;
+  if (is_bad(status)) {
+    return bad_status(status, concat("writing '", text, "', a ", variable.declared().shape.text()));
+  }
+  if (!variable.publish()) {
+    return Status(BP_RESOURCE_EXHAUSTED, "'", text,
+                  "' has the value, but a watcher that drops nothing is full; write slower");
+  }
+  return Status::ok();
+}
+
+Status Server::call(Method& method, Op op, uint64_t operation) {
+  const std::vector<Variant> inputs = method.inputs(op.in().body());
+  std::vector<UA_Variant> raw;
+  for (const Variant& each : inputs) {
+    raw.push_back(*each);
+  }
+  MessageBuilder message;
+  message.header(BP_H_PATH, method.declared().id).time_now();
+  message.body(to_body(message.arena(), raw));
+  calls_.begin(method, OwnedMessage(message.view()), kLocal | operation,
+               [this, op](const Status& status, std::vector<Variant> outputs) {
+                 if (status.is_error()) {
+                   return host_.complete(op, status);
+                 }
+                 std::vector<UA_Variant> values;
+                 for (const Variant& each : outputs) {
+                   values.push_back(*each);
+                 }
+                 MessageBuilder out;
+                 out.body(to_body(out.arena(), values));
+                 host_.complete_with(op, MessageView(out));
+               });
+  return Status::pending();
+}
+
+void Server::cancel_call(uint64_t operation) { calls_.abandon_caller(kLocal | operation); }
+
+Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> Server::browse(const Address& address,
+                                                              std::string_view text) {
+  const NodeId id = resolve(address, text);
+  UA_BrowseDescription node;
+  UA_BrowseDescription_init(&node);
+  node.nodeId = *id;
+  node.browseDirection = UA_BROWSEDIRECTION_FORWARD;
+  node.referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
+  node.includeSubtypes = true;
+  node.resultMask = UA_BROWSERESULTMASK_ALL;
+  Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> out(UA_Server_browse(running(), 0, &node));
+  if (is_bad(out->statusCode)) {
+    throw Error(bad_status(out->statusCode, concat("browsing '", text, "'")));
+  }
+  return out;
+}
+
+// ---- the end ----
+
+void Server::drain(std::function<void()> drained) {
+  calls_.drain();
+  drained_ = std::move(drained);
+  check_idle();
+}
+
+void Server::end_drain() {
+  if (drained_) {
+    std::exchange(drained_, nullptr)();
+  }
+}
+
+void Server::stop(std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  hubs_left_ = nodes_.variables().size() + nodes_.methods().size() + 1;  // and this function
+  calls_.stop(Status(BP_UNAVAILABLE, "the server is ending"));
+  calls_.withdraw_all();
+  const auto stop_hub = [this](Hub& hub) {
+    // Its callback may come on any thread; a task on the loop puts it behind what runs there.
+    hub.stop(Status(BP_CANCELLED), [this] {
+      static_cast<void>(post(host_, [this] {
+        --hubs_left_;
+        check_idle();
+      }));
+    });
+  };
+  for (const auto& variable : nodes_.variables()) {
+    stop_hub(variable->hub());
+  }
+  for (const auto& method : nodes_.methods()) {
+    stop_hub(method->hub());
+  }
+  --hubs_left_;
+  check_idle();
+}
+
+void Server::check_idle() {
+  if (calls_.unanswered() == 0) {
+    end_drain();
+  }
+  if (stopped_ && hubs_left_ == 0 && calls_.is_empty()) {
+    // What called this may be the library, which must not be closed from inside.
+    static_cast<void>(post(host_, [this, stopped = std::exchange(stopped_, nullptr)] {
+      close();
+      stopped();
+    }));
+  }
+}
+
+void Server::close() noexcept {
+  listener_.close_all();
+  if (server_) {
+    UA_Server_run_shutdown(server_.get());
+    server_.reset();
+  }
+}
+
+void Server::log(void* context, UA_LogLevel level, UA_LogCategory, const char* text,
+                 va_list arguments) {
+  const auto* self = static_cast<const Server*>(context);
+  // A client can cause nearly all of these.
+  const uint32_t ours = level < UA_LOGLEVEL_INFO ? BP_LOG_TRACE : BP_LOG_DEBUG;
+  if (self->host_.log().enabled(ours)) {
+    char line[512];
+    std::vsnprintf(line, sizeof line, text, arguments);
+    self->host_.log().write(ours, std::string_view(line), {{"library", "open62541"}});
+  }
+}
+
+}  // namespace backplane::opcua

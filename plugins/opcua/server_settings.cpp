@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server_settings.hpp"
+
+#include "put_element.hpp"
+#include <backplane/sdk/unique_handle.hpp>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <open62541/util.h>
+#include <unistd.h>
+
+namespace backplane::opcua {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? std::string(name) : std::string("localhost");
+}
+
+/// Whether only this machine reaches it; nothing: it is no IP address.
+std::optional<bool> is_loopback(const std::string& address) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(address.c_str(), nullptr, &hints, &found) != 0) {
+    return std::nullopt;
+  }
+  const UniqueHandle<addrinfo, freeaddrinfo> owner(found);
+  if (found->ai_family == AF_INET6) {
+    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<sockaddr_in6*>(found->ai_addr)->sin6_addr) != 0;
+  }
+  return (ntohl(reinterpret_cast<sockaddr_in*>(found->ai_addr)->sin_addr.s_addr) >> 24) == 127;
+}
+
+/// Reads nodes and methods; knows what was there before.
+class Reader {
+ public:
+  explicit Reader(const std::vector<std::string>& namespaces) : namespaces_(namespaces) {}
+
+  DeclaredVariable variable(const Config& config) {
+    DeclaredVariable out;
+    read(config, out);
+    out.shape = shape(config);
+    const std::string access = config.string("access");
+    out.is_readable = access != "write";
+    out.is_writable = access != "read";
+    out.unit = config.find<std::string>("unit").value_or("");
+    if (const auto range = config.find<std::vector<double>>("range")) {
+      if (range->size() != 2 || !((*range)[0] < (*range)[1])) {
+        throw Error(BP_INVALID_ARGUMENT, "node '", out.id,
+                    "': 'range' is the least and the greatest value, as [0, 100]");
+      }
+      out.range = {(*range)[0], (*range)[1]};
+    }
+    if (config.has("initial")) {
+      out.initial = OwnedMessage(MessageBuilder(config.value("initial")).view());
+    }
+    return out;
+  }
+
+  DeclaredMethod method(const Config& config) {
+    DeclaredMethod out;
+    read(config, out);
+    for (const Config& each : config.tables("inputs")) {
+      out.inputs.push_back(argument(each));
+    }
+    for (const Config& each : config.tables("outputs")) {
+      out.outputs.push_back(argument(each));
+    }
+    return out;
+  }
+
+ private:
+  void read(const Config& config, DeclaredNode& out) {
+    const std::string text = config.string("id");
+    const auto id = parse_node_id(text);
+    id.or_throw();
+    const UA_NodeId& native = **id;
+    out.id = to_text(native);
+    if (native.namespaceIndex == 0 || native.namespaceIndex >= namespaces_.size()) {
+      throw Error(BP_INVALID_ARGUMENT, "node '", text, "': there is no namespace ",
+                  native.namespaceIndex, " for own nodes; there are 1 to ", namespaces_.size() - 1,
+                  ", and more with 'namespaces'");
+    }
+    if (const auto path = config.find<std::string>("path")) {
+      auto address = parse_address(*path);
+      address.or_throw();
+      out.path = std::move(address->path);
+    } else if (native.identifierType == UA_NODEIDTYPE_STRING) {
+      out.path = path_of(view(native.identifier.string));
+    }
+    if (out.path.empty()) {
+      throw Error(BP_INVALID_ARGUMENT, "node '", text,
+                  "' needs a 'path' such as /Line1/Temperature, since its id tells none");
+    }
+    for (Address::Segment& segment : out.path) {
+      if (segment.ns == 0) {  // nobody adds to the standard's namespace
+        segment.ns = native.namespaceIndex;
+      } else if (segment.ns >= namespaces_.size()) {
+        throw Error(BP_INVALID_ARGUMENT, "node '", text, "': its path has no namespace ",
+                    segment.ns);
+      }
+    }
+    out.title = config.find<std::string>("title").value_or(out.path.back().name);
+    out.description = config.find<std::string>("description").value_or("");
+  }
+
+  /// "Line1.Temperature": Line1, Temperature.
+  static std::vector<Address::Segment> path_of(std::string_view id) {
+    std::vector<Address::Segment> out;
+    for (;;) {
+      const size_t point = id.find('.');
+      out.push_back({0, std::string(id.substr(0, point))});
+      if (out.back().name.empty()) {
+        return {};
+      }
+      if (point == std::string_view::npos) {
+        return out;
+      }
+      id.remove_prefix(point + 1);
+    }
+  }
+
+  static Shape shape(const Config& config) {
+    Shape out;
+    out.type = built_in_by_name(config.string("type"));
+    out.dimensions =
+        config.find<std::vector<UA_UInt32>>("array").value_or(std::vector<UA_UInt32>());
+    return out;
+  }
+  static DeclaredArgument argument(const Config& config) {
+    return {config.string("name"), config.find<std::string>("description").value_or(""),
+            shape(config)};
+  }
+
+  const std::vector<std::string>& namespaces_;
+};
+
+}  // namespace
+
+UA_NodeId Shape::data_type() const noexcept {
+  return type == kVariant ? UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATATYPE)
+                          : built_in_type(type).typeId;
+}
+
+std::string Shape::text() const {
+  std::string out(built_in_type(type).typeName);
+  for (const UA_UInt32 each : dimensions) {
+    out += each == 0 ? std::string("[]") : concat("[", each, "]");
+  }
+  return out;
+}
+
+bool Shape::holds(const UA_Variant& value) const noexcept {
+  const size_t rank = UA_Variant_isScalar(&value)      ? 0
+                      : value.arrayDimensionsSize == 0 ? 1
+                                                       : value.arrayDimensionsSize;
+  if (rank != dimensions.size()) {
+    return false;
+  }
+  for (size_t i = 0; i < rank; ++i) {
+    const size_t n = value.arrayDimensionsSize == 0 ? value.arrayLength : value.arrayDimensions[i];
+    if (dimensions[i] != 0 && n > dimensions[i]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+ServerSettings::ServerSettings(const Config& config, std::string_view instance)
+    : name(config.find<std::string>("name").value_or(std::string(instance))),
+      max_connections(config.integer<uint16_t>("max_connections")),
+      max_sessions(config.integer<uint16_t>("max_sessions")),
+      max_subscriptions(config.integer<uint32_t>("max_subscriptions")),
+      max_monitored_items(config.integer<uint32_t>("max_monitored_items")),
+      max_message(config.integer<uint32_t>("max_message")),
+      max_calls(config.integer<size_t>("max_calls")),
+      call_timeout(config.seconds("call_timeout_s")) {
+  const std::string listen = config.string("listen");
+  const UA_String text = borrowed(listen);
+  UA_String host = UA_STRING_NULL;
+  UA_String path = UA_STRING_NULL;
+  const bool is_url = UA_parseEndpointUrl(&text, &host, &port, &path) == UA_STATUSCODE_GOOD;
+  address = view(host);
+  if (address.starts_with('[') && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  const auto loopback = is_loopback(address);
+  if (!is_url || !loopback || path.length > 0) {
+    throw Error(BP_INVALID_ARGUMENT, "configuration: 'listen' is '", listen,
+                "'; expected an IP address of this machine, such as opc.tcp://127.0.0.1:4840 or "
+                "opc.tcp://[::]:4840");
+  }
+  if (!*loopback && !config.has("security")) {
+    throw Error(BP_INVALID_ARGUMENT, "configuration: 'listen' is '", listen,
+                "', which others can reach: nobody is asked who he is, and everything can be read "
+                "on the way. Say security = \"none\" if that is meant, or listen on 127.0.0.1");
+  }
+  namespaces = {"http://opcfoundation.org/UA/",
+                config.find<std::string>("application_uri")
+                    .value_or(concat("urn:", host_name(), ":backplane:", instance))};
+  for (std::string& uri : config.strings("namespaces")) {
+    if (std::find(namespaces.begin(), namespaces.end(), uri) != namespaces.end()) {
+      throw Error(BP_INVALID_ARGUMENT, "configuration: the namespace '", uri,
+                  "' is there already, with a number below 2");
+    }
+    namespaces.push_back(std::move(uri));
+  }
+  Reader reader(namespaces);
+  for (const Config& each : config.tables("nodes")) {
+    variables.push_back(reader.variable(each));
+  }
+  for (const Config& each : config.tables("methods")) {
+    methods.push_back(reader.method(each));
+  }
+}
+
+std::string ServerSettings::url(uint16_t with_port) const {
+  const bool is_v6 = address.find(':') != std::string::npos;
+  return concat("opc.tcp://", is_v6 ? "[" : "", address, is_v6 ? "]" : "", ":", with_port);
+}
+
+}  // namespace backplane::opcua

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "variable.hpp"
+
+#include "error_map.hpp"
+#include "put_element.hpp"
+
+namespace backplane::opcua {
+
+Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
+    : declared_(declared), changed_(std::move(changed)), hub_(host, [this] {
+        HubOptions options;
+        options.replay_last = true;
+        options.on_ready = [is_full = is_full_] { *is_full = false; };
+        return options;
+      }()) {
+  if (!declared_.initial) {
+    value_->hasStatus = true;
+    value_->status = UA_STATUSCODE_BADWAITINGFORINITIALDATA;
+    return;
+  }
+  is_own_write = true;
+  const DataValue initial = converted(*declared_.initial);
+  if (declared_.shape.type != kVariant && !declared_.shape.holds(initial->value)) {
+    refuse("variable '", declared_.id, "' is a ", declared_.shape.text(), ", 'initial' is ",
+           declared_.initial->body().to_text(64));
+  }
+  if (take(nullptr, *initial) != UA_STATUSCODE_GOOD) {
+    throw std::bad_alloc();
+  }
+  is_own_write = false;
+  static_cast<void>(publish());
+}
+
+UA_ValueBackend Variable::backend() noexcept {
+  UA_ValueBackend out{};
+  out.backendType = UA_VALUEBACKENDTYPE_EXTERNAL;
+  out.backend.external.value = &place_;
+  out.backend.external.callback.notificationRead =
+      [](UA_Server*, const UA_NodeId*, void*, const UA_NodeId*, void*,
+         const UA_NumericRange*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
+  out.backend.external.callback.userWrite =
+      [](UA_Server*, const UA_NodeId*, void*, const UA_NodeId*, void* context,
+         const UA_NumericRange* range, const UA_DataValue* value) -> UA_StatusCode {
+    UA_StatusCode status = UA_STATUSCODE_BADOUTOFMEMORY;
+    boundary([&] { status = static_cast<Variable*>(context)->take(range, *value); },
+             [](const Status&) noexcept {});
+    return status;
+  };
+  return out;
+}
+
+DataValue Variable::converted(MessageView message) const {
+  try {
+    // Without a value, only with a status, it has no type.
+    const bool is_any = declared_.shape.type == kVariant || message.body().is_null();
+    MessageBuilder typed(message.body());
+    if (!is_any) {
+      typed.header(BP_H_NATIVE_TYPE,
+                   std::string_view(built_in_type(declared_.shape.type).typeName));
+    }
+    typed.headers(message.headers());
+    if (const auto time = message.time()) {
+      typed.time(*time);
+    }
+    return to_data_value(typed);
+  } catch (const Error& error) {
+    throw Error(Status(error.status())
+                    .with_context("variable '", declared_.id, "' is a ", declared_.shape.text()));
+  }
+}
+
+UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
+  if (!is_own_write && *is_full_) {
+    return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
+  }
+  DataValue next;
+  if (range == nullptr) {
+    next = DataValue::copy_of(value);
+  } else {
+    // As one element: what is written to a range is an array.
+    const UA_Variant& part = value.value;
+    next = DataValue::copy_of(*value_);
+    if (!value.hasValue || !value_->hasValue || part.type != value_->value.type) {
+      return UA_STATUSCODE_BADTYPEMISMATCH;
+    }
+    const size_t n = UA_Variant_isScalar(&part) ? 1 : part.arrayLength;
+    if (const UA_StatusCode status = UA_Variant_setRangeCopy(&next->value, part.data, n, *range);
+        status != UA_STATUSCODE_GOOD) {
+      return status;
+    }
+    next->hasStatus = value.hasStatus;
+    next->status = value.status;
+    next->hasSourceTimestamp = value.hasSourceTimestamp;
+    next->sourceTimestamp = value.sourceTimestamp;
+  }
+  const bool is_empty = !next->hasValue || next->value.type == nullptr;
+  if (is_empty && declared_.shape.type != kVariant && !(next->hasStatus && is_bad(next->status))) {
+    return UA_STATUSCODE_BADTYPEMISMATCH;
+  }
+  if (!next->hasSourceTimestamp) {
+    next->hasSourceTimestamp = true;
+    next->sourceTimestamp = UA_DateTime_now();
+  }
+  if (!is_own_write) {
+    MessageBuilder message;
+    fill_message(message, *next);
+    changed_(*this, OwnedMessage(message.view()));
+  }
+  value_ = std::move(next);  // in its place
+  return UA_STATUSCODE_GOOD;
+}
+
+bool Variable::publish(MessageView message) {
+  *is_full_ = true;  // first: there may be room again before publish() returns
+  const bool has_room = hub_.publish(message);
+  if (has_room) {
+    *is_full_ = false;
+  }
+  return has_room;
+}
+
+bool Variable::publish() {
+  MessageBuilder message;
+  fill_message(message, *value_);
+  return publish(MessageView(message));
+}
+
+}  // namespace backplane::opcua

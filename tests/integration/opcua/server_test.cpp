@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin's server: its variables, from inside and through the plugin's own client.
+#include "server_fixture.hpp"
+
+namespace backplane::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr auto kTemperature = "main:ns=1;s=Line1.Temperature";
+constexpr auto kOutside = "plant:ns=1;s=Line1.Temperature";
+
+Status failure(const Result<OwnedMessage>& result) {
+  return result ? Status::ok() : result.status();
+}
+
+TEST(OpcuaServer, SaysWhereItListens) {
+  OpcuaPair pair;
+  EXPECT_EQ(pair.info("main").state, BP_STATE_UP);
+  EXPECT_EQ(pair.info("main").detail, "listening on " + pair.url());
+}
+
+TEST(OpcuaServer, ANodeIsReadFromInsideAndOutsideByIdAndByPath) {
+  OpcuaPair pair;
+  for (const char* path : {"ns=1;s=Line1.Temperature", "/1:Line1/1:Temperature"}) {
+    EXPECT_EQ(pair.open(concat("main:", path)).read<double>().value(), 20.5);
+    EXPECT_EQ(pair.open(concat("plant:", path)).read<double>().value(), 20.5);
+  }
+  EXPECT_EQ(pair.open("plant:nsu=urn:test:more;i=7").read<bool>().value(), false);
+  EXPECT_EQ(pair.open("main:/2:Tank1/2:Open").read<bool>().value(), false);
+}
+
+TEST(OpcuaServer, WhatIsWrittenInsideIsReadOutside) {
+  OpcuaPair pair;
+  MessageBuilder written(21.5);
+  written.header(BP_H_STATUS, uint32_t{0x40000000}).time(Time(1s));
+  pair.open(kTemperature).write(MessageView(written)).or_throw();
+  const OwnedMessage read = pair.open(kOutside).read().value();
+  EXPECT_EQ(read.as<double>().value(), 21.5);
+  EXPECT_EQ(read.view().header<uint32_t>(BP_H_STATUS), 0x40000000u);
+  EXPECT_EQ(read.view().time(), Time(1s));
+}
+
+TEST(OpcuaServer, ANumberBecomesTheTypeOfTheNodeWhereNothingIsLost) {
+  OpcuaPair pair;
+  const Endpoint count = pair.open("main:ns=1;s=Line1.Count");
+  count.write(int64_t{8}).or_throw();
+  count.write(9.0).or_throw();
+  const OwnedMessage read = pair.open("plant:ns=1;s=Line1.Count").read().value();
+  EXPECT_EQ(read.body().tag, BP_T_INT);
+  EXPECT_EQ(read.body().aux, 32);
+  EXPECT_EQ(read.as<int>().value(), 9);
+  pair.open(kTemperature).write(int64_t{30}).or_throw();
+  EXPECT_EQ(pair.open(kOutside).read<double>().value(), 30.0);
+}
+
+TEST(OpcuaServer, WhatDoesNotFitIsRefusedAndSaysWhatTheNodeIs) {
+  OpcuaPair pair;
+  for (const ValueView bad : {ValueView(9.5), ValueView(int64_t{1} << 40), ValueView("nine")}) {
+    const Status status = pair.open("main:ns=1;s=Line1.Count").write(bad).get();
+    EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("Int32")) << status.to_string();
+  }
+  const Status scalar = pair.open("main:ns=1;s=Line1.Profile").write(1.0).get();
+  EXPECT_EQ(scalar.code(), BP_INVALID_ARGUMENT);
+  EXPECT_THAT(std::string(scalar.message()), HasSubstr("Double[4]"));
+}
+
+TEST(OpcuaServer, AClientMayOnlyDoWhatTheNodeAllows) {
+  OpcuaPair pair;
+  const Status fixed = pair.open("plant:ns=1;s=Line1.Fixed").write("pump").get();
+  EXPECT_EQ(fixed.code(), BP_PERMISSION_DENIED) << fixed.to_string();
+  const Status order = failure(pair.open("plant:ns=1;s=Line1.Order").read().get());
+  EXPECT_EQ(order.code(), BP_PERMISSION_DENIED) << order.to_string();
+  pair.open("plant:ns=1;s=Line1.Order").write("run").or_throw();
+  EXPECT_EQ(pair.open("main:ns=1;s=Line1.Order").read<std::string>().value(), "run");
+  const Status wrong = pair.open(kOutside).write("warm").get();
+  EXPECT_THAT(std::string(wrong.message()), HasSubstr("BadTypeMismatch"));
+}
+
+TEST(OpcuaServer, ANodeWithoutAValueSaysSo) {
+  OpcuaPair pair;
+  for (const char* address : {"main:ns=1;s=Line1.Empty", "plant:ns=1;s=Line1.Empty"}) {
+    const Status status = failure(pair.open(address).read().get());
+    EXPECT_EQ(status.code(), BP_UNAVAILABLE);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("BadWaitingForInitialData"));
+  }
+}
+
+TEST(OpcuaServer, AStatusAloneTakesThePlaceOfTheValue) {
+  OpcuaPair pair;
+  MessageBuilder lost;
+  lost.header(BP_H_STATUS, uint32_t{0x808C0000});
+  pair.open(kTemperature).write(MessageView(lost)).or_throw();
+  const Status status = failure(pair.open(kOutside).read().get());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("BadSensorFailure"));
+  EXPECT_EQ(pair.open(kTemperature).write(ValueView()).get().code(), BP_INVALID_ARGUMENT)
+      << "without a value and without a reason";
+}
+
+TEST(OpcuaServer, AWatchBeginsWithThePresentValueAndTellsOwnAndForeignWrites) {
+  OpcuaPair pair;
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  const Told here;
+  const Told there;
+  const auto watching = inside.watch(here);
+  const auto also = outside.watch(there);
+  ASSERT_TRUE(here.has(20.5));
+  ASSERT_TRUE(there.has(20.5));
+  outside.write(21.5).or_throw();
+  inside.write(22.5).or_throw();
+  ASSERT_TRUE(here.has(22.5));
+  ASSERT_TRUE(there.has(22.5));
+  for (const Told& told : {here, there}) {
+    const auto all = told.all();
+    ASSERT_EQ(all.size(), 3u);
+    EXPECT_TRUE(all[0].is_initial);
+    EXPECT_FALSE(all[1].is_initial);
+    EXPECT_EQ(all[1].number, 21.5);
+  }
+}
+
+TEST(OpcuaServer, APartOfAnArrayIsWrittenAndTheWholeIsTold) {
+  OpcuaPair pair;
+  const auto told = std::make_shared<Guarded<std::vector<std::vector<double>>>>();
+  const Endpoint inside = pair.open("main:ns=1;s=Line1.Profile");
+  const auto watching = inside.watch([told](MessageView message) {
+    told->lock()->push_back(
+        message.body().get<std::vector<double>>().value_or(std::vector<double>()));
+  });
+  const std::vector<double> part{9, 8};
+  pair.open("plant:ns=1;s=Line1.Profile")
+      .write(ValueView::array(std::span<const double>(part)), {{BP_H_INDEX_RANGE, "1:2"}})
+      .or_throw();
+  ASSERT_TRUE(eventually([&] { return told->copy().size() == 2; }, kPatience));
+  EXPECT_THAT(told->copy()[1], ElementsAre(1, 9, 8, 4));
+  EXPECT_EQ(inside.read<std::vector<double>>({{BP_H_INDEX_RANGE, "2"}}).value(),
+            std::vector<double>{8});
+}
+
+TEST(OpcuaServer, AForeignWriteIsRefusedWhileAWatcherThatDropsNothingIsFull) {
+  OpcuaPair pair;
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  const Told told;
+  WatchOptions none;
+  none.credit = 1;
+  none.overflow = BP_OVERFLOW_BLOCK;
+  auto watching = inside.watch(told, std::move(none));
+  ASSERT_TRUE(watching);
+  Status status;
+  for (int i = 0; i < 3000 && status.is_ok(); ++i) {
+    status = outside.write(double(i)).get();
+  }
+  EXPECT_EQ(status.code(), BP_RESOURCE_EXHAUSTED) << status.to_string();
+  watching->credit(5000);
+  EXPECT_TRUE(eventually([&] { return outside.write(7777.0).get().is_ok(); }, kPatience));
+  EXPECT_TRUE(told.has(7777.0));
+}
+
+TEST(OpcuaServer, TheAddressSpaceIsBrowsedFromInsideAndOutside) {
+  OpcuaPair pair;
+  for (const char* instance : {"main:", "plant:"}) {
+    std::vector<std::string> names;
+    for (const OwnedMessage& each : pair.open(concat(instance, "/1:Line1")).browse().value()) {
+      names.push_back(each.view().header<std::string>(BP_H_PATH).value_or(""));
+    }
+    EXPECT_THAT(names, testing::UnorderedElementsAre(
+                           "ns=1;s=Line1.Temperature", "ns=1;s=Line1.Count", "ns=1;s=Line1.Fixed",
+                           "ns=1;s=Line1.Empty", "ns=1;s=Line1.Profile", "ns=1;s=Line1.Order"))
+        << instance;
+    const OwnedMessage title =
+        pair.open(concat(instance, "ns=1;s=Line1.Temperature@DisplayName")).read().value();
+    EXPECT_THAT(title.body().to_text(), HasSubstr("Temperature of line 1"));
+    EXPECT_TRUE(
+        pair.open(concat(instance, "/1:Line1/1:Temperature/0:EngineeringUnits")).read().get());
+    EXPECT_TRUE(pair.open(concat(instance, "/1:Line1/1:Temperature/0:EURange")).read().get());
+  }
+  EXPECT_EQ(pair.kernel().open("main:ns=1;s=Line9").get().status().code(), BP_NOT_FOUND);
+}
+
+TEST(OpcuaServer, ADeadbandInPercentIsThatOfTheNodesRange) {
+  OpcuaPair pair;
+  StackArena arena;
+  const Endpoint inside = pair.open(kTemperature);
+  const Told told;
+  const ValueView options = arena.map({{"deadband", "10%"}});
+  const Pair header(BP_H_OPTIONS, options);
+  WatchOptions watching;
+  watching.headers = {static_cast<const bp_pair*>(&header), 1};
+  const Endpoint outside = pair.open(kOutside);
+  const auto watch = outside.watch(told, std::move(watching));
+  ASSERT_TRUE(told.has(20.5));
+  for (const double value : {25.0, 40.0, 45.0, 60.0}) {
+    inside.write(value).or_throw();
+  }
+  ASSERT_TRUE(told.has(60.0));
+  std::vector<double> numbers;
+  for (const auto& each : told.all()) numbers.push_back(each.number.value());
+  EXPECT_THAT(numbers, ElementsAre(20.5, 40.0, 60.0));
+}
+
+TEST(OpcuaServer, OneConnectionTooManyIsClosedAndCounted) {
+  OpcuaPair pair(concat(kServerNodes, "max_connections = 1\n"));
+  Kernel other = opcua_kernel();
+  other
+      .load_text("other.toml",
+                 concat("[instances.plant]\nplugin = \"opcua\"\nurl = \"", pair.url(), "\"\n"))
+      .or_throw();
+  other.start().or_throw();
+  EXPECT_TRUE(
+      eventually([&] { return pair.metric("opcua_connections_refused_total") > 0; }, kPatience));
+  EXPECT_EQ(pair.metric("opcua_connections"), 1);
+  EXPECT_EQ(pair.open(kOutside).read<double>().value(), 20.5) << "the one that it has goes on";
+}
+
+TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {
+  const uint16_t port = free_port_base();
+  const std::string manifest =
+      concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:", port, "\"\n",
+             kServerNodes);
+  OpcuaSystem client(port);
+  for (int i = 0; i < 2; ++i) {
+    Kernel kernel = opcua_kernel();
+    kernel.load_text("test.toml", manifest).or_throw();
+    kernel.start().or_throw();
+    client.connected();
+    const Told told;
+    const Endpoint node = client.open("ns=1;s=Line1.Temperature");
+    const auto watching = node.watch(told);
+    EXPECT_TRUE(told.has(20.5));
+    kernel.stop().or_throw();
+    EXPECT_TRUE(client.becomes(BP_STATE_CONNECTING));
+  }
+}
+
+TEST(OpcuaServer, APortThatIsTakenIsNamed) {
+  OpcuaPair pair;
+  Kernel second = opcua_kernel();
+  second
+      .load_text("second.toml",
+                 concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"", pair.url(), "\"\n"))
+      .or_throw();
+  const Status status = second.start();
+  EXPECT_EQ(status.code(), BP_FAILED_PRECONDITION) << status.to_string();
+  EXPECT_THAT(std::string(status.message()), HasSubstr(std::to_string(pair.port())));
+}
+
+}  // namespace
+}  // namespace backplane::test
