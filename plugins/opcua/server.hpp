@@ -45,6 +45,7 @@ class Server {
   const AddressSpace& nodes() const noexcept { return nodes_; }
   const Host& host() const noexcept { return host_; }
   Calls& calls() noexcept { return calls_; }
+  Listener& listener() noexcept { return listener_; }
   /// A number for an operation, by which it is cancelled. [any]
   uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
 
