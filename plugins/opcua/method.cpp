@@ -19,8 +19,7 @@ std::vector<Variant> converted(const ValueView& body, const std::vector<Declared
     const DeclaredArgument& argument = wanted[i];
     const bool is_any = argument.shape.type == kVariant;
     try {
-      out.push_back(to_variant(
-          parts[i], is_any ? std::string_view() : built_in_type(argument.shape.type).typeName));
+      out.push_back(to_variant(parts[i], {is_any ? UA_UInt16{0} : argument.shape.type, nullptr}));
       if (!is_any && !argument.shape.holds(*out.back())) {
         refuse("got ", parts[i].to_text(64));
       }

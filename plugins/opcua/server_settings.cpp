@@ -110,7 +110,7 @@ class Reader {
     std::vector<Address::Segment> out;
     for (;;) {
       const size_t point = id.find('.');
-      out.push_back({0, std::string(id.substr(0, point))});
+      out.push_back({0, {}, std::string(id.substr(0, point))});
       if (out.back().name.empty()) {
         return {};
       }
