@@ -11,6 +11,15 @@ void set_state(UA_EventLoop* loop, UA_EventLoopState state) noexcept {
   const_cast<volatile UA_EventLoopState&>(loop->state) = state;
 }
 
+// The library's monotonic clock is another one than the kernel's (CLOCK_MONOTONIC_RAW): the two
+// drift apart.
+int64_t from_date(UA_DateTime date) noexcept {
+  return monotonic_ns() + (date - UA_DateTime_nowMonotonic()) * kNsPerTick;
+}
+UA_DateTime to_date(int64_t ns) noexcept {
+  return UA_DateTime_nowMonotonic() + (ns - monotonic_ns()) / kNsPerTick;
+}
+
 /// A peer may have chosen it: any number, or none at all.
 int64_t interval_of(UA_Double milliseconds) noexcept {
   constexpr UA_Double kYear = 365.0 * 24 * 3600 * 1000;
@@ -52,7 +61,7 @@ void EventLoop::set_tables() noexcept {
   dateTime_localTimeUtcOffset = [](UA_EventLoop*) { return UA_DateTime_localTimeUtcOffset(); };
   nextCyclicTime = [](UA_EventLoop* loop) -> UA_DateTime {
     const auto& due = self(loop).due_;
-    return due.empty() ? UA_INT64_MAX : due.begin()->first / kNsPerTick;
+    return due.empty() ? UA_INT64_MAX : to_date(due.begin()->first);
   };
   addCyclicCallback = [](UA_EventLoop* loop, UA_Callback callback, void* application, void* data,
                          UA_Double interval, UA_DateTime*, UA_TimerPolicy, UA_UInt64* id) {
@@ -69,7 +78,7 @@ void EventLoop::set_tables() noexcept {
   removeCyclicCallback = [](UA_EventLoop* loop, UA_UInt64 id) { self(loop).remove(id); };
   addTimedCallback = [](UA_EventLoop* loop, UA_Callback callback, void* application, void* data,
                         UA_DateTime date, UA_UInt64* id) {
-    return self(loop).add({callback, application, data, date * kNsPerTick, 0}, id);
+    return self(loop).add({callback, application, data, from_date(date), 0}, id);
   };
   addDelayedCallback = [](UA_EventLoop* loop, UA_DelayedCallback* delayed) {
     UA_DelayedCallback** at = &self(loop).delayed_;

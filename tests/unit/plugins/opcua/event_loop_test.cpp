@@ -87,6 +87,16 @@ TEST_F(AnEventLoop, CallsNoTimerThatWasRemovedAlsoByAnotherOne) {
   EXPECT_THAT(called_, ElementsAre(1));
 }
 
+// Its clock is not the kernel's.
+TEST_F(AnEventLoop, TakesTheTimeOfTheLibrarysClock) {
+  Named later{this, 1};
+  once(later, 1h);
+  const UA_DateTime next = loop_->nextCyclicTime(loop_) - UA_DateTime_nowMonotonic();
+  EXPECT_NEAR(static_cast<double>(next) / UA_DATETIME_SEC, 3600, 0.1);
+  fake_.loop.run();
+  EXPECT_NEAR(static_cast<double>(fake_.loop.next_timer().count()) / 1e9, 3600, 0.1);
+}
+
 TEST_F(AnEventLoop, TakesAnotherIntervalFromNowOn) {
   Named cyclic{this, 1};
   every(cyclic, 3'600'000);
