@@ -6,9 +6,10 @@
 namespace backplane::opcua {
 namespace {
 
-// A subscription says this often that it is there: seldom enough to cost nothing, and often enough
-// for the library, which gives it ten minutes.
-constexpr auto kKeepAlive = std::chrono::seconds(30);
+// A quiet subscription says that it is there as often as the server is asked, and often enough for
+// the library, which gives each request to publish ten minutes.
+constexpr std::chrono::nanoseconds kLongestKeepAlive = std::chrono::seconds(30);
+constexpr UA_UInt32 kLifetime = 3;  // in keep-alives, the least that there is
 
 void* to_context(uint64_t number) noexcept { return reinterpret_cast<void*>(number); }
 uint64_t to_number(void* context) noexcept { return reinterpret_cast<uint64_t>(context); }
@@ -39,8 +40,11 @@ void Watches::subscribe(Session& session, Publishing publishing) {
   }
   UA_CreateSubscriptionRequest request = UA_CreateSubscriptionRequest_default();
   request.requestedPublishingInterval = static_cast<double>(publishing.count()) / 1e6;
+  const auto keepalive = std::min(client_.settings().keepalive, kLongestKeepAlive);
   request.requestedMaxKeepAliveCount = static_cast<UA_UInt32>(
-      std::clamp<int64_t>(kKeepAlive / std::max(publishing, Publishing(1)), 1, 10));
+      std::clamp<int64_t>(keepalive / std::max(publishing, Publishing(1)), 1, 1'000'000));
+  request.requestedLifetimeCount =
+      std::max(request.requestedLifetimeCount, kLifetime * request.requestedMaxKeepAliveCount);
   struct Asked {
     Watches& watches;
     uint64_t session_number;
