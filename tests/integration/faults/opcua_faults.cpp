@@ -114,20 +114,20 @@ TEST_P(OpcuaFault, LosesNothingAndComesBack) {
     return out;
   };
   Numbers arrived, watched;
+  std::atomic<int> begun{0};
+  const auto take = [&](Numbers& numbers) {
+    return [&numbers, &begun](MessageView message) {
+      message.is_initial() ? static_cast<void>(++begun)
+                           : numbers.add(message.body().get<std::string>().value_or(""));
+    };
+  };
   const Endpoint count = far.open("ns=1;s=Line2.Count");
-  const auto writes_there = count.watch(
-      [&](MessageView message) { arrived.add(message.body().get<std::string>().value_or("")); },
-      all_of());
+  const auto writes_there = count.watch(take(arrived), all_of());
   const Endpoint source = far.open("ns=1;s=Line2.News");
   const Endpoint news = near.open("ns=1;s=Line2.News");
-  const auto watch = news.watch(
-      [&](MessageView message) {
-        if (!message.is_initial()) {
-          watched.add(message.body().get<std::string>().value_or(""));
-        }
-      },
-      all_of());
+  const auto watch = news.watch(take(watched), all_of());
   ASSERT_TRUE(writes_there && watch);
+  ASSERT_TRUE(eventually([&] { return begun == 2; }));
   Counting published(10ms,
                      [&](int number) { source.write(sealed(number)).then([](const Status&) {}); });
   WriteStream writes(near.open("ns=1;s=Line2.Count"), 2);
@@ -228,6 +228,8 @@ TEST(OpcuaMatrix, ANamespaceThatIsRenumberedIsFoundByItsUri) {
   server.start();
   recovers("namespace_renumbered",
            [&] { return system.losses() == 1 && writes_and_watches(node, watched, 21.5); });
+  EXPECT_FALSE(system.open("ns=2;s=Line1.Temperature").read().get());
+  EXPECT_EQ(system.open("ns=4;s=Line1.Temperature").read<double>().value(), 21.5);
 }
 
 }  // namespace

@@ -149,6 +149,7 @@ TEST_F(Opcua, WhatTheServerRefusesHasItsNameAndAdvice) {
 TEST_F(Opcua, AValueOfBadQualityIsAFailedRead) {
   const auto broken = system_.open("ns=1;s=Line1.Broken").read().get().status();
   EXPECT_THAT(std::string(broken.message()), HasSubstr("BadSensorFailure"));
+  EXPECT_EQ(static_cast<uint32_t>(broken.native()), 0x808C0000u);
   EXPECT_EQ(broken.code(), BP_UNAVAILABLE);
 }
 

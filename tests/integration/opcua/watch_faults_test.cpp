@@ -88,6 +88,17 @@ TEST_F(OpcuaWatchFaults, AResetWhileThousandsOfItemsAreAskedForIsSurvived) {
   EXPECT_TRUE(eventually(has_all, kPatience));
 }
 
+TEST(OpcuaNextSession, EndsAWatchOfANodeThatIsNotThereAnyMore) {
+  OpcuaServer server({"namespace=2"});
+  OpcuaSystem system(server.port());
+  const Watched watched(system.connected().open("ns=2;s=Line1.Temperature"));
+  ASSERT_TRUE(watched.told.has(20.5));
+  server.kill();
+  server.become({"namespace=3"});
+  server.start();
+  EXPECT_EQ(watched.end().code(), BP_NOT_FOUND);
+}
+
 class OpcuaOneSubscription : public OpcuaWatchFaults {
  protected:
   OpcuaOneSubscription() : OpcuaWatchFaults({"subscriptions=1"}) {}

@@ -190,5 +190,17 @@ TEST_F(OpcuaWatch, ACancelledOneIsGoneFromTheServerAndOthersGoOn) {
   EXPECT_EQ(first.told.all().size(), 1u);
 }
 
+TEST_F(OpcuaWatch, AConsumerThatTakesNoMoreLeavesNothingAtTheServer) {
+  const Endpoint fixed = system_.open("ns=1;s=Line1.Fixed");  // no change comes that would tell
+  const Endpoint items = system_.open("ns=1;s=Line2.Items");
+  std::atomic<bool> was_told{false};
+  const auto watching = fixed.watch([&](MessageView) {
+    was_told = true;
+    return Status(BP_ABORTED, "enough");
+  });
+  ASSERT_TRUE(eventually([&] { return was_told.load(); }));
+  EXPECT_TRUE(eventually([&] { return items.read<int>().value() == 0; }));
+}
+
 }  // namespace
 }  // namespace backplane::test

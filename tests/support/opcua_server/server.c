@@ -23,6 +23,7 @@
 //   namespace=N         the number of the namespace with the nodes, from 2
 //                       (urn:backplane:test:plant)
 //   ipv6=1              listens at ::1 alone
+//   sessions=N          the most of them
 //   subscriptions=N     the most of them in a session
 //   items=N             the most monitored items
 //   items_a_call=N      the most monitored items in one request
@@ -388,6 +389,9 @@ int main(int argc, char** argv) {
   config.publishingIntervalLimits.min = 5;
   config.samplingIntervalLimits.min = 0;
   config.maxReferencesPerNode = 0;
+  if (option(argc, argv, "sessions") != 0) {
+    config.maxSessions = (UA_UInt16)option(argc, argv, "sessions");
+  }
   config.maxSubscriptionsPerSession = option(argc, argv, "subscriptions");
   config.maxMonitoredItems = option(argc, argv, "items");
   config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");

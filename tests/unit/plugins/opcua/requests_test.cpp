@@ -28,7 +28,8 @@ class AFewRequests : public testing::Test {
   static constexpr size_t kMost = 2;
   std::unique_ptr<test::WatchProbe> read() {
     return std::make_unique<test::WatchProbe>(
-        host_, target_, test::WatchProbe::Options{.on_message = {}, .verb = BP_V_READ});
+        host_, target_,
+        test::WatchProbe::Options{.overflow = {}, .on_message = {}, .verb = BP_V_READ});
   }
   void TearDown() override { host_.services().endpoint.close(host_.raw(), target_); }
 
