@@ -116,6 +116,7 @@ RouteOptions RouteOptions::parse(std::string_view name, const Config& config) {
   RouteOptions out;
   out.name = name;
   out.from = config.string("from");
+  out.accept = config.find<std::string>("accept").value_or(std::string());
   out.dead_letter = config.find<std::string>("dead_letter").value_or(std::string());
   out.max_hops = config.integer<uint64_t>("max_hops");
   out.retry_max = config.seconds("retry_max_s");

@@ -34,6 +34,7 @@ struct RouteOptions {
 
   std::string name;
   std::string from;
+  std::string accept;       // the content type asked of it; empty: whatever comes
   std::string dead_letter;  // empty: none
   std::vector<DestinationOptions> to;
   uint64_t max_hops = 16;

@@ -32,7 +32,7 @@ Route::Route(const Host& host, RouteOptions options, Core::Clock clock)
     needs_clock_ = needs_clock_ || each.expiry.count() > 0;
   }
   source_ = std::make_unique<Source>(
-      core_, options_.from, options_.retry_max,
+      core_, options_.from, options_.accept, options_.retry_max,
       [this](MessageView message, uint64_t watch) { take(message, watch); });
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source.hpp"
 
-#include <backplane/sdk/message.hpp>
-
 namespace backplane::route {
 
-Source::Source(Core& core, std::string address, std::chrono::nanoseconds retry_max,
-               std::function<void(MessageView, uint64_t)> taken)
+Source::Source(Core& core, std::string address, std::string accept,
+               std::chrono::nanoseconds retry_max, std::function<void(MessageView, uint64_t)> taken)
     : core_(core),
+      accept_(std::move(accept)),
+      accept_header_(BP_H_CONTENT_TYPE, accept_),
+      asked_{{}, &accept_header_, 1, 0, nullptr, BP_TIME_NONE, 0, 0},
       taken_(std::move(taken)),
       op_(core.host, this,
           [](bp_op* op) {
@@ -17,6 +18,7 @@ Source::Source(Core& core, std::string address, std::chrono::nanoseconds retry_m
       link_(core, std::move(address), retry_max, [this] { watch(); }) {
   op_->verb = BP_V_WATCH;
   op_->sink = &kSink;
+  op_->in = accept_.empty() ? nullptr : &asked_;
 }
 
 void Source::watch() {

@@ -176,6 +176,26 @@ TEST_F(OpcuaTypes, AWatchTellsTheStandardsJson) {
   EXPECT_THAT(seen.copy(), HasSubstr("\"Body\":{\"X\":1,\"Y\":2}"));
 }
 
+TEST(OpcuaRoute, AStructureWithItsTimeGoesOnInTheStandardsJson) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port(),
+                     "[[routes]]\nname = \"copy\"\nfrom = \"plant:ns=1;s=Types.Point\"\n"
+                     "accept = \"application/opcua+uajson\"\nto = \"plant:ns=1;s=Types.Copy\"\n");
+  const Endpoint point = system.connected().open("ns=1;s=Types.Point");
+  const Endpoint copy = system.open("ns=1;s=Types.Copy");
+  StackArena arena;
+  MessageBuilder message(arena.map({{"X", 7}, {"Y", 8}}));
+  message.time(Time(std::chrono::nanoseconds(1709164799123456700)));
+  point.write(MessageView(message)).or_throw();
+  EXPECT_TRUE(eventually(
+      [&] {
+        const auto read = copy.read().value();
+        return read.body() == point.read().value().body() &&
+               read.view().raw().time_ns == 1709164799123456700;
+      },
+      kPatience));
+}
+
 TEST_F(OpcuaTypes, ATypeThatHasBecomeAnotherIsAskedForAgain) {
   const Endpoint node = types("Changing");
   const Endpoint type = types("Changing@DataType");

@@ -250,6 +250,7 @@ static void add_types(UA_Server* server) {
   add_variable(server, "Types", "Types.Volume", custom(&volume, 0, kLitres));
   add_variable(server, "Types", "Types.Mode", custom(&mode, 0, kMode));
   add_variable(server, "Types", "Types.Point", custom(&points[0], 0, kPoint));
+  add_variable(server, "Types", "Types.Copy", custom(&points[0], 0, kPoint));
   add_variable(server, "Types", "Types.Points", custom(points, 4, kPoint));
   add_variable(server, "Types", "Types.Order", custom(&order, 0, kOrder));
   add_variable(server, "Types", "Types.Reading", custom(&reading, 0, kReading));

@@ -78,6 +78,7 @@ class ARoute : public testing::Test {
     RouteOptions options;
     options.name = "r";
     options.from = "source";
+    options.accept = accept_;
     options.dead_letter = dead_letter ? "dead" : "";
     options.to = std::move(destinations);
     options.max_hops = 4;
@@ -125,6 +126,7 @@ class ARoute : public testing::Test {
   ScriptedDestination a{host};
   ScriptedDestination b{host};
   ScriptedDestination dead{host};
+  std::string accept_;
   size_t n_destinations_ = 1;
   std::optional<Route> route_;
   bp_ref life_ = 0;
@@ -148,6 +150,19 @@ TEST_F(ARoute, WritesWhatComesAndAcknowledgesItAtTheSource) {
   EXPECT_EQ(tally().out, 1u);
   EXPECT_EQ(fake.metric("route_in_total{destination=a}"), 1);
   EXPECT_EQ(fake.metric("route_out_total{destination=a}"), 1);
+}
+
+TEST_F(ARoute, AsksItsSourceForAContentType) {
+  accept_ = "application/opcua+uajson";
+  start({to("a")});
+  ASSERT_TRUE(source.is_watched());
+  EXPECT_EQ(source.accept(), "application/opcua+uajson");
+}
+
+TEST_F(ARoute, AsksForNoContentTypeByItself) {
+  start({to("a")});
+  ASSERT_TRUE(source.is_watched());
+  EXPECT_EQ(source.accept(), "");
 }
 
 TEST_F(ARoute, PassesABodyOnWithoutCopyingIt) {

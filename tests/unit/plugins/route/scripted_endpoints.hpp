@@ -42,6 +42,8 @@ class ScriptedSource {
 
   bool is_watched() const { return read(watch_) != nullptr; }
   bool wants_ack() const { return read(wants_ack_); }
+  /// The content type that was asked for.
+  std::string accept() const { return read(accept_); }
   uint64_t credit() const { return read(credit_); }
   int watches() const { return read(watches_); }
   /// How often each number was settled with OK; others are in `nacked`.
@@ -67,6 +69,7 @@ class ScriptedSource {
   mutable std::mutex mutex_;
   bp_op* watch_ = nullptr;
   bool wants_ack_ = false;
+  std::string accept_;
   uint64_t credit_ = 0;
   int watches_ = 0;
   std::map<uint64_t, int> acked_;
@@ -81,6 +84,7 @@ class ScriptedSource::Endpoint {
     const std::lock_guard lock(owner_.mutex_);
     owner_.watch_ = op;
     owner_.wants_ack_ = op.wants_ack();
+    owner_.accept_ = op.in().header<std::string>(BP_H_CONTENT_TYPE).value_or("");
     owner_.credit_ = op->credit;
     ++owner_.watches_;
     return Status::pending();
