@@ -9,7 +9,7 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kMostTypes = 4096;
+constexpr size_t kMostTypes = 32'768;  // with encodings; a server may tell of others without end
 constexpr size_t kMostFields = 1024;
 constexpr unsigned kMostSupertypes = 32;
 
@@ -75,6 +75,10 @@ bool allows_subtypes(const UA_StructureDefinition& definition) noexcept {
 
 }  // namespace
 
+bool DataTypes::is_full() const noexcept {
+  return types_.size() + by_encoding_.size() >= kMostTypes;
+}
+
 DataType& DataTypes::at(const std::string& id) {
   auto& type = types_[id];
   if (!type) {
@@ -104,7 +108,9 @@ const DataType* DataTypes::by_id(const UA_NodeId& id) {
     type.built_in = built_in;
     return &type;
   }
-  missing_.ids.push_back(NodeId::copy_of(id));
+  if (!is_full()) {
+    missing_.ids.push_back(NodeId::copy_of(id));
+  }
   return nullptr;
 }
 
@@ -119,7 +125,9 @@ const DataType* DataTypes::by_encoding(const UA_NodeId& encoding) {
     by_encoding_[text] = type->id;
     return type;
   }
-  missing_.encodings.push_back(NodeId::copy_of(encoding));
+  if (!is_full()) {
+    missing_.encodings.push_back(NodeId::copy_of(encoding));
+  }
   return nullptr;
 }
 
@@ -161,7 +169,7 @@ const DataType* DataTypes::from_library(const UA_DataType& known) {
     field.is_optional = member.isOptional;
     const DataType* inner = from_library(*member.memberType);
     field.built_in = inner->built_in;
-    field.type = inner->is_structure() ? inner : nullptr;
+    field.type = inner->kind == DataType::Kind::kSimple ? nullptr : inner;
     type.fields.push_back(std::move(field));
   }
   return &type;
@@ -180,7 +188,7 @@ void DataTypes::need(const UA_NodeId& id, std::vector<NodeId>& more) {
 
 bool DataTypes::define(const UA_NodeId& id, const UA_Variant& definition,
                        std::vector<NodeId>& more) {
-  if (types_.size() >= kMostTypes || is_told(id)) {
+  if (is_full() || is_told(id)) {
     return is_told(id);
   }
   if (UA_Variant_hasScalarType(&definition, &UA_TYPES[UA_TYPES_ENUMDEFINITION])) {

@@ -84,6 +84,7 @@ class DataTypes {
   bool is_told(const UA_NodeId& id) const { return types_.contains(to_text(id)); }
 
  private:
+  bool is_full() const noexcept;
   DataType& at(const std::string& id);
   const DataType* find(const std::string& id) const;
   const DataType* from_library(const UA_DataType& type);

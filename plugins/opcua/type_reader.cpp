@@ -126,7 +126,6 @@ void TypeReader::browse_back(Session& session, std::deque<NodeId>& from, UA_UInt
   UA_BrowseRequest_init(&request);
   request.nodesToBrowse = nodes.data();
   request.nodesToBrowseSize = nodes.size();
-  request.requestedMaxReferencesPerNode = 1;
   session.ask<UA_BrowseResponse, UA_TYPES_BROWSERESPONSE>(
       request, UA_TYPES_BROWSEREQUEST,
       [this, &session, asked, found = std::move(found),
