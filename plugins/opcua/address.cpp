@@ -171,6 +171,14 @@ Result<uint16_t> namespace_of(const std::string& uri, const std::vector<std::str
   return static_cast<uint16_t>(at - namespaces.begin());
 }
 
+Result<uint16_t> namespace_of(const Address::Segment& segment,
+                              const std::vector<std::string>& namespaces) {
+  if (segment.namespace_uri.empty()) {
+    return segment.ns;
+  }
+  return namespace_of(segment.namespace_uri, namespaces);
+}
+
 bool has_known_namespaces(const Address& address, const std::vector<std::string>& namespaces) {
   const auto is_known = [&](const std::string& uri) {
     return uri.empty() || namespace_of(uri, namespaces).is_ok();

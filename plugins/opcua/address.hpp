@@ -34,6 +34,10 @@ Result<NodeId> node_id_of(const Address& address, const std::vector<std::string>
 /// The number of a namespace; NOT_FOUND: the server has none of that name.
 Result<uint16_t> namespace_of(const std::string& uri, const std::vector<std::string>& namespaces);
 
+/// Of a segment, by its number or by its URI.
+Result<uint16_t> namespace_of(const Address::Segment& segment,
+                              const std::vector<std::string>& namespaces);
+
 /// Whether the server is known to have all that the address names by its URI.
 bool has_known_namespaces(const Address& address, const std::vector<std::string>& namespaces);
 

@@ -34,15 +34,11 @@ void follow(Session& session, Target& target, std::function<void(const Status&)>
   for (size_t i = 0; i < path.size(); ++i) {
     elements[i].referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
     elements[i].includeSubtypes = true;
-    uint16_t number = path[i].ns;
-    if (!path[i].namespace_uri.empty()) {
-      const auto found = namespace_of(path[i].namespace_uri, session.namespaces());
-      if (!found) {
-        return done(Status(found.status()).with_context("browse path '", target.text, "'"));
-      }
-      number = *found;
+    const auto number = namespace_of(path[i], session.namespaces());
+    if (!number) {
+      return done(Status(number.status()).with_context("browse path '", target.text, "'"));
     }
-    elements[i].targetName = {number, borrowed(path[i].name)};
+    elements[i].targetName = {*number, borrowed(path[i].name)};
   }
   std::array<UA_BrowsePath, 2> paths{};  // the whole, and without its end
   paths[0].startingNode = paths[1].startingNode = kObjects;

@@ -167,7 +167,9 @@ NodeId Server::resolve(const Address& address, std::string_view text) const {
   for (size_t i = 0; i < elements.size(); ++i) {
     elements[i].referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
     elements[i].includeSubtypes = true;
-    elements[i].targetName = {address.path[i].ns, borrowed(address.path[i].name)};
+    const auto number = namespace_of(address.path[i], settings_.namespaces);
+    number.or_throw();
+    elements[i].targetName = {*number, borrowed(address.path[i].name)};
   }
   UA_BrowsePath path;
   UA_BrowsePath_init(&path);

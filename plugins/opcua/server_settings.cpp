@@ -94,6 +94,9 @@ class Reader {
                   "' needs a 'path' such as /Line1/Temperature, since its id tells none");
     }
     for (Address::Segment& segment : out.path) {
+      const auto number = namespace_of(segment, namespaces_);
+      number.or_throw();
+      segment.ns = *number;
       if (segment.ns == 0) {  // nobody adds to the standard's namespace
         segment.ns = native.namespaceIndex;
       } else if (segment.ns >= namespaces_.size()) {
