@@ -144,38 +144,40 @@ void Watches::remove(uint64_t number) {
 
 void Watches::changed(uint64_t number, const UA_DataValue& value) {
   const auto at = watches_.find(number);
-  if (at == watches_.end()) {
+  if (at == watches_.end() || client_.session() == nullptr) {
     return;
   }
   const auto watch = at->second;
-  Session* const session = client_.session();
-  if (session == nullptr) {
-    return;
-  }
-  try {
-    if (!watch->held.empty() || !publish(*session, *watch, value)) {
+  give(*watch, [&] {
+    if (!watch->held.empty() || !publish(*watch, value, &client_.type_reader().types())) {
       watch->held.push_back(DataValue::copy_of(value));
     }
+  });
+}
+
+/// What is published may be nothing that a message can hold, or be the last that is wanted.
+template <class Body>
+void Watches::give(Watch& watch, Body body) {
+  try {
+    body();
   } catch (...) {
-    watch->hub.end(current_exception_status());  // the same value would come again
-    return remove(number);
+    watch.hub.end(current_exception_status());  // the same value would come again
+    return remove(watch.number);
   }
-  if (watch->hub.watchers() == 0) {
-    remove(number);  // ended by its consumer
+  if (watch.hub.watchers() == 0) {
+    remove(watch.number);  // ended by its consumer
   }
 }
 
 /// False: it has a structure that nobody has asked for yet; it comes when that is known.
-bool Watches::publish(Session& session, Watch& watch, const UA_DataValue& value) {
-  TypeReader& reader = client_.type_reader();
+bool Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types) {
   MessageBuilder message;
-  fill_message(message, value, &reader.types(), watch.options.is_reversible);
-  if (reader.types().has_missing()) {
-    reader.read_missing(session, [this, &session, number = watch.number](const Status& status) {
-      if (!status.is_error()) {
-        publish_held(session, number);
-      }
-    });
+  fill_message(message, value, types, watch.options.is_reversible);
+  if (types != nullptr && types->has_missing()) {
+    client_.type_reader().read_missing(
+        *client_.session(), [this, number = watch.number](const Status& status) {
+          publish_held(number, status.is_error() ? nullptr : &client_.type_reader().types());
+        });
     return false;
   }
   message.flags(std::exchange(watch.is_first, false) ? BP_M_INITIAL : 0u);
@@ -183,20 +185,23 @@ bool Watches::publish(Session& session, Watch& watch, const UA_DataValue& value)
   return true;
 }
 
-void Watches::publish_held(Session& session, uint64_t number) {
+/// None of the types: the server has not told them in time, and structures stay as they came.
+void Watches::publish_held(uint64_t number, DataTypes* types) {
   const auto at = watches_.find(number);
-  if (at == watches_.end()) {
+  if (at == watches_.end() || client_.session() == nullptr) {
     return;
   }
   const auto watch = at->second;
-  while (!watch->held.empty()) {
-    const DataValue value = std::move(watch->held.front());
-    watch->held.pop_front();
-    if (!publish(session, *watch, *value)) {
-      watch->held.push_front(DataValue::copy_of(*value));
-      return;
+  give(*watch, [&] {
+    while (!watch->held.empty()) {
+      const DataValue value = std::move(watch->held.front());
+      watch->held.pop_front();
+      if (!publish(*watch, *value, types)) {
+        watch->held.push_front(DataValue::copy_of(*value));
+        return;
+      }
     }
-  }
+  });
 }
 
 }  // namespace backplane::opcua

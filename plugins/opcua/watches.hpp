@@ -23,6 +23,7 @@
 namespace backplane::opcua {
 
 class Client;
+class DataTypes;
 
 /// What the headers of a WATCH say.
 struct MonitorOptions {
@@ -58,7 +59,7 @@ struct Watch {
   // ---- the loop's ----
   UA_UInt32 item = 0;  // 0: there is none
   bool is_first = true;
-  bool has_had_item = false;  // in this session or in one before
+  bool has_had_item = false;   // in this session or in one before
   std::deque<DataValue> held;  // until a structure in the first of them is known
 };
 
@@ -91,8 +92,10 @@ class Watches {
   };
   struct Creation;
 
-  bool publish(Session& session, Watch& watch, const UA_DataValue& value);
-  void publish_held(Session& session, uint64_t number);
+  template <class Body>
+  void give(Watch& watch, Body body);
+  bool publish(Watch& watch, const UA_DataValue& value, DataTypes* types);
+  void publish_held(uint64_t number, DataTypes* types);
   void start(const std::shared_ptr<Watch>& watch);
   void start_again();
   void end(uint64_t number, const Status& status);
