@@ -46,10 +46,12 @@ static void stop(int signal_number) {
   running = false;
 }
 
-static UA_UInt16 ns = 1;
-static UA_NodeId named(const char* name) { return UA_NODEID_STRING(ns, (char*)(uintptr_t)name); }
+static UA_UInt16 nodes_ns = 1;
+static UA_NodeId named(const char* name) {
+  return UA_NODEID_STRING(nodes_ns, (char*)(uintptr_t)name);
+}
 static UA_QualifiedName qualified(const char* name) {
-  return UA_QUALIFIEDNAME(ns, (char*)(uintptr_t)name);
+  return UA_QUALIFIEDNAME(nodes_ns, (char*)(uintptr_t)name);
 }
 static UA_LocalizedText text(const char* name) {
   return UA_LOCALIZEDTEXT((char*)(uintptr_t) "en", (char*)(uintptr_t)name);
@@ -403,13 +405,13 @@ int main(int argc, char** argv) {
   if (server == NULL) {
     return 1;
   }
-  for (unsigned n = option(argc, argv, "namespace"); ns + 1u < n;) {
+  for (unsigned n = option(argc, argv, "namespace"); nodes_ns + 1u < n;) {
     char uri[64];
-    snprintf(uri, sizeof uri, "urn:backplane:test:other%u", (unsigned)ns);
-    ns = UA_Server_addNamespace(server, uri);
+    snprintf(uri, sizeof uri, "urn:backplane:test:other%u", (unsigned)nodes_ns);
+    nodes_ns = UA_Server_addNamespace(server, uri);
   }
   if (option(argc, argv, "namespace") != 0) {
-    ns = UA_Server_addNamespace(server, "urn:backplane:test:plant");
+    nodes_ns = UA_Server_addNamespace(server, "urn:backplane:test:plant");
   }
   add_object(server, "Line1");
   add_object(server, "Line2");
