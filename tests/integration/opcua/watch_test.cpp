@@ -194,10 +194,11 @@ TEST_F(OpcuaWatch, AConsumerThatTakesNoMoreLeavesNothingAtTheServer) {
   const Endpoint fixed = system_.open("ns=1;s=Line1.Fixed");  // no change comes that would tell
   const Endpoint items = system_.open("ns=1;s=Line2.Items");
   std::atomic<bool> was_told{false};
-  const auto watching = fixed.watch([&](MessageView) {
+  const auto watching = fixed.watch([&](MessageView) -> void {
     was_told = true;
-    return Status(BP_ABORTED, "enough");
+    throw Error(BP_ABORTED, "enough");
   });
+  ASSERT_TRUE(watching);
   ASSERT_TRUE(eventually([&] { return was_told.load(); }));
   EXPECT_TRUE(eventually([&] { return items.read<int>().value() == 0; }));
 }
