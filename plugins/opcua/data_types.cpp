@@ -47,15 +47,26 @@ const UA_DataType* library_type_by_encoding(const UA_NodeId& id) noexcept {
   return nullptr;
 }
 
+/// A server may send any number, which is no value of the enumeration then.
+UA_Int32 kind_number(const UA_StructureDefinition& definition) noexcept {
+  UA_Int32 out = 0;
+  std::memcpy(&out, &definition.structureType, sizeof out);
+  return out;
+}
+
+/// Unknown: a kind that the standard has got since.
 DataType::Kind kind_of(const UA_StructureDefinition& definition) noexcept {
-  switch (definition.structureType) {
+  switch (kind_number(definition)) {
+    case UA_STRUCTURETYPE_STRUCTURE:
+    case UA_STRUCTURETYPE_STRUCTUREWITHSUBTYPEDVALUES:
+      return DataType::Kind::kStructure;
     case UA_STRUCTURETYPE_STRUCTUREWITHOPTIONALFIELDS:
       return DataType::Kind::kOptional;
     case UA_STRUCTURETYPE_UNION:
     case UA_STRUCTURETYPE_UNIONWITHSUBTYPEDVALUES:
       return DataType::Kind::kUnion;
     default:
-      return DataType::Kind::kStructure;
+      return DataType::Kind::kUnknown;
   }
 }
 
@@ -69,8 +80,9 @@ bool has_own_names(const UA_StructureDefinition& definition) {
 }
 
 bool allows_subtypes(const UA_StructureDefinition& definition) noexcept {
-  return definition.structureType == UA_STRUCTURETYPE_STRUCTUREWITHSUBTYPEDVALUES ||
-         definition.structureType == UA_STRUCTURETYPE_UNIONWITHSUBTYPEDVALUES;
+  const UA_Int32 kind = kind_number(definition);
+  return kind == UA_STRUCTURETYPE_STRUCTUREWITHSUBTYPEDVALUES ||
+         kind == UA_STRUCTURETYPE_UNIONWITHSUBTYPEDVALUES;
 }
 
 }  // namespace
@@ -205,7 +217,8 @@ bool DataTypes::define(const UA_NodeId& id, const UA_Variant& definition,
     return false;
   }
   const auto& told = *static_cast<const UA_StructureDefinition*>(definition.data);
-  if (told.fieldsSize > kMostFields || !has_own_names(told)) {
+  if (told.fieldsSize > kMostFields || kind_of(told) == DataType::Kind::kUnknown ||
+      !has_own_names(told)) {
     return false;
   }
   DataType& type = at(to_text(id));
