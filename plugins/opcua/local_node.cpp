@@ -41,8 +41,7 @@ Status LocalNode::read(Op op) {
 }
 
 Status LocalNode::write(Op op) {
-  return run_on_loop(server_.host(), op,
-                     [this, op] { return server_.write(*node_, text_, op.in()); });
+  return run_on_loop(server_.host(), op, [this, op] { return server_.write(*node_, text_, op); });
 }
 
 Status LocalNode::watch(Op op) { return hub()->watch(op); }
@@ -73,6 +72,8 @@ void LocalNode::cancel(Op op) noexcept {
       return hub()->cancel(op);
     case BP_V_BROWSE:
       return browses_->cancel(op);
+    case BP_V_WRITE:
+      return boundary([&] { server_.cancel_write(op); }, [](const Status&) noexcept {});
     case BP_V_CALL:
       return on_the_loop(
           [&server = server_, operation = op->impl[2]] { server.cancel_call(operation); });

@@ -27,6 +27,7 @@ Server::Server(const Host& host, const Config& config)
       listener_(host, loop_, settings_.max_connections,
                 {[this] { turn_over(); },
                  [this](uintptr_t connection) { calls_.abandon_caller(connection); }}),
+      writes_(host),
       sessions_(host.gauge("opcua_sessions")) {
   calls_.changed = [this] { check_idle(); };
 }
@@ -77,7 +78,7 @@ void Server::turn_over() {
     const auto wanted = std::move(wanted_.front());
     wanted_.pop_front();
     if (const auto* const change = std::get_if<Change>(&wanted)) {
-      static_cast<void>(change->variable.publish(change->message));
+      change->variable.publish(change->message);
     } else {
       begin(std::get<ClientCall>(wanted));
     }
@@ -212,10 +213,10 @@ Status Server::read(const Address& address, std::string_view text, Op op) {
              : Status::ok();
 }
 
-Status Server::write(const AddressSpace::Node& node, std::string_view text, MessageView message) {
+Status Server::write(const AddressSpace::Node& node, std::string_view text, Op op) {
   Variable& variable = *node.variable;
-  const DataValue value = variable.converted(message);
-  const auto range = message.header<std::string>(BP_H_INDEX_RANGE).value_or("");
+  const DataValue value = variable.converted(op.in());
+  const auto range = op.in().header<std::string>(BP_H_INDEX_RANGE).value_or("");
   UA_WriteValue item;
   UA_WriteValue_init(&item);
   item.nodeId = *node.id;
@@ -229,11 +230,39 @@ Status Server::write(const AddressSpace::Node& node, std::string_view text, Mess
   if (is_bad(status)) {
     return bad_status(status, concat("writing '", text, "', a ", variable.declared().shape.text()));
   }
-  if (!variable.publish()) {
-    return Status(BP_RESOURCE_EXHAUSTED, "'", text,
-                  "' has the value, but a watcher that drops nothing is full; write slower");
+  if (variable.hub().watchers() == 0) {
+    variable.publish();
+    return Status::ok();
   }
-  return Status::ok();
+  const uint64_t write = ++last_write_;
+  Status pending = writes_.add(write, op);
+  if (pending.is_pending()) {
+    ++unsettled_;
+    variable.publish([this, write](const Status& result) { settled(write, result); });
+  }
+  return pending;
+}
+
+/// On any thread, once for each publication; perhaps inside publish().
+void Server::settled(uint64_t write, const Status& status) {
+  if (on_loop(host_)) {
+    settle(write, status);
+  } else {
+    static_cast<void>(post(host_, [this, write, status] { settle(write, status); }));
+  }
+}
+
+void Server::settle(uint64_t write, const Status& status) {
+  --unsettled_;
+  if (const auto request = writes_.take(write)) {
+    // UNAVAILABLE: nobody watches any more, which is no reason to refuse a value.
+    host_.complete(request->op,
+                   status.code() == BP_UNAVAILABLE ? Status::ok()
+                   : status.code() == BP_CANCELLED
+                       ? Status(BP_UNAVAILABLE, "a watcher ended before it acknowledged the value")
+                       : status);
+  }
+  check_idle();
 }
 
 Status Server::call(Method& method, Op op, uint64_t operation) {
@@ -319,10 +348,10 @@ void Server::stop(std::function<void()> stopped) {
 }
 
 void Server::check_idle() {
-  if (calls_.unanswered() == 0) {
+  if (calls_.unanswered() == 0 && unsettled_ == 0) {
     end_drain();
   }
-  if (stopped_ && hubs_left_ == 0 && calls_.is_empty()) {
+  if (stopped_ && hubs_left_ == 0 && unsettled_ == 0 && calls_.is_empty()) {
     // What called this may be the library, which must not be closed from inside.
     static_cast<void>(post(host_, [this, stopped = std::exchange(stopped_, nullptr)] {
       close();

@@ -17,6 +17,7 @@
 #include "calls.hpp"
 #include "event_loop.hpp"
 #include "listener.hpp"
+#include <backplane/sdk/pending.hpp>
 
 #include <variant>
 
@@ -53,7 +54,9 @@ class Server {
   void require(const Address& address, std::string_view text) const;
   /// By any address, also of the standard's nodes. Throws Error.
   Status read(const Address& address, std::string_view text, Op op);
-  Status write(const AddressSpace::Node& node, std::string_view text, MessageView message);
+  /// Done when the watchers that acknowledge have the value.
+  Status write(const AddressSpace::Node& node, std::string_view text, Op op);
+  void cancel_write(Op op) noexcept { writes_.cancel(op); }
   /// Always PENDING: it is completed by its answer.
   Status call(Method& method, Op op, uint64_t operation);
   void cancel_call(uint64_t operation);
@@ -87,6 +90,8 @@ class Server {
   void turn_over();
   void begin(const ClientCall& call);
   void answer(void* context, uint64_t number, const UA_CallMethodResult& result);
+  void settled(uint64_t write, const Status& status);
+  void settle(uint64_t write, const Status& status);
   void check_idle();
   void close() noexcept;
   [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
@@ -109,6 +114,9 @@ class Server {
   OwnedMessage inputs_;  // of the call that the library is looking at
   bool has_inputs_ = false;
   std::atomic<uint64_t> next_operation_{1};
+  Pending<uint64_t> writes_;  // our own, which wait for watchers
+  uint64_t last_write_ = 0;
+  size_t unsettled_ = 0;  // those whose callback is still to come
   size_t hubs_left_ = 0;
   std::function<void()> drained_;
   std::function<void()> stopped_;

@@ -28,7 +28,7 @@ Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed c
     throw std::bad_alloc();
   }
   is_own_write = false;
-  static_cast<void>(publish());
+  publish();
 }
 
 UA_ValueBackend Variable::backend() noexcept {
@@ -110,19 +110,17 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   return UA_STATUSCODE_GOOD;
 }
 
-bool Variable::publish(MessageView message) {
+void Variable::publish(MessageView message, Hub::Settled settled) {
   *is_full_ = true;  // first: there may be room again before publish() returns
-  const bool has_room = hub_.publish(message);
-  if (has_room) {
+  if (hub_.publish(message, std::move(settled))) {
     *is_full_ = false;
   }
-  return has_room;
 }
 
-bool Variable::publish() {
+void Variable::publish(Hub::Settled settled) {
   MessageBuilder message;
   fill_message(message, *value_);
-  return publish(MessageView(message));
+  publish(MessageView(message), std::move(settled));
 }
 
 }  // namespace backplane::opcua

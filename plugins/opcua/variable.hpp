@@ -5,7 +5,8 @@
 // Design notes.
 // - The value lies here, not in the library's node: the library asks before it is changed, so that
 //   a client's write can be refused when a watcher that drops nothing has no room.
-// - A client's write reaches the watchers when the library is done with the client's bytes.
+// - A client's write reaches the watchers when the library is done with the client's bytes; the
+//   client is answered before. Our own is done when they have acknowledged it.
 #pragma once
 
 #include "server_settings.hpp"
@@ -35,10 +36,10 @@ class Variable {
   /// (INVALID_ARGUMENT): that would lose something.
   DataValue converted(MessageView message) const;
 
-  /// Gives a message to the watchers. False: one that drops nothing is full.
-  bool publish(MessageView message);
-  /// The present value to the watchers.
-  bool publish();
+  /// Gives a message to the watchers; `settled` is the hub's.
+  void publish(MessageView message, Hub::Settled settled = {});
+  /// The same with the present value.
+  void publish(Hub::Settled settled = {});
 
   /// While it is set, a write is our own: it is not refused, nor told to `changed`.
   bool is_own_write = false;

@@ -2,6 +2,8 @@
 // The plugin's server: its variables, from inside and through the plugin's own client.
 #include "server_fixture.hpp"
 
+#include <future>
+
 namespace backplane::test {
 namespace {
 
@@ -120,6 +122,28 @@ TEST(OpcuaServer, AWatchBeginsWithThePresentValueAndTellsOwnAndForeignWrites) {
     EXPECT_FALSE(all[1].is_initial);
     EXPECT_EQ(all[1].number, 21.5);
   }
+}
+
+TEST(OpcuaServer, AnOwnWriteIsDoneWhenItsWatchersHaveAcknowledgedIt) {
+  OpcuaPair pair;
+  const auto seqs = std::make_shared<Guarded<std::vector<uint64_t>>>();
+  const Endpoint node = pair.open(kTemperature);
+  auto watching = node.watch([seqs](MessageView message) -> Status {
+    seqs->lock()->push_back(message.seq());
+    return message.is_initial() ? Status::ok() : Status::pending();
+  });
+  ASSERT_TRUE(watching);
+  auto write = std::async(std::launch::async, [&] { return node.write(21.5).get(); });
+  ASSERT_TRUE(eventually([&] { return seqs->copy().size() == 2; }, kPatience));
+  EXPECT_NE(write.wait_for(50ms), std::future_status::ready);
+  EXPECT_EQ(pair.open(kOutside).read<double>().value(), 21.5) << "clients see it at once";
+  watching->ack(seqs->copy().back(), BP_OK);
+  EXPECT_TRUE(write.get().is_ok());
+  EXPECT_EQ(node.write(22.5).within(50ms).get().code(), BP_DEADLINE_EXCEEDED);
+  auto third = std::async(std::launch::async, [&] { return node.write(23.5).get(); });
+  ASSERT_TRUE(eventually([&] { return seqs->copy().size() == 4; }, kPatience));
+  watching = Subscription();
+  EXPECT_EQ(third.get().code(), BP_UNAVAILABLE) << "whether it arrived is not known";
 }
 
 TEST(OpcuaServer, APartOfAnArrayIsWrittenAndTheWholeIsTold) {
