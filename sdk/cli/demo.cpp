@@ -112,7 +112,7 @@ std::string isolated(const std::filesystem::path& file) {
   toml::table plant = toml::parse_file(file.string());
   for (auto&& [name, instance] : *plant["instances"].as_table()) {
     toml::table& keys = *instance.as_table();
-    if (keys["plugin"] == "coap" || keys["plugin"] == "mqtt") {
+    if (keys["plugin"] == "coap" || keys["plugin"] == "opcua" || keys["plugin"] == "mqtt") {
       keys.insert("isolation", "process");
     }
   }
@@ -142,14 +142,17 @@ class Demo {
     setenv("PLANT_STATE", scratch_.path().c_str(), 1);
     setenv("PLANT_COAP_PORT", std::to_string(ports.coap).c_str(), 1);
     setenv("PLANT_MQTT_PORT", std::to_string(ports.mqtt).c_str(), 1);
+    setenv("PLANT_OPCUA_PORT", std::to_string(ports.opcua).c_str(), 1);
 
     Kernel plant = Kernel::create(kernel_options_).value();
     const std::string file = folder / "plant.toml";
     (options_.isolated ? plant.load_text(file, isolated(file)) : plant.load(file)).or_throw();
     plant.start().or_throw();
-    Witness witness(plant, kernel_options_, concat("mqtt://127.0.0.1:", ports.mqtt));
+    Witness witness(plant, kernel_options_, concat("mqtt://127.0.0.1:", ports.mqtt),
+                    concat("opc.tcp://127.0.0.1:", ports.opcua));
     if (wait_until_ready(plant, witness)) {
       std::cout << "demo: ready: coap://127.0.0.1:" << ports.coap
+                << " to opc.tcp://127.0.0.1:" << ports.opcua
                 << " to mqtt://127.0.0.1:" << ports.mqtt << std::endl;
       show_until_stopped(plant, witness);
     }
@@ -199,15 +202,18 @@ class Demo {
     const std::vector<Account> accounts = read_accounts(plant);
     DemoTable::Content content;
     content.title =
-        concat("plant: coap://127.0.0.1:", ports.coap, " -> mqtt://127.0.0.1:", ports.mqtt, ", up ",
-               std::chrono::duration_cast<seconds>(up).count(), " s");
+        concat("plant: coap:", ports.coap, " -> opc.tcp:", ports.opcua, " -> mqtt:", ports.mqtt,
+               " of 127.0.0.1, up ", std::chrono::duration_cast<seconds>(up).count(), " s");
     content.signals = witness.signals();
     content.totals = concat(messages(accounts), " messages, ", to_text(sum(accounts)));
     content.notes = {
         "",
         concat("  coap-client-openssl -m put -e 42.5 coap://127.0.0.1:", ports.coap,
                "/line1/temperature"),
+        concat("  backplane watch 'opc.tcp://127.0.0.1:", ports.opcua,
+               "/ns=1;s=Line1.Temperature'"),
         concat("  mosquitto_sub -p ", ports.mqtt, " -t 'plant/#' -v"),
+        concat("  mosquitto_pub -p ", ports.mqtt, " -q 1 -t plant/tank1/valve/set -m 1"),
         "  Ctrl-C ends it",
     };
     const auto records = records_.latest();
@@ -305,16 +311,19 @@ int run_demo(const Options& options, const Commands& commands) {
 
 void add_demo(CLI::App& app, Commands& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* sub = app.add_subcommand("demo", "Run a small plant and show it: CoAP to MQTT");
+  CLI::App* sub =
+      app.add_subcommand("demo", "Run a small plant and show it: CoAP to OPC UA to MQTT, and back");
   sub->add_option("--seconds", options->seconds, "End by itself so long after it is ready")
       ->type_name("N")
       ->check(CLI::Range(0.0, 1e9));
   sub->add_option("--port-base", options->port_base,
-                  "CoAP on UDP port N and MQTT on TCP port N+1 of 127.0.0.1, not 5683 and 1883")
+                  "CoAP on UDP port N, MQTT on TCP port N+1 and OPC UA on N+2 of 127.0.0.1, not "
+                  "5683, 1883 and 4840")
       ->type_name("N")
-      ->check(CLI::Range(1, 65534));
-  sub->add_flag("--isolated", options->isolated,
-                "CoAP and MQTT in processes of their own, backplane-host: kill one and see");
+      ->check(CLI::Range(1, 65533));
+  sub->add_flag(
+      "--isolated", options->isolated,
+      "CoAP, OPC UA and MQTT in processes of their own, backplane-host: kill one and see");
   sub->add_option("--log-level", options->log_level, "What is logged beside the table")
       ->check(CLI::IsMember({"error", "warning", "info", "debug", "trace"}))
       ->capture_default_str();
@@ -324,7 +333,9 @@ void add_demo(CLI::App& app, Commands& commands) {
 
 While it runs:
   coap-client-openssl -m put -e 42.5 coap://127.0.0.1/line1/temperature
+  backplane watch 'opc.tcp://127.0.0.1/ns=1;s=Line1.Temperature'
   mosquitto_sub -t 'plant/#' -v
+  mosquitto_pub -q 1 -t plant/tank1/valve/set -m 1
 
 Its last line is `demo: ok: ...` (exit code 0) or `demo: FAILED: why` (exit code 1).)");
   sub->callback([options, &commands] {

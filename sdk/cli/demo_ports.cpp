@@ -38,7 +38,8 @@ int try_bind(int type, uint16_t port) {
 }
 
 bool is_free(const DemoPorts& ports) {
-  return try_bind(SOCK_DGRAM, ports.coap) == 0 && try_bind(SOCK_STREAM, ports.mqtt) == 0;
+  return try_bind(SOCK_DGRAM, ports.coap) == 0 && try_bind(SOCK_STREAM, ports.mqtt) == 0 &&
+         try_bind(SOCK_STREAM, ports.opcua) == 0;
 }
 
 Status refusal(std::string_view protocol, std::string_view user, uint16_t port, int error) {
@@ -60,6 +61,9 @@ Status check_free(const DemoPorts& ports) {
   }
   if (const int error = try_bind(SOCK_STREAM, ports.mqtt); error != 0) {
     return refusal("TCP", "MQTT", ports.mqtt, error);
+  }
+  if (const int error = try_bind(SOCK_STREAM, ports.opcua); error != 0) {
+    return refusal("TCP", "OPC UA", ports.opcua, error);
   }
   return Status::ok();
 }

@@ -42,9 +42,10 @@ std::string line(const SignalView& signal, size_t name_width) {
     std::snprintf(age, sizeof age, "%.1f s", std::chrono::duration<double>(*signal.age).count());
   }
   char text[256];
-  std::snprintf(text, sizeof text, "  %-*.*s %12s %12s %9s %7.1f/s", static_cast<int>(name_width),
-                static_cast<int>(name_width), signal.name.c_str(), cell(signal.source).c_str(),
-                cell(signal.cloud).c_str(), age, signal.rate);
+  std::snprintf(text, sizeof text, "  %-*.*s %12s %12s %12s %9s %7.1f/s",
+                static_cast<int>(name_width), static_cast<int>(name_width), signal.name.c_str(),
+                cell(signal.source).c_str(), cell(signal.main).c_str(), cell(signal.cloud).c_str(),
+                age, signal.rate);
   return text;
 }
 
@@ -66,8 +67,8 @@ void DemoTable::show(const Content& content) {
   }
   std::vector<std::string> lines = {content.title};
   char head[128];
-  std::snprintf(head, sizeof head, "  %-*s %12s %12s %9s %9s", static_cast<int>(name_width),
-                "signal", "source", "cloud", "age", "rate");
+  std::snprintf(head, sizeof head, "  %-*s %12s %12s %12s %9s %9s", static_cast<int>(name_width),
+                "signal", "CoAP", "OPC UA", "MQTT", "age", "rate");
   lines.emplace_back(head);
   for (const SignalView& signal : content.signals) {
     lines.push_back(line(signal, name_width));

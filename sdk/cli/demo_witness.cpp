@@ -4,13 +4,18 @@
 #include <backplane/sdk/json.hpp>
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <utility>
 
 namespace backplane::cli {
 namespace {
 
-// How the plant is laid out: what `sensors:/X` is goes to `cloud:plant/X`.
+// How the plant is laid out: what `sensors:/line1/temperature` is goes to
+// `main:ns=1;s=Line1.Temperature` and from there to `cloud:plant/line1/temperature`.
 constexpr std::string_view kSource = "sensors:/";
+constexpr std::string_view kMain = "main:";
+constexpr std::string_view kNode = "ns=1;s=";
 constexpr std::string_view kCloud = "cloud:plant/";
 constexpr std::string_view kTopic = "plant/";
 
@@ -29,19 +34,35 @@ std::optional<std::string> signal_of(const Account& account) {
 /// What never goes to the destination.
 int64_t elsewhere(const Account& account) { return account.stored + account.dropped; }
 
-/// The payload with which MQTT carries the value.
+/// line1/temperature for ns=1;s=Line1.Temperature.
+std::string signal_of_node(std::string_view id) {
+  std::string out(id.substr(kNode.size()));
+  for (char& c : out) {
+    c = c == '.' ? '/' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return out;
+}
+
+/// The payload with which MQTT carries the value. A number is always written in the same way: 1000
+/// is 1000.0 where it is a Double.
 std::string payload_text(ValueView value) {
   if (const auto bytes = value.payload()) {
-    return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
+    const std::string text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    return end != text.c_str() && *end == '\0' ? to_json(ValueView(number)) : text;
   }
-  return to_json(value);
+  const auto number = value.is_number() ? value.get<double>() : std::nullopt;
+  return to_json(number ? ValueView(*number) : value);
 }
 
 }  // namespace
 
-Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url)
+Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url,
+                 const std::string& opcua_url)
     : plant_(plant), subscriber_(Kernel::create(options).value()) {
-  for (const Account& account : read_accounts(plant)) {
+  const std::vector<Account> accounts = read_accounts(plant);
+  for (const Account& account : accounts) {
     if (const auto name = signal_of(account)) {
       open_source(*name);
     }
@@ -54,6 +75,27 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
     return Status::ok();
   };
   subscription_ = cloud_.watch(accept).value();
+  for (const Account& account : accounts) {
+    if (account.destination.starts_with(concat(kMain, kNode))) {
+      open_node(opcua_url, account.destination.substr(kMain.size()));
+    }
+  }
+}
+
+/// Of a method, or of a node that has no signal in the cloud, nothing is shown.
+void Witness::open_node(const std::string& url, const std::string& id) {
+  const std::string name = signal_of_node(id);
+  if (signals_.lock()->count(name) == 0) {
+    return;
+  }
+  Node node{subscriber_.open(concat(url, '/', id)).value()};
+  node.subscription = node.endpoint
+                          .watch([this, name](MessageView message) {
+                            const auto signals = signals_.lock();
+                            (*signals)[name].main = payload_text(message.body());
+                          })
+                          .value();
+  nodes_.push_back(std::move(node));
 }
 
 void Witness::open_source(const std::string& name) {
@@ -141,7 +183,7 @@ std::vector<SignalView> Witness::signals() const {
   std::vector<SignalView> out;
   const auto signals = signals_.lock();
   for (const auto& [name, signal] : *signals) {
-    SignalView view{name, signal.source, signal.cloud, std::nullopt, 0};
+    SignalView view{name, signal.source, signal.main, signal.cloud, std::nullopt, 0};
     if (signal.cloud_time != Clock::time_point{}) {
       view.age = now - signal.cloud_time;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the demo sees of each signal from outside the routes: its values at the source, and those
-// that a subscriber of its own receives from the broker.
+// What the demo sees of each signal from outside the routes: its values at the source, those that
+// an OPC UA client of its own is told, and those that a subscriber of its own receives from the
+// broker.
 #pragma once
 
 #include "demo_accounts.hpp"
@@ -24,6 +25,7 @@ struct SignalView {
   std::string name;  // line1/temperature
   std::string
       source;         // the value, as the payload that MQTT carries; empty: none, or no such source
+  std::string main;   // likewise, as the OPC UA server tells it
   std::string cloud;  // likewise
   std::optional<std::chrono::nanoseconds> age;  // of the cloud value
   double rate = 0;                              // messages from the broker a second
@@ -39,9 +41,11 @@ struct SignalView {
 /// is the number, exact as soon as nothing was on its way once. All others must be received.
 class Witness {
  public:
-  /// Watches `plant/#` at the broker of `mqtt_url`, and the source of each destination of `plant`
-  /// that has one. `plant` has started, and outlives this. Throws Error.
-  Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url);
+  /// Watches `plant/#` at the broker of `mqtt_url`, each node of `opcua_url` that a route writes
+  /// to, and the source of each destination of `plant` that has one. `plant` has started, and
+  /// outlives this. Throws Error.
+  Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url,
+          const std::string& opcua_url);
 
   /// Looks how many messages the subscriber missed, and listens again to a source that has ended;
   /// again and again, as long as the sources are listened to. False: it has not received any yet.
@@ -61,6 +65,7 @@ class Witness {
 
   struct Signal {
     std::string source;
+    std::string main;
     std::string cloud;
     Clock::time_point cloud_time{};
     std::deque<Clock::time_point> recent;  // of the last seconds
@@ -74,6 +79,7 @@ class Witness {
   };
 
   void open_source(const std::string& name);
+  void open_node(const std::string& url, const std::string& id);
   void watch_ended_sources();
   void on_source(const std::string& name, MessageView message);
   void on_cloud(MessageView message);
@@ -94,6 +100,11 @@ class Witness {
   Kernel subscriber_;
   Endpoint cloud_;
   Subscription subscription_;
+  struct Node {
+    Endpoint endpoint;
+    Subscription subscription{};
+  };
+  std::vector<Node> nodes_;
 };
 
 }  // namespace backplane::cli

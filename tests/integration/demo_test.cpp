@@ -172,6 +172,21 @@ TEST_F(ADemo, ShowsAForeignPutToAForeignSubscriberOnce) {
   end_well();
 }
 
+TEST_F(ADemo, ShowsEachHopAndAClientOfTheMainSystemSeesTheSame) {
+  EXPECT_TRUE(demo_.wait_until([&] {
+    // A number from each of CoAP, OPC UA and MQTT.
+    return std::regex_search(demo_.out(),
+                             std::regex("line1/temperature +[0-9.]+ +[0-9.]+ +[0-9.]+ "));
+  })) << demo_.out();
+  EXPECT_TRUE(put("/line1/temperature", "42.5"));
+  ChildProcess client(
+      {BP_TEST_BUILD_DIR "/bin/backplane", "read",
+       "opc.tcp://127.0.0.1:" + std::to_string(base_ + 2) + "/ns=1;s=Line1.Temperature"});
+  EXPECT_EQ(client.wait(seconds(60)), 0) << client.err();
+  EXPECT_THAT(client.out(), HasSubstr("42.5"));
+  end_well();
+}
+
 TEST_F(ADemo, MovesTheValveWhenTheCloudSaysSo) {
   ChildProcess sub(subscriber({"-t", "plant/tank1/valve", "-v"}));
   ASSERT_TRUE(sub.wait_for_output("plant/tank1/valve 0\n")) << "the retained position";
@@ -205,7 +220,7 @@ class AKilledBroker : public ADemo {
     put_some(1);
     EXPECT_GE(accepted.size(), 3u);
     for (const std::string& value : accepted) {
-      EXPECT_TRUE(sub.wait_for_output("\n" + value + "\n", seconds(30)))
+      EXPECT_TRUE(sub.wait_for_output("\n" + value + ".0\n", seconds(30)))
           << value << " was accepted in round " << round << " and is lost\n"
           << sub.out() << demo_.err();
     }
@@ -225,7 +240,7 @@ class AKilledBroker : public ADemo {
 
 TEST_F(AKilledBroker, LosesNoAcceptedMessage) { kill_times(is_long_test() ? 20 : 1); }
 
-/// Its CoAP server and its MQTT client are processes of their own.
+/// Its CoAP server, its OPC UA server and its MQTT client are processes of their own.
 class AnIsolatedDemo : public testing::Test {
  protected:
   AnIsolatedDemo() {
@@ -235,13 +250,13 @@ class AnIsolatedDemo : public testing::Test {
   void kill_times(unsigned rounds) {
     std::mt19937 random(rounds);
     for (unsigned round = 0; round < rounds && !HasFailure(); ++round) {
-      ASSERT_TRUE(eventually([&] { return hosts().size() == 2; })) << demo_.err();
-      const pid_t victim = hosts()[random() % 2];
+      ASSERT_TRUE(eventually([&] { return hosts().size() == 3; })) << demo_.err();
+      const pid_t victim = hosts()[random() % 3];
       poll(nullptr, 0, static_cast<int>(random() % 50));  // any moment between two messages
       kill(victim, SIGKILL);
       ASSERT_TRUE(eventually([&] {
         const std::vector<pid_t> now = hosts();
-        return now.size() == 2 && std::count(now.begin(), now.end(), victim) == 0;
+        return now.size() == 3 && std::count(now.begin(), now.end(), victim) == 0;
       })) << demo_.err();
       ChildProcess sub({"mosquitto_sub", "-p", std::to_string(base_ + 1), "-t",
                         "plant/line1/temperature", "-R", "-C", "2", "-W", "20"});
@@ -267,12 +282,15 @@ TEST(TheDemo, NamesATakenUdpPortAndTheCommandThatAvoidsIt) {
 }
 
 TEST(TheDemo, NamesATakenTcpPortAndTheCommandThatAvoidsIt) {
-  const uint16_t base = free_port_base();
-  const HeldPort taken(SOCK_STREAM, static_cast<uint16_t>(base + 1));
-  ChildProcess demo(demo_command(base));
-  EXPECT_EQ(demo.wait(), 1);
-  EXPECT_THAT(demo.last_line(), StartsWith("demo: FAILED: TCP port " + std::to_string(base + 1)));
-  EXPECT_THAT(demo.last_line(), testing::ContainsRegex("./dev demo --port-base [0-9]+$"));
+  for (const uint16_t offset : {1, 2}) {  // MQTT, OPC UA
+    const uint16_t base = free_port_base();
+    const auto port = static_cast<uint16_t>(base + offset);
+    const HeldPort taken(SOCK_STREAM, port);
+    ChildProcess demo(demo_command(base));
+    EXPECT_EQ(demo.wait(), 1);
+    EXPECT_THAT(demo.last_line(), StartsWith("demo: FAILED: TCP port " + std::to_string(port)));
+    EXPECT_THAT(demo.last_line(), testing::ContainsRegex("./dev demo --port-base [0-9]+$"));
+  }
 }
 
 }  // namespace

@@ -41,19 +41,21 @@ class HeldPort {
   uint16_t port_ = 0;
 };
 
-/// N, where N and N + 1 are free for UDP and TCP. Below the range from which the system gives ports
+/// N, where N to N + 2 are free for UDP and TCP. Below the range from which the system gives ports
 /// to clients, so that it stays free.
 inline uint16_t free_port_base() {
   std::mt19937 random(std::random_device{}());
   for (int attempt = 0; attempt < 200; ++attempt) {
-    const auto base = static_cast<uint16_t>(18000 + random() % 7000 * 2);
-    const auto next = static_cast<uint16_t>(base + 1);
-    if (HeldPort(SOCK_DGRAM, base).held() && HeldPort(SOCK_STREAM, base).held() &&
-        HeldPort(SOCK_DGRAM, next).held() && HeldPort(SOCK_STREAM, next).held()) {
+    const auto base = static_cast<uint16_t>(18000 + random() % 3500 * 4);
+    bool is_free = true;
+    for (uint16_t port = base; port <= base + 2; ++port) {
+      is_free = is_free && HeldPort(SOCK_DGRAM, port).held() && HeldPort(SOCK_STREAM, port).held();
+    }
+    if (is_free) {
       return base;
     }
   }
-  throw std::runtime_error("no two free ports found");
+  throw std::runtime_error("no three free ports found");
 }
 
 }  // namespace backplane::test
