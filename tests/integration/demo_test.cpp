@@ -282,7 +282,7 @@ TEST(TheDemo, NamesATakenUdpPortAndTheCommandThatAvoidsIt) {
 }
 
 TEST(TheDemo, NamesATakenTcpPortAndTheCommandThatAvoidsIt) {
-  for (const uint16_t offset : {1, 2}) {  // MQTT, OPC UA
+  for (const int offset : {1, 2}) {  // MQTT, OPC UA
     const uint16_t base = free_port_base();
     const auto port = static_cast<uint16_t>(base + offset);
     const HeldPort taken(SOCK_STREAM, port);
