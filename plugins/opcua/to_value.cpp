@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data_types.hpp"
 #include "error_map.hpp"
+#include "put_element.hpp"
 #include "reversible.hpp"
 #include "structure.hpp"
 #include "time.hpp"
@@ -307,7 +308,10 @@ ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   if (is_scalar && type.typeKind == UA_DATATYPEKIND_ENUM) {
     out.as.i = *static_cast<const UA_Int32*>(variant.data);
   }
-  const bool has_name = needs_name(type, is_scalar);
+  // An extension object that calls itself by the name of a built-in type is none of that type.
+  const bool is_misnamed = is_scalar && type.typeKind == UA_DATATYPEKIND_EXTENSIONOBJECT &&
+                           built_in_by_name(type_id(out)) != 0;
+  const bool has_name = needs_name(type, is_scalar) || is_misnamed;
   const std::string name = !has_name   ? std::string()
                            : is_scalar ? concat("i=", unsigned(type.typeKind) + 1)
                                        : take_common_name(arena, type, out);
