@@ -208,7 +208,7 @@ TEST(OpcuaFaults, AnAddressThatAnswersNothingIsLeftForAnotherOne) {
   OpcuaServer server({"ipv6=1"});
   const BlackHole hole(server.port());
   ASSERT_TRUE(hole.is_one());
-  OpcuaSystem system(server.port(), "connect_timeout_s = 0.5", "localhost");
+  OpcuaSystem system(server.port(), "connect_timeout_s = 2", "localhost");
   EXPECT_TRUE(system.becomes(BP_STATE_UP)) << system.info().detail;
 }
 
