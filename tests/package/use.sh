@@ -26,7 +26,7 @@ for traits in tests/conformance/*/traits.toml; do
     SECONDS=0
     # shellcheck disable=SC2086 # no option is no argument
     backplane validate $isolated --timeout 120 --traits "$traits" \
-      "/usr/lib/backplane/plugins/libbackplane_${plugin%_client}.so" | grep -v ' pass$\| skip '
+      "/usr/lib/backplane/plugins/libbackplane_${plugin%_*}.so" | grep -v ' pass$\| skip '
     echo "  $SECONDS s $isolated"
   done
 done
