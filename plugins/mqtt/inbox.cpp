@@ -154,7 +154,10 @@ void Inbox::act() {
   for (const auto& [message, listeners] : messages) {
     unwatched_.add(listeners.empty() ? 1 : 0);
     for (const auto& listener : listeners) {
-      listener->on_message(message, {});
+      boundary([&] { listener->on_message(message, {}); },
+               [&](const Status& status) {
+                 host_.log().error("a message was not delivered", {{"error", status.to_string()}});
+               });
     }
   }
   hand_over_new();

@@ -60,6 +60,15 @@ uint64_t Calls::begin(Method& method, OwnedMessage in, uintptr_t caller, Answer 
   const uint64_t id = ++last_id_;
   auto made = std::make_unique<Call>(*this, id, method, std::move(in), caller, std::move(answer));
   Call& call = *made;
+  if (handler != nullptr) {
+    try {
+      call.op.emplace(host_, &call, &Calls::done);
+    } catch (const Error& error) {
+      refused_.add();
+      call.answer(error.status(), {});
+      return 0;
+    }
+  }
   calls_.emplace(id, std::move(made));
   ++unanswered_;
   const int64_t deadline = monotonic_after(timeout_);
@@ -79,7 +88,6 @@ void Calls::submit(Call& call, Handler& handler) {
   call.handler = &handler;
   ++handler.calls;
   call.raw = call.in.view().raw();
-  call.op.emplace(host_, &call, &Calls::done);
   bp_op* const op = call.op->operator->();
   op->verb = BP_V_CALL;
   op->target = handler.ref;

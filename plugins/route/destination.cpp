@@ -18,7 +18,9 @@ Destination::Destination(Core& core, const RouteOptions& route, const Destinatio
       deadband_(options.steps.deadband, options.steps.heartbeat),
       window_(options.in_flight),
       codec_(core, route.retry_max),
-      link_(core, options.address, route.retry_max, [this] { advance(); }) {}
+      link_(core, options.address, route.retry_max, [this] { advance(); }) {
+  add_delivery();
+}
 
 void Destination::offer(Item& item) {
   tally_.arrive();
@@ -61,19 +63,31 @@ void Destination::advance() {
   is_advancing_ = false;
 }
 
-bool Destination::can_take() const noexcept {
-  return can_send() && !preparing_ && !window_.full() && queue_.size() != 0;
+bool Destination::can_take() {
+  return can_send() && !preparing_ && !window_.full() && queue_.size() != 0 && has_delivery();
+}
+
+bool Destination::has_delivery() {
+  if (free_.empty()) {
+    try {
+      add_delivery();
+    } catch (const Error&) {
+      return false;  // there is one, and it is under way: the message waits for it
+    }
+  }
+  return true;
+}
+
+void Destination::add_delivery() {
+  deliveries_.push_back(std::make_unique<Delivery>(core_.host, *this, [](bp_op* op) {
+    Delivery& delivery = *static_cast<Delivery*>(op->user);
+    Destination& self = delivery.destination;
+    self.core_.inside([&self, &delivery] { self.operation_completed(delivery); });
+  }));
+  free_.push_back(deliveries_.back().get());
 }
 
 Delivery& Destination::new_delivery(Item& item) {
-  if (free_.empty()) {
-    deliveries_.push_back(std::make_unique<Delivery>(core_.host, *this, [](bp_op* op) {
-      Delivery& delivery = *static_cast<Delivery*>(op->user);
-      Destination& self = delivery.destination;
-      self.core_.inside([&self, &delivery] { self.operation_completed(delivery); });
-    }));
-    free_.push_back(deliveries_.back().get());
-  }
   Delivery& delivery = *free_.back();
   free_.pop_back();
   delivery.item = &item;

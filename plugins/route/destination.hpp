@@ -56,8 +56,11 @@ class Destination {
   using State = Delivery::State;
 
   void advance();
-  bool can_take() const noexcept;
+  bool can_take();
   bool can_send() const noexcept { return link_.is_ready() && !resend_ && !is_stopping_; }
+  /// There is a free one, if need be a new one.
+  bool has_delivery();
+  void add_delivery();
   Delivery& new_delivery(Item& item);
   void operation_completed(Delivery& delivery);
   void retire();

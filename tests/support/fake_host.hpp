@@ -211,6 +211,8 @@ class FakeHost {
 
   const bp_host* raw() const { return &host_.base; }
   FakeLoop loop;
+  /// While it is true, `op_new` fails.
+  std::atomic<bool> has_no_memory_for_operations{false};
 
   /// `address` can be opened from now on; owned by the host.
   void add_endpoint(const std::string& address, bp_endpoint endpoint) {
@@ -271,6 +273,9 @@ class FakeHost {
   static bp_op* op_new(const bp_host* host) {
     FakeHost& self = of(host);
     const std::lock_guard lock(self.mutex_);
+    if (self.has_no_memory_for_operations) {
+      return nullptr;
+    }
     ++self.live_operations_;
     auto* operation = new Operation();
     operation->op.struct_size = BP_SIZE_TO(bp_op, impl);

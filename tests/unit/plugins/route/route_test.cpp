@@ -232,6 +232,23 @@ TEST_F(ARoute, DoesNotSendTwiceWhatIsDeliveredAgainWhileItIsUnderWay) {
   EXPECT_EQ(a.values(), (std::vector{1, 1}));
 }
 
+TEST_F(ARoute, SendsOneAfterAnotherWhileThereIsNoMemoryForMoreAtOnce) {
+  a.keep_all();
+  start({to_a(Policy::kBlock, 8, 4)});
+  fake.has_no_memory_for_operations = true;
+  for (int i = 1; i <= 3; ++i) source.publish(i, static_cast<uint64_t>(i));
+  EXPECT_EQ(a.values(), (std::vector{1}));
+  expect_balance();
+  a.complete(0, Status::ok());
+  EXPECT_EQ(a.values(), (std::vector{1, 2}));
+  fake.has_no_memory_for_operations = false;
+  source.publish(4, 4);
+  EXPECT_EQ(a.values(), (std::vector{1, 2, 3, 4}));
+  a.complete_all();
+  EXPECT_EQ(source.acked().size(), 4u);
+  expect_balance();
+}
+
 TEST_F(ARoute, SettlesWhatHasNoValueWithoutSendingIt) {
   start({to("a")});
   source.publish(nullptr, 1, BP_M_INITIAL);
