@@ -272,7 +272,8 @@ void CallJob::answered(Session& session, const UA_CallMethodResult& result) {
           complaints(out.arena(), {result.inputArgumentResults, result.inputArgumentResultsSize}));
       return requests_.reply(key_, MessageView(out), bad_status(result.statusCode, context()));
     }
-    out.body(to_body(out.arena(), {result.outputArguments, result.outputArgumentsSize}, &reader_.types()));
+    out.body(to_body(out.arena(), {result.outputArguments, result.outputArgumentsSize},
+                     &reader_.types()));
     if (!reader_.types().has_missing()) {
       return requests_.reply(key_, MessageView(out), Status::ok());
     }

@@ -3,21 +3,30 @@
 
 #include "arguments.hpp"
 #include "error_map.hpp"
+#include "library_log.hpp"
 #include "server_config.hpp"
-
-#include <cstdio>
 
 namespace backplane::opcua {
 namespace {
 
 constexpr uintptr_t kLocal = uintptr_t{1} << 63;  // callers that are operations, not connections
 
+/// What the library's calls take, for as long as `variants` lives.
+std::vector<UA_Variant> borrowed(const std::vector<Variant>& variants) {
+  std::vector<UA_Variant> out;
+  out.reserve(variants.size());
+  for (const Variant& each : variants) {
+    out.push_back(*each);
+  }
+  return out;
+}
+
 }  // namespace
 
 Server::Server(const Host& host, const Config& config)
     : host_(host),
       settings_(config, host.instance()),
-      logger_{&Server::log, this, nullptr},
+      logger_(logger_to(host)),
       nodes_(host, settings_,
              [this](Variable& variable, OwnedMessage message) {
                wanted_.emplace_back(Change{variable, std::move(message)});
@@ -121,10 +130,7 @@ void Server::begin(const ClientCall& call) {
   calls_.begin(*node->method, OwnedMessage(message.view()), call.connection,
                [this, context = call.context, number = call.number](const Status& status,
                                                                     std::vector<Variant> outputs) {
-                 std::vector<UA_Variant> raw;
-                 for (const Variant& each : outputs) {
-                   raw.push_back(*each);
-                 }
+                 std::vector<UA_Variant> raw = borrowed(outputs);
                  UA_CallMethodResult result;
                  UA_CallMethodResult_init(&result);
                  result.statusCode = code_of(status);
@@ -267,10 +273,7 @@ void Server::settle(uint64_t write, const Status& status) {
 
 Status Server::call(Method& method, Op op, uint64_t operation) {
   const std::vector<Variant> inputs = method.inputs(op.in().body());
-  std::vector<UA_Variant> raw;
-  for (const Variant& each : inputs) {
-    raw.push_back(*each);
-  }
+  const std::vector<UA_Variant> raw = borrowed(inputs);
   MessageBuilder message;
   message.header(BP_H_PATH, method.declared().id).time_now();
   message.body(to_body(message.arena(), raw));
@@ -280,6 +283,7 @@ Status Server::call(Method& method, Op op, uint64_t operation) {
                    return host_.complete(op, status);
                  }
                  std::vector<UA_Variant> values;
+                 values.reserve(outputs.size());
                  for (const Variant& each : outputs) {
                    values.push_back(*each);
                  }
@@ -365,18 +369,6 @@ void Server::close() noexcept {
   if (server_) {
     UA_Server_run_shutdown(server_.get());
     server_.reset();
-  }
-}
-
-void Server::log(void* context, UA_LogLevel level, UA_LogCategory, const char* text,
-                 va_list arguments) {
-  const auto* self = static_cast<const Server*>(context);
-  // A client can cause nearly all of these.
-  const uint32_t ours = level < UA_LOGLEVEL_INFO ? BP_LOG_TRACE : BP_LOG_DEBUG;
-  if (self->host_.log().enabled(ours)) {
-    char line[512];
-    std::vsnprintf(line, sizeof line, text, arguments);
-    self->host_.log().write(ours, std::string_view(line), {{"library", "open62541"}});
   }
 }
 

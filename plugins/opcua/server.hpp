@@ -94,9 +94,6 @@ class Server {
   void settle(uint64_t write, const Status& status);
   void check_idle();
   void close() noexcept;
-  [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
-                                                UA_LogCategory category, const char* text,
-                                                va_list arguments);
 
   const Host& host_;
   const ServerSettings settings_;

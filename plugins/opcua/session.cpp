@@ -2,9 +2,9 @@
 #include "session.hpp"
 
 #include "error_map.hpp"
+#include "library_log.hpp"
 #include "values.hpp"
 
-#include <cstdio>
 #include <open62541/client_config_default.h>
 
 namespace backplane::opcua {
@@ -43,12 +43,11 @@ void replace(UA_String& text, std::string_view with) {
 
 Session::Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
                  Events events)
-    : host_(host),
-      keepalive_ms_(milliseconds(settings.keepalive)),
+    : keepalive_ms_(milliseconds(settings.keepalive)),
       events_(std::move(events)),
       request_timeout_(settings.request_timeout),
       overdue_(host, [this] { give_up_overdue(); }),
-      logger_{&Session::log, this, nullptr},
+      logger_(logger_to(host)),
       loop_(host, &logger_),
       tcp_(host, loop_, std::move(addresses), settings.port) {
   UA_ClientConfig config{};
@@ -289,18 +288,6 @@ void Session::end(const Status& status) {
   phase_ = Phase::kDown;
   tcp_.forbid();
   events_.down(status);
-}
-
-void Session::log(void* context, UA_LogLevel level, UA_LogCategory, const char* text,
-                  va_list arguments) {
-  const auto* self = static_cast<const Session*>(context);
-  // A server can cause nearly all of these; what matters is told by the state.
-  const uint32_t ours = level < UA_LOGLEVEL_INFO ? BP_LOG_TRACE : BP_LOG_DEBUG;
-  if (self->host_.log().enabled(ours)) {
-    char line[512];
-    std::vsnprintf(line, sizeof line, text, arguments);
-    self->host_.log().write(ours, std::string_view(line), {{"library", "open62541"}});
-  }
 }
 
 }  // namespace backplane::opcua

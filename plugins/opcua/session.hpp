@@ -110,11 +110,7 @@ class Session {
   Status reason(UA_StatusCode status) const;
   void read_server();
   void set_namespaces(const UA_Variant& told);
-  [[gnu::format(printf, 4, 0)]] static void log(void* context, UA_LogLevel level,
-                                                UA_LogCategory category, const char* text,
-                                                va_list arguments);
 
-  const Host& host_;
   const UA_UInt32 keepalive_ms_;
   Events events_;
   Phase phase_ = Phase::kConnecting;
