@@ -154,7 +154,7 @@ void Inbox::act() {
   for (const auto& [message, listeners] : messages) {
     unwatched_.add(listeners.empty() ? 1 : 0);
     for (const auto& listener : listeners) {
-      boundary([&] { listener->on_message(message, {}); },
+      boundary([&, &message = message] { listener->on_message(message, {}); },
                [&](const Status& status) {
                  host_.log().error("a message was not delivered", {{"error", status.to_string()}});
                });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hosts: an older kernel, a newer one, one with less to offer, and one that runs out of memory.
+// Hosts: an older kernel, a newer one, one with less to offer, one that takes its time, and one
+// that runs out of memory.
 #include "footprint.hpp"
 #include "other_host.hpp"
 #include "use.hpp"
@@ -8,10 +9,14 @@
 #include <array>
 #include <atomic>
 #include <climits>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <list>
 #include <map>
+#include <mutex>
 #include <sys/mman.h>
+#include <thread>
 
 namespace backplane::conformance {
 namespace {
@@ -241,12 +246,80 @@ void one_that_fails_once_is_survived(Subject& subject) {
   }
 }
 
+// ---- nothing at once ----
+
+/// A kernel that has no answer at once: what it could say right away another thread says later.
+class LaterHost : public OtherHost {
+ public:
+  explicit LaterHost(const Subject& subject)
+      : OtherHost(subject), thread_([this](const std::stop_token& stop) { complete_all(stop); }) {
+    current_ = this;
+  }
+  const void* service(std::string_view id, const void* table) override {
+    if (table == nullptr || id != BP_S_ENDPOINT) {
+      return table;
+    }
+    endpoint_ = *static_cast<const bp_endpoint_service*>(table);
+    real_submit_ = std::exchange(endpoint_.submit, &submit);
+    real_open_ = std::exchange(endpoint_.open, &open);
+    return &endpoint_;
+  }
+
+ private:
+  static bp_status submit(const bp_host* host, bp_op* op) {
+    return current_->later(op, real_submit_(host, op));
+  }
+  static bp_status open(const bp_host* host, bp_str address, const bp_message* options, bp_op* op) {
+    return current_->later(op, real_open_(host, address, options, op));
+  }
+  bp_status later(bp_op* op, bp_status status) {
+    if (status == BP_PENDING || op->done == nullptr) {
+      return status;
+    }
+    op->status = status;
+    const std::lock_guard lock(mutex_);
+    completed_.push_back(op);
+    changed_.notify_one();
+    return BP_PENDING;
+  }
+  void complete_all(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [this] { return !completed_.empty(); })) {
+      bp_op* const op = completed_.front();
+      completed_.pop_front();
+      lock.unlock();
+      op->done(op);
+      lock.lock();
+    }
+  }
+
+  static inline LaterHost* current_ = nullptr;
+  // Of the latest instance; all are alike.
+  bp_endpoint_service endpoint_{};
+  static inline decltype(bp_endpoint_service::submit) real_submit_ = nullptr;
+  static inline decltype(bp_endpoint_service::open) real_open_ = nullptr;
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<bp_op*> completed_;
+  std::jthread thread_;
+};
+
+void one_that_answers_later_is_waited_for(Subject& subject) {
+  LaterHost host(subject);
+  use_all(subject);
+  subject.stop();
+}
+
 constexpr std::array kTests = {
     Test{"hosts.an_old_one_is_enough", "tables of the first minor, and nothing behind them",
          &an_old_one_is_enough},
     Test{"hosts.a_new_one_is_no_harm", "longer tables of a newer minor", &a_new_one_is_no_harm},
     Test{"hosts.what_is_optional_may_be_missing", "only the services that it needs",
          &what_is_optional_may_be_missing},
+    Test{"hosts.one_that_answers_later_is_waited_for",
+         "no open and no operation on another endpoint is over when the call returns",
+         &one_that_answers_later_is_waited_for},
     Test{"hosts.one_that_fails_once_is_survived",
          "each call that may fail fails once: no crash, no hang, nothing left",
          &one_that_fails_once_is_survived},
