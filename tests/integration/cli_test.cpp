@@ -470,7 +470,7 @@ TEST(Run, TellsTheServiceManagerAndFeedsItsWatchdogFromTheLoop) {
   EXPECT_TRUE(manager.wait_for("WATCHDOG=1", 5)) << manager.all();
   child.signal(SIGTERM);
   EXPECT_TRUE(manager.wait_for("STOPPING=1")) << manager.all();
-  EXPECT_EQ(child.wait(), 0);
+  EXPECT_EQ(child.wait(), 0) << child.err();
 }
 
 }  // namespace

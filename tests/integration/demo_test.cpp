@@ -83,10 +83,8 @@ class ADemo : public testing::Test {
   pid_t broker() const {
     const std::string port = std::to_string(base_ + 1);
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-      const std::string line((std::istreambuf_iterator<char>(file)), {});
       std::vector<std::string> args;
-      std::istringstream in(line);
+      std::istringstream in(told_by_proc(entry.path() / "cmdline"));
       for (std::string arg; std::getline(in, arg, '\0');) {
         args.push_back(arg);
       }

@@ -9,12 +9,20 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <unistd.h>
 #include <vector>
 
 namespace backplane::test {
+
+/// Of a file below /proc; empty: the process is gone, perhaps while it is read.
+inline std::string told_by_proc(const std::string& path) {
+  std::ostringstream out;
+  out << std::ifstream(path).rdbuf();  // turns an error into a state; an iterator throws it
+  return out.str();
+}
 
 /// The processes whose parent is that one.
 inline std::set<pid_t> children(pid_t of = getpid()) {
@@ -24,9 +32,7 @@ inline std::set<pid_t> children(pid_t of = getpid()) {
     if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) {
       continue;
     }
-    std::ifstream stat("/proc/" + std::string(entry->d_name) + "/stat");
-    std::string text;
-    std::getline(stat, text);
+    const std::string text = told_by_proc("/proc/" + std::string(entry->d_name) + "/stat");
     const size_t end = text.rfind(')');
     char state = 0;
     int parent = 0;
@@ -48,9 +54,7 @@ inline std::vector<pid_t> hosts(pid_t of, std::string_view instance = {}) {
   }
   std::vector<pid_t> out;
   for (const pid_t child : children(of)) {
-    std::ifstream file("/proc/" + std::to_string(child) + "/cmdline");
-    const std::string command{std::istreambuf_iterator<char>(file), {}};
-    if (command.starts_with(wanted)) {
+    if (told_by_proc("/proc/" + std::to_string(child) + "/cmdline").starts_with(wanted)) {
       out.push_back(child);
     }
   }

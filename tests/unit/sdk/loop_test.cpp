@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
 #include <unistd.h>
 
 namespace backplane {
@@ -111,6 +113,29 @@ TEST_F(TheLoop, ReplacesAndCancelsATimersTime) {
   sut.cancel();
   fake.loop.advance(seconds(60));
   EXPECT_EQ(runs, 1);
+  EXPECT_EQ(fake.loop.registrations(), 0u);
+}
+
+TEST_F(TheLoop, LeavesNothingOfATimerThatArmsItselfWhileItIsDestroyed) {
+  fake.loop.start_thread();
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<bool> begun{false};
+    std::atomic<bool> is_ending{false};
+    Timer* armed = nullptr;
+    Timer sut(host, [&] {
+      begun = true;
+      while (!is_ending) std::this_thread::yield();
+      // The destructor has begun by then; if not, there is nothing to see in this round.
+      const int64_t end = monotonic_ns() + 2'000'000;
+      while (monotonic_ns() < end) std::this_thread::yield();
+      EXPECT_TRUE(armed->after(seconds(0)).is_ok());
+    });
+    armed = &sut;
+    EXPECT_TRUE(sut.after(seconds(0)).is_ok());
+    while (!begun) std::this_thread::yield();
+    is_ending = true;
+  }
+  fake.loop.stop_thread();
   EXPECT_EQ(fake.loop.registrations(), 0u);
 }
 

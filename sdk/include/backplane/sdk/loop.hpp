@@ -166,8 +166,8 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   ~Timer() {
+    block_->close();  // first: a body that runs may arm it again
     cancel();
-    block_->close();
     block_->release();
   }
 
