@@ -30,7 +30,7 @@ inline Validation validate(std::vector<std::string> args) {
   args.insert(args.begin(), {kBuild + "/bin/backplane", "validate", "--json"});
   ChildProcess child(std::move(args));
   Validation out;
-  out.code = child.wait(std::chrono::minutes(4));
+  out.code = child.wait(std::chrono::minutes(10));
   out.errors = child.err();
   std::istringstream lines(child.out());
   for (std::string line; std::getline(lines, line);) {
