@@ -15,6 +15,7 @@ Client::Client(const Host& host, const Settings& settings)
       settings_(settings),
       requests_(host, settings.max_requests),
       writes_(type_reader_),
+      security_(std::in_place, host, settings.security),
       resolver_(host),
       watches_(*this),
       browses_(*this),
@@ -62,7 +63,7 @@ void Client::on_addresses(const Resolver::Answer& found) {
     const auto first = static_cast<ptrdiff_t>(first_address_ % addresses.size());
     std::rotate(addresses.begin(), addresses.begin() + first, addresses.end());
     session_ = std::make_unique<Session>(
-        host_, settings_, std::move(addresses),
+        host_, settings_, std::move(addresses), *security_,
         Session::Events{
             [this] { on_up(); }, [this](const Status& status) { on_down(status); },
             [this](uint64_t watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
@@ -87,7 +88,7 @@ void Client::on_up() {
   ++generation_;
   type_reader_.start_session();
   unavailable_.reset();
-  reconnect_.up(concat("connected to ", settings_.url));
+  reconnect_.up(concat("connected to ", settings_.url, ", ", session_->security_text()));
   const auto held = std::exchange(held_, {});
   for (const auto& job : held) {
     run(job);
@@ -219,7 +220,10 @@ void Client::stop(std::function<void()> done) {
   requests_.close(stopping);
   browses_.stop(stopping);
   watches_.stop(stopping, [this, done = std::move(done)] {
-    end_session([this, done] { end_resolver(done); });
+    end_session([this, done] {
+      security_.reset();  // its timers
+      end_resolver(done);
+    });
   });
 }
 

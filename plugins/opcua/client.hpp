@@ -66,6 +66,7 @@ class Client {
   Requests requests_;
   TypeReader type_reader_;
   Writes writes_;
+  std::optional<Security> security_;  // nothing: stopped
   Guarded<std::vector<std::shared_ptr<Job>>> submitted_;
   std::vector<std::shared_ptr<Job>> held_;       // for the first session
   std::vector<std::shared_ptr<ReadJob>> reads_;  // of this turn

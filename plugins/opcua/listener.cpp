@@ -199,6 +199,7 @@ uintptr_t Listener::accepted(UniqueFd socket, std::string peer) {
     refused_.add();
     return 0;
   }
+  events_.opened();
   auto made = std::make_unique<Connection>();
   Connection& connection = *made;
   connection.id = ++last_id_;

@@ -22,6 +22,7 @@ namespace backplane::opcua {
 class Listener : private UA_ConnectionManager {
  public:
   struct Events {
+    std::function<void()> opened;  // a peer has connected; nothing of it was read
     std::function<void()> turn_over;
     std::function<void(uintptr_t)> closed;  // a connection is gone
   };

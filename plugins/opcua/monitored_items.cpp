@@ -51,8 +51,7 @@ void Watches::subscribe(Session& session, Publishing publishing) {
     Publishing publishing;
   };
   const auto lost = [](UA_Client* client, UA_UInt32, void*, UA_StatusChangeNotification* change) {
-    static_cast<Session*>(UA_Client_getContext(client))
-        ->end(bad_status(change->status, "a subscription ended"));
+    Session::of(client).end(bad_status(change->status, "a subscription ended"));
   };
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Asked> asked(static_cast<Asked*>(user));
@@ -156,7 +155,7 @@ bool Watches::create_some(Publishing publishing) {
   request.itemsToCreateSize = items.size();
   const UA_Client_DataChangeNotificationCallback notified =
       [](UA_Client* client, UA_UInt32, void*, UA_UInt32, void* context, UA_DataValue* value) {
-        static_cast<Session*>(UA_Client_getContext(client))->notify(to_number(context), *value);
+        Session::of(client).notify(to_number(context), *value);
       };
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
   std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), nullptr);

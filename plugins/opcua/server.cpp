@@ -4,6 +4,7 @@
 #include "arguments.hpp"
 #include "error_map.hpp"
 #include "library_log.hpp"
+#include "secure_server.hpp"
 #include "server_config.hpp"
 
 namespace backplane::opcua {
@@ -34,8 +35,13 @@ Server::Server(const Host& host, const Config& config)
       calls_(host, settings_.max_calls, settings_.call_timeout),
       loop_(host, &logger_),
       listener_(host, loop_, settings_.max_connections,
-                {[this] { turn_over(); },
-                 [this](uintptr_t connection) { calls_.abandon_caller(connection); }}),
+                {[this] { renew(); }, [this] { turn_over(); },
+                 [this](uintptr_t connection) {
+                   access_.forget(connection);
+                   calls_.abandon_caller(connection);
+                 }}),
+      security_(host, settings_.security),
+      access_(host, settings_, [this] { return listener_.current(); }),
       writes_(host),
       sessions_(host.gauge("opcua_sessions")) {
   calls_.changed = [this] { check_idle(); };
@@ -44,13 +50,20 @@ Server::Server(const Host& host, const Config& config)
 Server::~Server() { close(); }
 
 void Server::start() {
+  std::shared_ptr<const Identity> identity;
+  if (settings_.security.mode != UA_MESSAGESECURITYMODE_NONE || !settings_.users.empty()) {
+    identity = security_.identity_now();
+    thumbprint_ = identity->thumbprint;
+  }
+  name_namespace(identity.get());
   listener_.bind(settings_.address, settings_.port);
   ServerConfig config(settings_, listener_.port(), loop_.native(), &logger_);
   config->context = this;
   config->asyncOperationNotifyCallback = [](UA_Server* server) {
     boundary([&] { self(server).take_calls(); }, [](const Status&) noexcept {});
   };
-  secure(*config.get(), settings_);
+  secure_server(*config.get(), settings_.security, security_.trust(), identity.get());
+  access_.put_into(*config.get());
   server_.reset(UA_Server_newWithConfig(config.get()));
   if (!server_) {
     throw std::bad_alloc();
@@ -62,6 +75,33 @@ void Server::start() {
     server_.reset();
     bad_status(status, concat("listening on ", url())).or_throw();
   }
+}
+
+/// Namespace 1 is the application's, which the certificate names (Part 6, 6.2.2).
+void Server::name_namespace(const Identity* identity) {
+  std::string& uri = settings_.namespaces[1];
+  if (identity != nullptr && !uri.empty() && uri != identity->application_uri) {
+    throw Error(BP_INVALID_ARGUMENT, "configuration: application_uri is '", uri,
+                "', but the certificate is for '", identity->application_uri,
+                "': say that, or give it another certificate");
+  }
+  if (uri.empty()) {
+    uri = identity != nullptr ? identity->application_uri : default_application_uri(host_.system());
+  }
+}
+
+/// A client has come: what it is shown is what is there now.
+void Server::renew() {
+  if (thumbprint_.empty()) {
+    return;
+  }
+  security_.identity([this](const Security::Answer& found) {
+    if (found && (*found)->thumbprint != thumbprint_) {
+      renew_server(*server_, **found);
+      thumbprint_ = (*found)->thumbprint;
+      host_.log().info("a renewed certificate is used", {{"thumbprint", thumbprint_}});
+    }
+  });
 }
 
 // ---- what clients want ----
@@ -123,9 +163,18 @@ void Server::begin(const ClientCall& call) {
   if (looked->statusCode != UA_STATUSCODE_GOOD || !has_inputs_ || node == nullptr) {
     return answer(call.context, call.number, *looked);
   }
+  if (!access_.may_call(call.connection, *node->method)) {
+    UA_CallMethodResult denied;
+    UA_CallMethodResult_init(&denied);
+    denied.statusCode = UA_STATUSCODE_BADUSERACCESSDENIED;
+    return answer(call.context, call.number, denied);
+  }
   MessageBuilder message(inputs_.body());
   const std::string peer = listener_.peer(call.connection);
   message.headers(inputs_.view().headers()).header(BP_H_PEER_ADDRESS, peer);
+  if (const std::string& user = access_.user_of(call.connection)->name; !user.empty()) {
+    message.header(BP_H_PEER_USER, user);
+  }
   message.time(*inputs_.view().time());
   calls_.begin(*node->method, OwnedMessage(message.view()), call.connection,
                [this, context = call.context, number = call.number](const Status& status,

@@ -13,10 +13,11 @@
 //   inputs.
 #pragma once
 
-#include "address_space.hpp"
+#include "access.hpp"
 #include "calls.hpp"
 #include "event_loop.hpp"
 #include "listener.hpp"
+#include "security.hpp"
 #include <backplane/sdk/pending.hpp>
 
 #include <variant>
@@ -86,6 +87,8 @@ class Server {
                                const UA_NodeId* method, void* method_context,
                                const UA_NodeId* object, void* object_context, size_t n_inputs,
                                const UA_Variant* inputs, size_t n_outputs, UA_Variant* outputs);
+  void name_namespace(const Identity* identity);
+  void renew();
   void take_calls();
   void turn_over();
   void begin(const ClientCall& call);
@@ -96,13 +99,16 @@ class Server {
   void close() noexcept;
 
   const Host& host_;
-  const ServerSettings settings_;
+  ServerSettings settings_;  // namespace 1 is the identity's, from start() on
   const UA_Logger logger_;
   std::deque<std::variant<Change, ClientCall>> wanted_;  // by clients, in their order
   AddressSpace nodes_;
   Calls calls_;
   EventLoop loop_;
   Listener listener_;
+  Security security_;
+  Access access_;
+  std::string thumbprint_;  // of the identity that the server shows; empty: none
   UniqueHandle<UA_Server, UA_Server_delete> server_;
   UA_UInt64 answers_timer_ = 0;
   // The library may give the name of a call that its client has cancelled to another one.

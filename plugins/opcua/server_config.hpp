@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the library's server is told: who it is, how much it takes, and whom it trusts.
+// What the library's server is told: who it is and how much it takes.
 #pragma once
 
 #include "server_settings.hpp"
@@ -24,8 +24,5 @@ class ServerConfig {
  private:
   UA_ServerConfig config_{};
 };
-
-/// Security policies, who may have a session, and what he may do. Throws Error.
-void secure(UA_ServerConfig& config, const ServerSettings& settings);
 
 }  // namespace backplane::opcua

@@ -5,45 +5,87 @@
 #include <backplane/sdk/unique_handle.hpp>
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <open62541/util.h>
-#include <unistd.h>
 
 namespace backplane::opcua {
 namespace {
 
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? std::string(name) : std::string("localhost");
-}
-
-/// Whether only this machine reaches it; nothing: it is no IP address.
-std::optional<bool> is_loopback(const std::string& address) {
+bool is_ip_address(const std::string& address) {
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST;
   addrinfo* found = nullptr;
-  if (getaddrinfo(address.c_str(), nullptr, &hints, &found) != 0) {
-    return std::nullopt;
-  }
-  const UniqueHandle<addrinfo, freeaddrinfo> owner(found);
-  if (found->ai_family == AF_INET6) {
-    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<sockaddr_in6*>(found->ai_addr)->sin6_addr) != 0;
-  }
-  return (ntohl(reinterpret_cast<sockaddr_in*>(found->ai_addr)->sin_addr.s_addr) >> 24) == 127;
+  const bool is = getaddrinfo(address.c_str(), nullptr, &hints, &found) == 0;
+  const UniqueHandle<addrinfo, freeaddrinfo> owner(is ? found : nullptr);
+  return is;
 }
+
+/// The roles that there are: those of the users.
+class Roles {
+ public:
+  /// Of a user: new names are new roles. Throws Error: too many.
+  RoleSet add(const std::vector<std::string>& names) {
+    RoleSet out = 0;
+    for (const std::string& each : names) {
+      const size_t bit = static_cast<size_t>(find(each) - names_.begin());
+      if (bit == names_.size()) {
+        names_.push_back(each);
+      }
+      if (bit >= kMost) {
+        throw Error(BP_INVALID_ARGUMENT, "configuration: there are more than ", kMost, " roles");
+      }
+      out |= RoleSet{1} << bit;
+    }
+    return out;
+  }
+
+  /// Of those that may. Throws Error: nobody has such a role.
+  RoleSet allowed(const Config& config, std::string_view key) const {
+    if (!config.has(key)) {
+      return kEverybody;
+    }
+    RoleSet out = 0;
+    for (const std::string& each : config.strings(key)) {
+      const auto at = find(each);
+      if (at == names_.end()) {
+        throw Error(BP_INVALID_ARGUMENT, "configuration: '", key, "' names the role '", each,
+                    "', which no user has; there are ", all());
+      }
+      out |= RoleSet{1} << static_cast<size_t>(at - names_.begin());
+    }
+    return out;
+  }
+
+ private:
+  static constexpr size_t kMost = 64;
+  std::vector<std::string>::const_iterator find(const std::string& name) const {
+    return std::find(names_.begin(), names_.end(), name);
+  }
+  std::string all() const {
+    std::string out;
+    for (const std::string& each : names_) {
+      out += concat(out.empty() ? "'" : ", '", each, "'");
+    }
+    return out;
+  }
+
+  std::vector<std::string> names_{"Anonymous", "AuthenticatedUser"};  // the bits of RoleSet
+};
 
 /// Reads nodes and methods; knows what was there before.
 class Reader {
  public:
-  explicit Reader(const std::vector<std::string>& namespaces) : namespaces_(namespaces) {}
+  Reader(const std::vector<std::string>& namespaces, const Roles& roles)
+      : namespaces_(namespaces), roles_(roles) {}
 
-  DeclaredVariable variable(const Config& config) {
+  DeclaredVariable variable(const Config& config) const {
     DeclaredVariable out;
     read(config, out);
     out.shape = shape(config);
     const std::string access = config.string("access");
     out.is_readable = access != "write";
     out.is_writable = access != "read";
+    out.readers = roles_.allowed(config, "readers");
+    out.writers = roles_.allowed(config, "writers");
     out.unit = config.find<std::string>("unit").value_or("");
     if (const auto range = config.find<std::vector<double>>("range")) {
       if (range->size() != 2 || !((*range)[0] < (*range)[1])) {
@@ -58,9 +100,10 @@ class Reader {
     return out;
   }
 
-  DeclaredMethod method(const Config& config) {
+  DeclaredMethod method(const Config& config) const {
     DeclaredMethod out;
     read(config, out);
+    out.callers = roles_.allowed(config, "callers");
     for (const Config& each : config.tables("inputs")) {
       out.inputs.push_back(argument(each));
     }
@@ -71,7 +114,7 @@ class Reader {
   }
 
  private:
-  void read(const Config& config, DeclaredNode& out) {
+  void read(const Config& config, DeclaredNode& out) const {
     const std::string text = config.string("id");
     const auto id = parse_node_id(text);
     id.or_throw();
@@ -137,6 +180,7 @@ class Reader {
   }
 
   const std::vector<std::string>& namespaces_;
+  const Roles& roles_;
 };
 
 }  // namespace
@@ -178,7 +222,8 @@ ServerSettings::ServerSettings(const Config& config, std::string_view instance)
       max_monitored_items(config.integer<uint32_t>("max_monitored_items")),
       max_message(config.integer<uint32_t>("max_message")),
       max_calls(config.integer<size_t>("max_calls")),
-      call_timeout(config.seconds("call_timeout_s")) {
+      call_timeout(config.seconds("call_timeout_s")),
+      security(config) {
   const std::string listen = config.string("listen");
   const UA_String text = borrowed(listen);
   UA_String host = UA_STRING_NULL;
@@ -188,20 +233,13 @@ ServerSettings::ServerSettings(const Config& config, std::string_view instance)
   if (address.starts_with('[') && address.ends_with(']')) {
     address = address.substr(1, address.size() - 2);
   }
-  const auto loopback = is_loopback(address);
-  if (!is_url || !loopback || path.length > 0) {
+  if (!is_url || !is_ip_address(address) || path.length > 0) {
     throw Error(BP_INVALID_ARGUMENT, "configuration: 'listen' is '", listen,
                 "'; expected an IP address of this machine, such as opc.tcp://127.0.0.1:4840 or "
                 "opc.tcp://[::]:4840");
   }
-  if (!*loopback && !config.has("security")) {
-    throw Error(BP_INVALID_ARGUMENT, "configuration: 'listen' is '", listen,
-                "', which others can reach: nobody is asked who he is, and everything can be read "
-                "on the way. Say security = \"none\" if that is meant, or listen on 127.0.0.1");
-  }
   namespaces = {"http://opcfoundation.org/UA/",
-                config.find<std::string>("application_uri")
-                    .value_or(concat("urn:", host_name(), ":backplane:", instance))};
+                config.find<std::string>("application_uri").value_or("")};
   for (std::string& uri : config.strings("namespaces")) {
     if (std::find(namespaces.begin(), namespaces.end(), uri) != namespaces.end()) {
       throw Error(BP_INVALID_ARGUMENT, "configuration: the namespace '", uri,
@@ -209,7 +247,15 @@ ServerSettings::ServerSettings(const Config& config, std::string_view instance)
     }
     namespaces.push_back(std::move(uri));
   }
-  Reader reader(namespaces);
+  Roles roles;
+  for (const Config& each : config.tables("users")) {
+    DeclaredUser user;
+    user.credential = each.string("credentials");
+    user.roles |= roles.add(each.strings("roles"));
+    users.push_back(std::move(user));
+  }
+  takes_anonymous = config.find<bool>("anonymous").value_or(users.empty());
+  const Reader reader(namespaces, roles);
   for (const Config& each : config.tables("nodes")) {
     variables.push_back(reader.variable(each));
   }

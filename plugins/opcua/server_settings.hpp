@@ -4,6 +4,7 @@
 #pragma once
 
 #include "address.hpp"
+#include "settings.hpp"
 #include <backplane/sdk/config.hpp>
 #include <backplane/sdk/message.hpp>
 
@@ -25,6 +26,17 @@ struct Shape {
   bool holds(const UA_Variant& value) const noexcept;
 };
 
+/// Names of roles, a bit each: of a user, or of those that may do something.
+using RoleSet = uint64_t;
+inline constexpr RoleSet kAnonymous = 1;      // "Anonymous": who has not said who he is
+inline constexpr RoleSet kAuthenticated = 2;  // "AuthenticatedUser": each user
+inline constexpr RoleSet kEverybody = ~RoleSet{0};
+
+struct DeclaredUser {
+  std::string credential;
+  RoleSet roles = kAuthenticated;
+};
+
 /// What a declared node has, of either class.
 struct DeclaredNode {
   std::string id;                      // as this library writes it
@@ -37,6 +49,8 @@ struct DeclaredVariable : DeclaredNode {
   Shape shape;
   bool is_readable = true;  // by clients
   bool is_writable = false;
+  RoleSet readers = kEverybody;
+  RoleSet writers = kEverybody;
   std::string unit;
   std::optional<std::pair<double, double>> range;
   std::optional<OwnedMessage> initial;
@@ -49,6 +63,7 @@ struct DeclaredArgument {
 };
 
 struct DeclaredMethod : DeclaredNode {
+  RoleSet callers = kEverybody;
   std::vector<DeclaredArgument> inputs;
   std::vector<DeclaredArgument> outputs;
 };
@@ -64,6 +79,8 @@ struct ServerSettings {
   uint16_t port = 4840;
   std::string name;
   std::vector<std::string> namespaces;  // all of them: [0] is the standard's, [1] the application's
+  std::vector<DeclaredUser> users;
+  bool takes_anonymous;
   std::vector<DeclaredVariable> variables;
   std::vector<DeclaredMethod> methods;
   uint16_t max_connections;
@@ -73,6 +90,7 @@ struct ServerSettings {
   uint32_t max_message;
   size_t max_calls;
   std::chrono::nanoseconds call_timeout;
+  SecuritySettings security;
 };
 
 }  // namespace backplane::opcua

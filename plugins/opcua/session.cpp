@@ -2,15 +2,11 @@
 #include "session.hpp"
 
 #include "error_map.hpp"
-#include "library_log.hpp"
 #include "values.hpp"
-
-#include <open62541/client_config_default.h>
 
 namespace backplane::opcua {
 namespace {
 
-constexpr std::string_view kNoSecurity = "http://opcfoundation.org/UA/SecurityPolicy#None";
 constexpr UA_UInt32 kMaxNodesPerRead = 11705;
 constexpr UA_UInt32 kMaxNodesPerWrite = 11707;
 constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
@@ -19,11 +15,6 @@ constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 constexpr UA_UInt16 kPublishRequests = 4;
 // A server that leaves so many requests unanswered is of no use, and each costs memory.
 constexpr size_t kMostLate = 1000;
-
-UA_UInt32 milliseconds(std::chrono::nanoseconds time) {
-  return static_cast<UA_UInt32>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-}
 
 /// To what the server takes; 0 is as much as there is.
 void lower(size_t& most, const UA_Variant& limit) {
@@ -34,91 +25,110 @@ void lower(size_t& most, const UA_Variant& limit) {
   }
 }
 
-void replace(UA_String& text, std::string_view with) {
-  UA_String_clear(&text);
-  text = allocated(with);
-}
-
 }  // namespace
 
 Session::Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
-                 Events events)
-    : keepalive_ms_(milliseconds(settings.keepalive)),
+                 Security& security, Events events)
+    : host_(host),
+      settings_(settings),
+      addresses_(std::move(addresses)),
+      security_(security),
       events_(std::move(events)),
       request_timeout_(settings.request_timeout),
       overdue_(host, [this] { give_up_overdue(); }),
-      logger_(logger_to(host)),
-      loop_(host, &logger_),
-      tcp_(host, loop_, std::move(addresses), settings.port) {
-  UA_ClientConfig config{};
-  config.clientContext = this;
-  config.logging = &logger_;
-  config.eventLoop = loop_.native();
-  config.externalEventLoop = true;
-  config.timeout = std::max(milliseconds(settings.request_timeout), UA_UInt32{1});
-  config.requestedSessionTimeout = milliseconds(settings.session_timeout);
-  config.stateCallback = &Session::on_state;
-  config.noNewSession = true;
-  config.outStandingPublishRequests = kPublishRequests;
-  config.inactivityCallback = [](UA_Client* client) {
-    static_cast<Session*>(UA_Client_getContext(client))
-        ->end(Status(BP_UNAVAILABLE, "the server does not answer"));
-  };
-  config.subscriptionInactivityCallback = [](UA_Client* client, UA_UInt32, void*) {
-    static_cast<Session*>(UA_Client_getContext(client))
-        ->end(Status(BP_UNAVAILABLE, "the server is silent about a subscription"));
-  };
-  config.securityMode = UA_MESSAGESECURITYMODE_NONE;
-  if (UA_ClientConfig_setDefault(&config) != UA_STATUSCODE_GOOD) {
-    UA_ClientConfig_clear(&config);
-    throw std::bad_alloc();
-  }
-  replace(config.securityPolicyUri, kNoSecurity);
-  replace(config.endpointUrl, settings.url);
-  replace(config.sessionName, concat("backplane ", host.instance()));
-  client_ = UA_Client_newWithConfig(&config);
-  if (client_ == nullptr) {
-    UA_ClientConfig_clear(&config);
-    throw std::bad_alloc();
-  }
-}
+      has_found_(host, [this] {
+        discovery_.reset();
+        if (phase_ == Phase::kDiscovering) {
+          boundary([&] { choose_endpoint(); }, [this](const Status& status) { end(status); });
+        }
+      }) {}
 
-Session::~Session() {
-  phase_ = Phase::kDown;
-  tcp_.forbid();
-  tcp_.abort();  // first: with a session on an open channel the library would wait for the server
-  UA_Client_delete(client_);
-}
+Session::~Session() { phase_ = Phase::kDown; }
 
 void Session::connect() {
-  const UA_StatusCode status = __UA_Client_connect(client_, true);
+  discovery_.emplace(host_, settings_, addresses_, [this](Result<Endpoints> found) {
+    found_.emplace(std::move(found));
+    static_cast<void>(has_found_.post());  // not inside a call of the library
+  });
+  discovery_->start();
+}
+
+EndpointWanted Session::wanted() const {
+  EndpointWanted out;
+  out.mode = settings_.security.mode;
+  out.policy = settings_.security.policy;
+  out.plain_password = settings_.security.plain_password;
+  out.is_loopback = settings_.is_loopback();
+  out.user = user_.type;
+  return out;
+}
+
+void Session::choose_endpoint() {
+  user_ = security_.user();
+  choice_ = choose(found_->value(), wanted()).value();
+  found_.reset();
+  if (!choice_.needs_certificate()) {
+    return open(nullptr);
+  }
+  Expected expected;
+  expected.application_uri = view(choice_.endpoint->server.applicationUri);
+  expected.host_name = settings_.security.check_host_name ? settings_.address : std::string();
+  expected.peer = settings_.url;
+  const Trust& trust = security_.trust();
+  const Verdict verdict = trust.check(view(choice_.endpoint->serverCertificate), expected);
+  if (!verdict.is_good()) {
+    return end(trust.status_of(verdict));
+  }
+  security_.identity([weak = std::weak_ptr(self_)](const Security::Answer& identity) {
+    const auto still = weak.lock();
+    if (!still || (*still)->phase_ != Phase::kDiscovering) {
+      return;
+    }
+    boundary([&] { (*still)->open(identity.value().get()); },
+             [&](const Status& status) { (*still)->end(status); });
+  });
+}
+
+void Session::open(const Identity* identity) {
+  phase_ = Phase::kConnecting;
+  connection_.emplace(
+      host_, settings_, addresses_,
+      Connection::Events{this,
+                         [this](UA_SecureChannelState channel, UA_SessionState session,
+                                UA_StatusCode status) { state_changed(channel, session, status); },
+                         [this] { end(Status(BP_UNAVAILABLE, "the server does not answer")); }},
+      [&](UA_ClientConfig& config) {
+        config.noNewSession = true;
+        config.outStandingPublishRequests = kPublishRequests;
+        config.subscriptionInactivityCallback = [](UA_Client* client, UA_UInt32, void*) {
+          of(client).end(Status(BP_UNAVAILABLE, "the server is silent about a subscription"));
+        };
+        security_.secure(config, choice_, identity, user_);
+      });
+  user_ = User();  // the password is not needed any more
+  const UA_StatusCode status = connection_->connect();
   if (status != UA_STATUSCODE_GOOD) {
     end(bad_status(status, {}));
   }
 }
 
-bool Session::is_open() const noexcept {
-  UA_SecureChannelState channel = UA_SECURECHANNELSTATE_CLOSED;
-  UA_Client_getState(client_, &channel, nullptr, nullptr);
-  return channel == UA_SECURECHANNELSTATE_OPEN;
+std::string Session::security_text() const {
+  const std::string_view mode = mode_name(choice_.endpoint->securityMode);
+  return choice_.channel == nullptr ? "no security" : concat(mode, " ", choice_.channel->name);
 }
 
 void Session::close(std::function<void()> done) {
   const bool says_so = (is_up() || phase_ == Phase::kReading) && is_open();
   phase_ = Phase::kClosing;
-  tcp_.forbid();
+  if (connection_) {
+    connection_->tcp().forbid();
+  }
   if (!says_so) {
     phase_ = Phase::kDown;
     return done();
   }
   closed_ = std::move(done);
-  UA_Client_disconnectAsync(client_);
-}
-
-void Session::on_state(UA_Client* client, UA_SecureChannelState channel, UA_SessionState session,
-                       UA_StatusCode status) {
-  auto* self = static_cast<Session*>(UA_Client_getContext(client));
-  boundary([&] { self->state_changed(channel, session, status); }, [](const Status&) noexcept {});
+  UA_Client_disconnectAsync(client());
 }
 
 void Session::state_changed(UA_SecureChannelState channel, UA_SessionState session,
@@ -130,7 +140,7 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
       }
       if (session == UA_SESSIONSTATE_ACTIVATED) {
         phase_ = Phase::kReading;
-        tcp_.forbid();
+        connection_->tcp().forbid();
         read_server();
       }
       return;
@@ -149,15 +159,14 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
         done();
       }
       return;
+    case Phase::kDiscovering:
     case Phase::kDown:
       return;
   }
 }
 
 Status Session::reason(UA_StatusCode status) const {
-  return tcp_.reason().empty() ? bad_status(status, {})
-                               : Status(BP_UNAVAILABLE, tcp_.reason())
-                                     .with_native(static_cast<int32_t>(status), kDomain);
+  return connection_status(connection_->tcp(), status);
 }
 
 /// What is read is needed; that it is answered is the proof.
@@ -187,12 +196,40 @@ void Session::read_server() {
         lower(most_reads_, response.results[1].value);
         lower(most_writes_, response.results[2].value);
         lower(most_items_, response.results[3].value);
-        phase_ = Phase::kUp;
-        // Not before: while a session is being made, the library would ask in its name, and the
-        // server would refuse that one.
-        UA_Client_getConfig(client_)->connectivityCheckInterval = keepalive_ms_;
-        events_.up();
+        choice_.channel != nullptr ? ask_endpoints_again() : be_up();
       });
+}
+
+void Session::ask_endpoints_again() {
+  UA_GetEndpointsRequest request;
+  UA_GetEndpointsRequest_init(&request);
+  request.endpointUrl = borrowed(settings_.url);
+  ask<UA_GetEndpointsResponse, UA_TYPES_GETENDPOINTSRESPONSE>(
+      request, UA_TYPES_GETENDPOINTSREQUEST, [this](const UA_GetEndpointsResponse& response) {
+        if (phase_ != Phase::kReading) {
+          return;
+        }
+        const UA_StatusCode status = response.responseHeader.serviceResult;
+        if (status != UA_STATUSCODE_GOOD) {
+          return end(bad_status(status, "asking for the endpoints again"));
+        }
+        EndpointWanted same = wanted();
+        same.user = choice_.token->tokenType;
+        const auto again = choose(endpoints_of(response), same);
+        again && again->is_same_as(choice_)
+            ? be_up()
+            : end(bad_status(
+                  UA_STATUSCODE_BADSECURITYCHECKSFAILED,
+                  "the server offers other endpoints on a secured channel than without"));
+      });
+}
+
+void Session::be_up() {
+  phase_ = Phase::kUp;
+  // Not before: while a session is being made, the library would ask in its name, and the server
+  // would refuse that one.
+  UA_Client_getConfig(client())->connectivityCheckInterval = milliseconds(settings_.keepalive);
+  events_.up();
 }
 
 void Session::send(const void* request, const UA_DataType& request_type,
@@ -201,11 +238,10 @@ void Session::send(const void* request, const UA_DataType& request_type,
   const int64_t due = monotonic_after(request_timeout_);
   asked_.try_emplace(number, Asked{due, std::move(answered)});
   const auto callback = [](UA_Client* client, void* user, UA_UInt32, void* response) {
-    static_cast<Session*>(UA_Client_getContext(client))
-        ->take(reinterpret_cast<uintptr_t>(user), response);
+    of(client).take(reinterpret_cast<uintptr_t>(user), response);
   };
   const UA_StatusCode status =
-      is_open() ? __UA_Client_AsyncService(client_, request, &request_type, callback,
+      is_open() ? __UA_Client_AsyncService(client(), request, &request_type, callback,
                                            &response_type, reinterpret_cast<void*>(number), nullptr)
                 : static_cast<UA_StatusCode>(UA_STATUSCODE_BADNOTCONNECTED);
   if (status != UA_STATUSCODE_GOOD) {
@@ -286,7 +322,9 @@ void Session::end(const Status& status) {
     return;
   }
   phase_ = Phase::kDown;
-  tcp_.forbid();
+  if (connection_) {
+    connection_->tcp().forbid();
+  }
   events_.down(status);
 }
 

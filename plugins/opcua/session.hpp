@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One try to be connected: a client of open62541 from its first byte to its end. Loop thread only.
+// One try to be connected: what the server offers, the choice, and a client of open62541 from its
+// first byte to its end. Loop thread only.
 //
 // Design notes.
+// - The server's certificate is checked before anything is sent that it shall not know.
+// - What a server offers is asked for without security. On a secured channel it is asked again, and
+//   must be the same: else somebody in between has taken the better endpoints away.
 // - It is up when the server has answered: a session is activated and its namespaces were read.
 // - It ends once: the channel fails, the session is lost, the server does not answer. What was
 // asked
@@ -12,8 +16,8 @@
 // - A session that the library would make by itself is not wanted: nobody would know of it.
 #pragma once
 
-#include "settings.hpp"
-#include "tcp.hpp"
+#include "discovery.hpp"
+#include "security.hpp"
 
 #include <map>
 #include <open62541/client.h>
@@ -29,7 +33,7 @@ class Session {
   };
   /// `host` outlives it; `addresses` are those of the server, numeric. Throws Error.
   Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
-          Events events);
+          Security& security, Events events);
   /// Closes the connection; what was asked is answered with an error.
   ~Session();
   Session(const Session&) = delete;
@@ -55,7 +59,13 @@ class Session {
   }
 
   bool is_up() const noexcept { return phase_ == Phase::kUp; }
-  UA_Client* client() noexcept { return client_; }
+  /// Of one that is or was up.
+  static Session& of(UA_Client* client) noexcept {
+    return *static_cast<Session*>(Connection::owner_of(client));
+  }
+  UA_Client* client() noexcept { return connection_->client(); }
+  /// "sign_and_encrypt Basic256Sha256". Of one that is up.
+  std::string security_text() const;
   /// A number keeps its meaning as long as the session lasts (part 3, 5.2.2); more may come.
   const std::vector<std::string>& namespaces() const noexcept { return namespaces_; }
   void read_namespaces(std::function<void()> done);
@@ -87,10 +97,10 @@ class Session {
   /// negative.
   static constexpr UA_UInt32 kNoTimeout = INT32_MAX;
   /// The channel can send. Requests that the library prepares itself are not given to it without.
-  bool is_open() const noexcept;
+  bool is_open() const noexcept { return connection_ && connection_->is_open(); }
 
  private:
-  enum class Phase { kConnecting, kReading, kUp, kClosing, kDown };
+  enum class Phase { kDiscovering, kConnecting, kReading, kUp, kClosing, kDown };
 
   /// With a response, or with what it has failed with.
   using Answered = std::function<void(const void* response, UA_StatusCode failure)>;
@@ -104,16 +114,22 @@ class Session {
   void take(uint64_t number, const void* response);
   void answer(const Answered& answered, const void* response, UA_StatusCode status) noexcept;
   void give_up_overdue();
-  static void on_state(UA_Client* client, UA_SecureChannelState channel, UA_SessionState session,
-                       UA_StatusCode status);
+  EndpointWanted wanted() const;
+  void choose_endpoint();
+  void open(const Identity* identity);
   void state_changed(UA_SecureChannelState channel, UA_SessionState session, UA_StatusCode status);
   Status reason(UA_StatusCode status) const;
   void read_server();
+  void ask_endpoints_again();
+  void be_up();
   void set_namespaces(const UA_Variant& told);
 
-  const UA_UInt32 keepalive_ms_;
+  const Host& host_;
+  const Settings& settings_;
+  const std::vector<std::string> addresses_;
+  Security& security_;
   Events events_;
-  Phase phase_ = Phase::kConnecting;
+  Phase phase_ = Phase::kDiscovering;
   std::function<void()> closed_;
   std::vector<std::string> namespaces_;
   size_t most_reads_ = 1000;
@@ -125,10 +141,14 @@ class Session {
   bool is_timing_ = false;
   Timer overdue_;
   size_t most_writes_ = 1000;
-  UA_Logger logger_;
-  EventLoop loop_;
-  Tcp tcp_;
-  UA_Client* client_ = nullptr;
+  User user_;
+  Choice choice_;
+  std::optional<Result<Endpoints>> found_;
+  const std::shared_ptr<Session*> self_ = std::make_shared<Session*>(this);  // for who may be late
+  Wakeup has_found_;
+  // The last members: being destroyed they answer what was asked.
+  std::optional<Discovery> discovery_;
+  std::optional<Connection> connection_;
 };
 
 }  // namespace backplane::opcua

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   add_call(app, commands);
   add_watch(app, commands);
   add_browse(app, commands);
+  add_cert(app, commands);
   add_new(app, commands);
   add_validate(app, commands);
   add_demo(app, commands);

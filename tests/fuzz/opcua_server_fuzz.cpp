@@ -63,6 +63,10 @@ class Bench {
     return Config(arena_.map(
         {{"listen", "opc.tcp://127.0.0.1:0"},
          {"application_uri", "urn:fuzz"},
+         {"security_mode", "none"},
+         {"plain_password", false},
+         {"check_host_name", true},
+         {"users", arena_.list({})},
          {"namespaces", arena_.list({})},
          {"nodes", arena_.list({node("ns=1;s=A.Number", "Double", arena_.list({})),
                                 node("ns=1;s=A.Any", "Variant", arena_.list({})),

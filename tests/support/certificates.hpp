@@ -13,6 +13,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <vector>
 
 namespace backplane::test {
 
@@ -24,7 +25,9 @@ class Certificates {
     std::chrono::seconds begins = std::chrono::hours(-1);    // from now
     std::chrono::seconds ends = std::chrono::hours(24 * 365);
     bool is_authority = false;
-    size_t rsa_bits = 0;  // 0: a key of the curve P-256
+    size_t rsa_bits = 0;         // 0: a key of the curve P-256
+    std::string key_usage = {};  // empty: not said
+    const EVP_MD* digest = EVP_sha256();
   };
 
   /// The authorities "ca" and "other_ca".
@@ -36,7 +39,7 @@ class Certificates {
   /// NAME.pem and NAME.key, with the common name NAME; replaces files that are there.
   void make(const std::string& name, const Options& options) {
     auto& own = pairs_[name];
-    own.key.reset(options.rsa_bits > 0 ? EVP_RSA_gen(options.rsa_bits) : EVP_EC_gen("P-256"));
+    own.key = options.rsa_bits > 0 ? rsa_key(options.rsa_bits) : Key(EVP_EC_gen("P-256"));
     own.certificate.reset(X509_new());
     X509* const x = own.certificate.get();
     X509_set_version(x, 2);
@@ -53,7 +56,10 @@ class Certificates {
     } else if (!options.alt_names.empty()) {
       extend(x, NID_subject_alt_name, options.alt_names);
     }
-    if (X509_sign(x, issuer.key.get(), EVP_sha256()) == 0) {
+    if (!options.key_usage.empty()) {
+      extend(x, NID_key_usage, options.key_usage);
+    }
+    if (X509_sign(x, issuer.key.get(), options.digest) == 0) {
       throw std::runtime_error("no certificate for " + name);
     }
     folder_.write(name + ".pem", pem([x](BIO* to) { PEM_write_bio_X509(to, x); }));
@@ -63,6 +69,46 @@ class Certificates {
                   }));
   }
   void make(const std::string& name) { make(name, Options()); }
+  /// An application of OPC UA, signed by itself or an authority.
+  void application(const std::string& name, const std::string& uri,
+                   const std::string& issuer = {}) {
+    Options options;
+    options.issuer = issuer;
+    options.alt_names = "URI:" + uri + ",DNS:localhost,IP:127.0.0.1";
+    options.rsa_bits = 2048;
+    make(name, options);
+  }
+  /// AUTHORITY.crl: of whom it says that they are revoked; it is valid until then.
+  void revoke(const std::string& authority, const std::vector<std::string>& names,
+              std::chrono::seconds ends = std::chrono::hours(24)) {
+    const Pair& issuer = pairs_.at(authority);
+    const UniqueHandle<X509_CRL, X509_CRL_free> list(X509_CRL_new());
+    const UniqueHandle<ASN1_TIME, ASN1_TIME_free> begin(
+        X509_gmtime_adj(nullptr, std::min<long>(-3600, static_cast<long>(ends.count()) - 3600)));
+    const UniqueHandle<ASN1_TIME, ASN1_TIME_free> end(
+        X509_gmtime_adj(nullptr, static_cast<long>(ends.count())));
+    X509_CRL_set_version(list.get(), 1);
+    X509_CRL_set_issuer_name(list.get(), X509_get_subject_name(issuer.certificate.get()));
+    X509_CRL_set1_lastUpdate(list.get(), begin.get());
+    X509_CRL_set1_nextUpdate(list.get(), end.get());
+    for (const std::string& name : names) {
+      X509_REVOKED* const entry = X509_REVOKED_new();
+      X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(&certificate(name)));
+      X509_REVOKED_set_revocationDate(entry, begin.get());
+      X509_CRL_add0_revoked(list.get(), entry);
+    }
+    X509_CRL_sort(list.get());
+    X509_CRL_sign(list.get(), issuer.key.get(), EVP_sha256());
+    folder_.write(authority + ".crl",
+                  pem([&](BIO* to) { PEM_write_bio_X509_CRL(to, list.get()); }));
+  }
+  std::string der(const std::string& name) const {
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509(&certificate(name), &bytes);
+    std::string out(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+    OPENSSL_free(bytes);
+    return out;
+  }
   void authority(const std::string& name, const std::string& issuer = {}) {
     Options options;
     options.issuer = issuer;
@@ -90,10 +136,24 @@ class Certificates {
   }
 
  private:
+  using Key = UniqueHandle<EVP_PKEY, EVP_PKEY_free>;
   struct Pair {
     UniqueHandle<X509, X509_free> certificate;
-    UniqueHandle<EVP_PKEY, EVP_PKEY_free> key;
+    Key key;
   };
+
+  /// They take long to make: other objects of the process have the same ones.
+  Key rsa_key(size_t bits) {
+    static std::map<size_t, std::vector<Key>> made;
+    auto& keys = made[bits];
+    size_t& taken = rsa_keys_[bits];
+    if (taken == keys.size()) {
+      keys.emplace_back(EVP_RSA_gen(bits));
+    }
+    EVP_PKEY* const key = keys.at(taken++).get();
+    EVP_PKEY_up_ref(key);
+    return Key(key);
+  }
 
   static void extend(X509* x, int what, const std::string& value) {
     const UniqueHandle<X509_EXTENSION, X509_EXTENSION_free> extension(
@@ -113,6 +173,7 @@ class Certificates {
 
   const ScratchFolder folder_;
   std::map<std::string, Pair> pairs_;
+  std::map<size_t, size_t> rsa_keys_;  // taken, by their bits
   long serial_ = 0;
 };
 

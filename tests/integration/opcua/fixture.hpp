@@ -4,6 +4,7 @@
 
 #include "backplane/sdk/guarded.hpp"
 #include "backplane/sdk/kernel.hpp"
+#include "backplane/sdk/unique_handle.hpp"
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
 #include "support/free_port.hpp"
@@ -22,12 +23,17 @@ constexpr std::chrono::seconds kPatience{20};
 /// May be ended and started again on its port.
 class OpcuaServer {
  public:
-  using Options = std::vector<std::string>;  // "references=12", "urn:plant"
+  using Options =
+      std::vector<std::string>;  // "references=12", "urn:plant"; see opcua_server/security.h
   explicit OpcuaServer(Options options = {}) : options_(std::move(options)) { start(); }
+  /// It takes connections then.
   void start() {
     Options all{BP_TEST_BUILD_DIR "/tests/bp_opcua_server", std::to_string(port_)};
     all.insert(all.end(), options_.begin(), options_.end());
     child_.emplace(std::move(all));
+    if (std::find(options_.begin(), options_.end(), "ipv6=1") == options_.end()) {
+      EXPECT_TRUE(eventually([&] { return accepts(); }, kPatience));
+    }
   }
   /// From its next start on.
   void become(Options options) { options_ = std::move(options); }
@@ -42,6 +48,15 @@ class OpcuaServer {
   uint16_t port() const { return port_; }
 
  private:
+  bool accepts() const {
+    const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port_);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+
   Options options_;
   const uint16_t port_ = free_port_base();
   std::optional<ChildProcess> child_;
@@ -68,15 +83,15 @@ inline Kernel opcua_kernel() {
 /// A running system.
 class OpcuaSystem {
  public:
-  /// `config`: more keys of the instance, in TOML.
+  /// `config`: more keys of the instance, in TOML; `more`: more tables.
   explicit OpcuaSystem(uint16_t port, const std::string& config = {},
-                       const std::string& host = "127.0.0.1")
+                       const std::string& host = "127.0.0.1", const std::string& more = {})
       : kernel_(opcua_kernel()) {
     kernel_
         .load_text(
             "test.toml",
             concat("[instances.plant]\nplugin = \"opcua\"\nurl = \"opc.tcp://", host, ":", port,
-                   "\"\npublishing_s = 0.01\n", config, "\n"),
+                   "\"\npublishing_s = 0.01\n", config, "\n", more),
             [](const Diagnostic& found) { ADD_FAILURE() << found.line << ": " << found.message; })
         .or_throw();
     kernel_.start().or_throw();

@@ -21,7 +21,7 @@ TEST_P(ABadOpcuaServer, IsRefusedBeforeItStartsAndSaysWhy) {
   const bool has_address = GetParam().toml.starts_with("listen");
   Status status = kernel.load_text(
       "test.toml",
-      concat("[instances.main]\nplugin = \"opcua\"\n",
+      concat("[instances.main]\nplugin = \"opcua\"\nsecurity_mode = \"none\"\n",
              has_address ? "" : "listen = \"opc.tcp://127.0.0.1:0\"\n", GetParam().toml, "\n"));
   if (status.is_ok()) {
     status = kernel.start();
@@ -34,7 +34,8 @@ INSTANTIATE_TEST_SUITE_P(
     Each, ABadOpcuaServer,
     testing::Values(
         Bad{"BothKinds", "url = \"opc.tcp://127.0.0.1:4840\"", "url"},
-        Bad{"Everybody", "listen = \"opc.tcp://0.0.0.0:0\"", "security = \"none\""},
+        Bad{"Role", "nodes = [{ id = \"ns=1;s=A\", type = \"Double\", writers = [\"Opertor\"] }]",
+            "the role 'Opertor', which no user has"},
         Bad{"Name", "listen = \"opc.tcp://localhost:4840\"", "expected an IP address"},
         Bad{"Namespace", "nodes = [{ id = \"ns=3;s=A\", type = \"Double\" }]",
             "there is no namespace 3"},

@@ -32,7 +32,8 @@ class OpcuaPair {
     kernel_
         .load_text(
             "test.toml",
-            concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"", url(), "\"\n", main,
+            concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"", url(),
+                   "\"\nsecurity_mode = \"none\"\n", main,
                    "\n[instances.plant]\nplugin = \"opcua\"\n", "url = \"", url(),
                    "\"\npublishing_s = 0.01\n", plant, "\n"),
             [](const Diagnostic& found) { ADD_FAILURE() << found.line << ": " << found.message; })

@@ -243,8 +243,8 @@ TEST(OpcuaServer, OneConnectionTooManyIsClosedAndCounted) {
 TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {
   const uint16_t port = free_port_base();
   const std::string manifest =
-      concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:", port, "\"\n",
-             kServerNodes);
+      concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:", port,
+             "\"\nsecurity_mode = \"none\"\n", kServerNodes);
   OpcuaSystem client(port);
   for (int i = 0; i < 2; ++i) {
     Kernel kernel = opcua_kernel();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// opcua_server PORT [KEY=NUMBER...] [URN...]: an OPC UA server with the nodes that tests need, in
-// namespace 1:
+// opcua_server PORT [KEY=NUMBER...] [URN...] [OPTIONS OF SECURITY.H]: an OPC UA server with the
+// nodes that tests need, in namespace 1:
 //
 //   Line1               an object below Objects, with all that follows
 //   Line1.Temperature   Double, read and written
@@ -30,6 +30,7 @@
 //   hides_limits=1      tells nobody how many those are
 //
 //   urn:...             one more namespace; that of urn:plant has the variable Moving
+#include "security.h"
 #include "types.h"
 
 #include <open62541/plugin/log_stdout.h>
@@ -352,6 +353,15 @@ static void add_line2(UA_Server* server) {
 }
 
 // Of "items=7".
+// Of security.h; argc: there is none.
+static int first_option(int argc, char** argv) {
+  int i = 2;
+  while (i < argc && strncmp(argv[i], "--", 2) != 0) {
+    ++i;
+  }
+  return i;
+}
+
 static unsigned option(int argc, char** argv, const char* key) {
   const size_t length = strlen(key);
   for (int i = 2; i < argc; ++i) {
@@ -381,14 +391,17 @@ int main(int argc, char** argv) {
   UA_ServerConfig config;
   memset(&config, 0, sizeof config);
   config.logging = UA_Log_Stdout_new(UA_LOGLEVEL_ERROR);  // a test does not read it all
-  if (UA_ServerConfig_setMinimal(&config, (UA_UInt16)atoi(argv[1]), NULL) != UA_STATUSCODE_GOOD) {
+  const int secured = first_option(argc, argv);
+  if (add_endpoints(&config, (UA_UInt16)atoi(argv[1]), argc, argv, secured) != UA_STATUSCODE_GOOD) {
     return 1;
   }
   if (option(argc, argv, "ipv6") != 0) {
     listen_at(&config, "[::1]", argv[1]);
   }
-  UA_String_clear(&config.applicationDescription.applicationUri);
-  config.applicationDescription.applicationUri = UA_STRING_ALLOC("urn:backplane:test:server");
+  if (secured >= argc) {
+    UA_String_clear(&config.applicationDescription.applicationUri);
+    config.applicationDescription.applicationUri = UA_STRING_ALLOC("urn:backplane:test:server");
+  }
   config.publishingIntervalLimits.min = 5;
   config.samplingIntervalLimits.min = 0;
   config.maxReferencesPerNode = 0;

@@ -21,9 +21,10 @@ namespace backplane::tls {
 namespace detail {
 inline void free_chain(STACK_OF(X509) * chain) noexcept { sk_X509_pop_free(chain, X509_free); }
 using Bio = UniqueHandle<BIO, BIO_free>;
-inline Bio reader(const Buffer& text) {
+inline Bio reader(std::string_view text) {
   return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
+inline Bio reader(const Buffer& text) { return reader(text.text()); }
 /// No terminal is asked for the password of a key: an encrypted one is refused.
 inline int no_password(char*, int, int, void*) noexcept { return -1; }
 }  // namespace detail
@@ -110,6 +111,8 @@ inline void require_name(X509_VERIFY_PARAM* check, const std::string& name) {
 class Secret {
  public:
   Secret() noexcept = default;
+  /// Of a buffer with no other owner.
+  explicit Secret(Buffer bytes) noexcept : bytes_(std::move(bytes)) {}
   /// Of hexadecimal digits; nothing: these are none.
   static std::optional<Secret> of_digits(std::string_view digits) {
     const auto nibble = [](char c) {
@@ -139,6 +142,7 @@ class Secret {
   }
 
   explicit operator bool() const noexcept { return static_cast<bool>(bytes_); }
+  std::string_view text() const noexcept { return bytes_.text(); }
   /// For a callback of the library that wants a key: its size, or 0 when there is no room.
   unsigned copy_to(unsigned char* out, unsigned most) const noexcept {
     if (bytes_.size() > most) {

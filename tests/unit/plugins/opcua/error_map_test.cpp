@@ -48,7 +48,9 @@ class OpcuaUrl : public testing::Test {
                           {"session_timeout_s", 60},
                           {"keepalive_s", 1},
                           {"publishing_s", 1},
-                          {"max_requests", 1}};
+                          {"max_requests", 1},
+                          {"plain_password", false},
+                          {"check_host_name", true}};
     return Settings(Config(ValueView::map({static_cast<const bp_pair*>(pairs), std::size(pairs)})));
   }
 };

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "access.hpp"
+
+#include "trust.hpp"
+
+#include <algorithm>
+
+namespace backplane::opcua {
+namespace {
+
+using TokenPolicy = Native<UA_UserTokenPolicy, UA_TYPES_USERTOKENPOLICY>;
+
+void add_policy(UA_AccessControl& access, UA_UserTokenType type, std::string_view id) {
+  UA_UserTokenPolicy policy;
+  UA_UserTokenPolicy_init(&policy);
+  policy.tokenType = type;
+  policy.policyId = borrowed(id);
+  if (UA_Array_appendCopy(reinterpret_cast<void**>(&access.userTokenPolicies),
+                          &access.userTokenPoliciesSize, &policy,
+                          &UA_TYPES[UA_TYPES_USERTOKENPOLICY]) != UA_STATUSCODE_GOOD) {
+    throw std::bad_alloc();
+  }
+}
+
+std::string_view bytes_of(const UA_ByteString& bytes) noexcept { return view(bytes); }
+
+const Access::User* user_in(void* session_context) noexcept {
+  return static_cast<const Access::User*>(session_context);
+}
+
+/// Ours have a context; the standard's, and properties, have none.
+bool is_declared(const UA_NodeId& id, const void* context) noexcept {
+  return id.namespaceIndex != 0 && context != nullptr;
+}
+
+bool may_execute(void* session_context, const UA_NodeId& id, void* context) noexcept {
+  if (!is_declared(id, context)) {
+    return true;
+  }
+  const Access::User* const user = user_in(session_context);
+  return user != nullptr && (user->roles & static_cast<Method*>(context)->declared().callers) != 0;
+}
+
+}  // namespace
+
+Access::Access(const Host& host, const ServerSettings& settings,
+               std::function<uintptr_t()> connection)
+    : host_(host),
+      settings_(settings),
+      connection_(std::move(connection)),
+      refused_(host.counter("opcua_logins_refused_total")) {
+  users_.push_back({"", "", kAnonymous});
+  for (const DeclaredUser& each : settings.users) {
+    users_.push_back({each.credential, each.credential, each.roles});
+  }
+}
+
+void Access::put_into(UA_ServerConfig& config) {
+  UA_AccessControl& access = config.accessControl;
+  access.context = this;
+  access.clear = [](UA_AccessControl* each) {
+    UA_Array_delete(each->userTokenPolicies, each->userTokenPoliciesSize,
+                    &UA_TYPES[UA_TYPES_USERTOKENPOLICY]);
+    each->userTokenPolicies = nullptr;
+    each->userTokenPoliciesSize = 0;
+  };
+  if (settings_.takes_anonymous) {
+    add_policy(access, UA_USERTOKENTYPE_ANONYMOUS, "anonymous");
+  }
+  if (!settings_.users.empty()) {
+    add_policy(access, UA_USERTOKENTYPE_USERNAME, "user");
+    add_policy(access, UA_USERTOKENTYPE_CERTIFICATE, "certificate");
+  }
+  access.activateSession = [](UA_Server*, UA_AccessControl* self, const UA_EndpointDescription*,
+                              const UA_ByteString*, const UA_NodeId* session,
+                              const UA_ExtensionObject* token, void** user) {
+    UA_StatusCode status = UA_STATUSCODE_BADOUTOFMEMORY;
+    boundary([&] { status = of(self).activate(*session, *token, *user); },
+             [](const Status&) noexcept {});
+    return status;
+  };
+  access.closeSession = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*) {};
+  access.getUserRightsMask = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                                const UA_NodeId*, void*) -> UA_UInt32 { return 0; };
+  access.getUserAccessLevel = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* session,
+                                 const UA_NodeId* id, void* context) -> UA_Byte {
+    // A subscription without a session goes on with what it was allowed to begin.
+    if (session == nullptr || !is_declared(*id, context)) {
+      return 0xff;
+    }
+    const DeclaredVariable& declared = static_cast<Variable*>(context)->declared();
+    const RoleSet roles = user_in(session)->roles;
+    unsigned out = 0xff;
+    if ((roles & declared.readers) == 0) {
+      out &= ~unsigned{UA_ACCESSLEVELMASK_READ | UA_ACCESSLEVELMASK_HISTORYREAD};
+    }
+    if ((roles & declared.writers) == 0) {
+      out &= ~unsigned{UA_ACCESSLEVELMASK_WRITE | UA_ACCESSLEVELMASK_STATUSWRITE |
+                       UA_ACCESSLEVELMASK_TIMESTAMPWRITE};
+    }
+    return static_cast<UA_Byte>(out);
+  };
+  access.getUserExecutable = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* session,
+                                const UA_NodeId* id,
+                                void* context) { return may_execute(session, *id, context); };
+  access.getUserExecutableOnObject =
+      [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* session, const UA_NodeId* id,
+         void* context, const UA_NodeId*, void*) { return may_execute(session, *id, context); };
+  access.allowAddNode = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                           const UA_AddNodesItem*) { return false; };
+  access.allowAddReference = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                                const UA_AddReferencesItem*) { return false; };
+  access.allowDeleteNode = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                              const UA_DeleteNodesItem*) { return false; };
+  access.allowDeleteReference = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                                   const UA_DeleteReferencesItem*) { return false; };
+  access.allowBrowseNode = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                              const UA_NodeId*, void*) { return true; };
+  // Among the nameless nobody can say whose it is (Part 4, 5.14.7).
+  access.allowTransferSubscription = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* from,
+                                        const UA_NodeId*, void* to) {
+    return from != nullptr && from == to && !user_in(from)->name.empty();
+  };
+  access.allowHistoryUpdateUpdateData = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
+                                           const UA_NodeId*, UA_PerformUpdateType,
+                                           const UA_DataValue*) { return false; };
+  access.allowHistoryUpdateDeleteRawModified = [](UA_Server*, UA_AccessControl*, const UA_NodeId*,
+                                                  void*, const UA_NodeId*, UA_DateTime, UA_DateTime,
+                                                  bool) { return false; };
+}
+
+const Access::User* Access::user_of(uintptr_t connection) const noexcept {
+  const auto at = seats_.find(connection);
+  return at == seats_.end() ? nullptr : at->second.user;
+}
+
+bool Access::may_call(uintptr_t connection, const Method& method) const noexcept {
+  const User* const user = user_of(connection);
+  return user != nullptr && (user->roles & method.declared().callers) != 0;
+}
+
+// ---- logging in ----
+
+UA_StatusCode Access::activate(const UA_NodeId& session, const UA_ExtensionObject& token,
+                               void*& context) {
+  const User* const user = login(token);
+  if (user == nullptr || !take_seat(session, *user)) {
+    refused_.add();
+    return UA_STATUSCODE_BADUSERACCESSDENIED;
+  }
+  context = const_cast<User*>(user);
+  return UA_STATUSCODE_GOOD;
+}
+
+const Access::User* Access::login(const UA_ExtensionObject& token) {
+  const bool is_decoded = token.encoding == UA_EXTENSIONOBJECT_DECODED ||
+                          token.encoding == UA_EXTENSIONOBJECT_DECODED_NODELETE;
+  const UA_DataType* const type = is_decoded ? token.content.decoded.type : nullptr;
+  if (type == &UA_TYPES[UA_TYPES_USERNAMEIDENTITYTOKEN]) {
+    const auto& shown = *static_cast<UA_UserNameIdentityToken*>(token.content.decoded.data);
+    // All are looked at, whoever it is: how long it takes tells nothing.
+    const User* found = nullptr;
+    for (const User& each : users_) {
+      found = has_password(each, shown) ? &each : found;
+    }
+    return found;
+  }
+  if (type == &UA_TYPES[UA_TYPES_X509IDENTITYTOKEN]) {  // whose key he has, as the library knows
+    const auto& shown = *static_cast<UA_X509IdentityToken*>(token.content.decoded.data);
+    const std::string_view der = first_certificate(bytes_of(shown.certificateData));
+    const auto at = std::find_if(users_.begin(), users_.end(),
+                                 [&](const User& each) { return has_certificate(each, der); });
+    return at == users_.end() ? nullptr : &*at;
+  }
+  const bool is_anonymous = type == &UA_TYPES[UA_TYPES_ANONYMOUSIDENTITYTOKEN] ||
+                            token.encoding == UA_EXTENSIONOBJECT_ENCODED_NOBODY;
+  return is_anonymous && settings_.takes_anonymous ? &users_.front() : nullptr;
+}
+
+bool Access::has_password(const User& user, const UA_UserNameIdentityToken& token) const {
+  if (user.credential.empty()) {
+    return false;
+  }
+  const auto name = host_.credential(user.credential, "user");
+  const auto password = host_.credential(user.credential, "password");
+  const std::string_view shown = bytes_of(token.password);
+  return name && password && name->text() == view(token.userName) &&
+         password->size() == shown.size() &&
+         CRYPTO_memcmp(password->data(), shown.data(), shown.size()) == 0;
+}
+
+bool Access::has_certificate(const User& user, std::string_view der) const {
+  if (user.credential.empty() || der.empty()) {
+    return false;
+  }
+  const auto text = host_.credential(user.credential, "certificate");
+  if (!text) {
+    return false;
+  }
+  const tls::Certificate known(PEM_read_bio_X509(tls::detail::reader(*text).get(), nullptr,
+                                                 &tls::detail::no_password, nullptr));
+  const auto* data = reinterpret_cast<const unsigned char*>(der.data());
+  const tls::Certificate shown(d2i_X509(nullptr, &data, static_cast<long>(der.size())));
+  ERR_clear_error();
+  return known && shown && X509_cmp(known.get(), shown.get()) == 0 &&
+         X509_cmp_current_time(X509_get0_notBefore(known.get())) < 0 &&
+         X509_cmp_current_time(X509_get0_notAfter(known.get())) > 0;
+}
+
+/// False: the connection is somebody else's.
+bool Access::take_seat(const UA_NodeId& session, const User& user) {
+  const auto [at, is_new] = seats_.try_emplace(connection_());
+  Seat& seat = at->second;
+  if (is_new) {
+    seat.user = &user;
+    seat.session = NodeId::copy_of(session);
+    return true;
+  }
+  const bool is_same_session = UA_NodeId_equal(seat.session.get(), &session);
+  if (seat.user != &user && (!is_same_session || seat.is_shared)) {
+    return false;
+  }
+  seat.user = &user;
+  seat.is_shared = seat.is_shared || !is_same_session;
+  return true;
+}
+
+}  // namespace backplane::opcua

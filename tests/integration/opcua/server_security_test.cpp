@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// A secured server: whom it lets in, who its users are, and what each of them may do.
+#include "server_fixture.hpp"
+#include "support/certificates.hpp"
+#include <backplane/sdk/pki_store.hpp>
+
+namespace backplane::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kUri = "urn:test:server";
+constexpr auto kCount = "ns=1;s=Line1.Count";
+constexpr auto kSetpoint = "ns=1;s=Line1.Setpoint";
+constexpr auto kReset = "ns=1;s=Line1.Reset";
+
+constexpr std::string_view kOpenNodes =
+    "nodes = [{ id = \"ns=1;s=Line1.Count\", type = \"Int32\", initial = 7 }]\n";
+
+constexpr std::string_view kNodes = R"(
+nodes = [
+  { id = "ns=1;s=Line1.Count", type = "Int32", initial = 7 },
+  { id = "ns=1;s=Line1.Setpoint", type = "Double", access = "read_write", initial = 20.5, writers = ["Operator"] },
+  { id = "ns=1;s=Line1.Recipe", type = "String", initial = "secret", readers = ["Operator"] },
+]
+methods = [{ id = "ns=1;s=Line1.Reset", callers = ["Operator"] }]
+)";
+
+constexpr std::string_view kUsers = R"(
+users = [
+  { credentials = "operator", roles = ["Operator"] },
+  { credentials = "guest" },
+  { credentials = "badge", roles = ["Operator"] },
+]
+)";
+
+/// A server `main`, which trusts the application that `client` is of. Each user has his own client.
+class ASecuredOpcuaServer : public testing::Test {
+ protected:
+  ASecuredOpcuaServer() {
+    certificates_.application("server", std::string(kUri));
+    certificates_.application("client", "urn:test:client");
+    certificates_.application("badge", "urn:test:badge");
+    folder_.write("client/trusted/server.der", certificates_.der("server"));
+    trust_client();
+  }
+
+  void trust_client() const {
+    folder_.write("server/trusted/client.der", certificates_.der("client"));
+  }
+  std::string pki(const std::string& whose) const {
+    return concat("pki = \"", (folder_.path() / whose).string(), "\"\n");
+  }
+  std::string url() const { return concat("opc.tcp://127.0.0.1:", port_); }
+  std::string server(std::string_view more = {}) const {
+    return concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"", url(), "\"\n", pki("server"),
+                  "credentials = \"server\"\n", more, "\n");
+  }
+  std::string client(const std::string& name, std::string_view more = {}) const {
+    return concat("[instances.", name, "]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
+                  pki("client"), "credentials = \"client\"\npublishing_s = 0.01\n", more, "\n");
+  }
+  std::string credentials() const {
+    return concat("[credentials.server]\n", certificates_.own("server"), "[credentials.client]\n",
+                  certificates_.own("client"), "[credentials.badge]\n", certificates_.own("badge"),
+                  "[credentials.operator]\nuser = \"op\"\npassword = \"secret\"\n",
+                  "[credentials.guest]\nuser = \"guest\"\npassword = \"welcome\"\n",
+                  "[credentials.thief]\nuser = \"op\"\npassword = \"secreT\"\n");
+  }
+  void start(std::string_view instances) {
+    kernel_
+        .load_text(
+            "test.toml", concat(instances, credentials()),
+            [](const Diagnostic& found) { ADD_FAILURE() << found.line << ": " << found.message; })
+        .or_throw();
+    kernel_.start().or_throw();
+  }
+  bool comes_up(std::string_view name) {
+    return eventually([&] { return info(name).state == BP_STATE_UP; }, kPatience);
+  }
+  InstanceInfo info(std::string_view name) const {
+    for (InstanceInfo& each : kernel_.instances()) {
+      if (each.name == name) {
+        return each;
+      }
+    }
+    throw std::runtime_error("no instance");
+  }
+  int64_t metric(std::string_view name) const {
+    for (const MetricInfo& each : kernel_.metrics()) {
+      if (each.name == name && each.instance == "main") {
+        return static_cast<int64_t>(each.value);
+      }
+    }
+    return -1;
+  }
+  Endpoint open(const std::string& who, const std::string& node) {
+    return kernel_.open(who + ":" + node).value();
+  }
+
+  const uint16_t port_ = free_port_base();
+  Certificates certificates_;
+  ScratchFolder folder_;
+  Kernel kernel_ = opcua_kernel();
+};
+
+TEST_F(ASecuredOpcuaServer, IsSignedAndEncryptedUnlessSaidOtherwise) {
+  start(server(kOpenNodes) + client("plant"));
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+  EXPECT_THAT(info("plant").detail, HasSubstr("sign_and_encrypt"));
+  EXPECT_EQ(open("plant", kCount).read<int>().value(), 7);
+}
+
+TEST_F(ASecuredOpcuaServer, ShowsWhomItDoesNotKnowAndTakesHimOnceTrustedWithoutARestart) {
+  std::filesystem::remove(folder_.path() / "server/trusted/client.der");
+  start(server(kOpenNodes) + client("plant"));
+  const pki::Store store(folder_.path() / "server");
+  ASSERT_TRUE(eventually([&] { return !store.rejected().items.empty(); }, kPatience));
+  EXPECT_NE(info("plant").state, BP_STATE_UP);
+  static_cast<void>(store.trust(store.rejected().items.at(0).id));
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+}
+
+TEST_F(ASecuredOpcuaServer, MakesItsIdentityAtItsFirstStartAndNamesNamespace1ByIt) {
+  std::string text = server(kOpenNodes);
+  const std::string_view own = "credentials = \"server\"\n";
+  text.erase(text.find(own), own.size());
+  start(text);
+  const auto identity = pki::Store(folder_.path() / "server").identity();
+  ASSERT_TRUE(identity);
+  const Endpoint namespaces = open("main", "i=2255");
+  const auto uris = namespaces.read<std::vector<std::string>>().value();
+  ASSERT_GE(uris.size(), 2u);
+  EXPECT_THAT(uris[1], HasSubstr("urn:"));
+}
+
+TEST_F(ASecuredOpcuaServer, RefusesAUriThatItsCertificateIsNotFor) {
+  kernel_
+      .load_text("test.toml", concat(server("application_uri = \"urn:test:other\""), credentials()))
+      .or_throw();
+  const Status status = kernel_.start();
+  EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(kUri));
+}
+
+TEST_F(ASecuredOpcuaServer, ShowsARenewedCertificateToTheNextClient) {
+  certificates_.application("renewed", std::string(kUri));
+  start(server(kOpenNodes) + client("first"));
+  ASSERT_TRUE(comes_up("first")) << info("first").detail;
+  certificates_.replace("server", "renewed");
+  folder_.write("late/trusted/renewed.der", certificates_.der("renewed"));
+  Kernel late = opcua_kernel();
+  late.load_text("late.toml",
+                 concat("[instances.late]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
+                        pki("late"), "credentials = \"client\"\n", credentials()))
+      .or_throw();
+  late.start().or_throw();
+  EXPECT_EQ(late.open(std::string("late:") + kCount).value().read<int>().value(), 7);
+  EXPECT_EQ(open("first", kCount).read<int>().value(), 7) << "an open channel goes on";
+}
+
+// ---- users and roles ----
+
+class AnOpcuaServersUser : public ASecuredOpcuaServer {
+ protected:
+  void start_as(std::string_view credential) {
+    start(server(concat(kNodes, kUsers)) + client("plant", concat("user = \"", credential, "\"")));
+  }
+};
+
+TEST_F(AnOpcuaServersUser, DoesWhatItsRoleMay) {
+  start_as("operator");
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+  const Told told;
+  const Endpoint reset = open("main", kReset);
+  const auto calls = reset.watch(told);
+  EXPECT_TRUE(open("plant", kSetpoint).write(21.5).get().is_ok());
+  EXPECT_EQ(open("main", kSetpoint).read<double>().value(), 21.5);
+  EXPECT_EQ(open("plant", "ns=1;s=Line1.Recipe").read<std::string>().value(), "secret");
+  const auto answer = open("plant", kReset).call().get();
+  EXPECT_TRUE(answer) << answer.status().to_string();
+}
+
+TEST_F(AnOpcuaServersUser, DoesNotDoWhatItsRoleMayNot) {
+  start_as("guest");
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+  EXPECT_EQ(open("plant", kCount).read<int>().value(), 7);
+  const Told told;
+  const Endpoint reset = open("main", kReset);
+  const auto calls = reset.watch(told);
+  for (const Status& status :
+       {open("plant", kSetpoint).write(21.5).get(),
+        open("plant", "ns=1;s=Line1.Recipe").read<std::string>().get().status(),
+        open("plant", kReset).call().get().status()}) {
+    EXPECT_EQ(status.code(), BP_PERMISSION_DENIED) << status.to_string();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("BadUserAccessDenied"));
+  }
+  EXPECT_EQ(open("main", kSetpoint).read<double>().value(), 20.5);
+}
+
+TEST_F(AnOpcuaServersUser, WithACertificateIsKnownByIt) {
+  start_as("badge");
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+  EXPECT_TRUE(open("plant", kSetpoint).write(22.5).get().is_ok());
+}
+
+TEST_F(AnOpcuaServersUser, WithAnotherPasswordIsRefusedAndCounted) {
+  start_as("thief");
+  EXPECT_EQ(open("plant", kCount).read().get().status().code(), BP_PERMISSION_DENIED);
+  EXPECT_GE(metric("opcua_logins_refused_total"), 1);
+}
+
+TEST_F(AnOpcuaServersUser, ThatHasNoNameIsRefused) {
+  start(server(concat(kNodes, kUsers)) + client("plant"));
+  EXPECT_EQ(open("plant", kCount).read().get().status().code(), BP_UNAUTHENTICATED);
+}
+
+TEST_F(AnOpcuaServersUser, ThatHasNoNameMayDoLittleWhereThatIsSaid) {
+  start(server(concat(kNodes, kUsers, "anonymous = true\n")) + client("plant"));
+  ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
+  EXPECT_EQ(open("plant", kCount).read<int>().value(), 7);
+  EXPECT_EQ(open("plant", kSetpoint).write(21.5).get().code(), BP_PERMISSION_DENIED);
+}
+
+}  // namespace
+}  // namespace backplane::test
