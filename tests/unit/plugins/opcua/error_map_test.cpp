@@ -69,7 +69,9 @@ TEST(OpcuaSettings, KeepTheSessionAlive) {
                         {"session_timeout_s", 5},
                         {"keepalive_s", 5},
                         {"publishing_s", 1},
-                        {"max_requests", 1}};
+                        {"max_requests", 1},
+                        {"plain_password", false},
+                        {"check_host_name", true}};
   const ValueView all = ValueView::map({static_cast<const bp_pair*>(pairs), std::size(pairs)});
   try {
     static_cast<void>(Settings(Config(all)));
