@@ -10,7 +10,7 @@ namespace backplane::opcua {
 namespace {
 
 constexpr unsigned kKeyBits = 2048;  // the most that all policies take
-constexpr long kDay = 24 * 60 * 60;
+constexpr long kDay = 24L * 60 * 60;
 constexpr long kValidDays = 3652;
 constexpr size_t kLongestCommonName = 64;
 

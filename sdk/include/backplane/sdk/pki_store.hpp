@@ -387,7 +387,7 @@ class Store {
                                      bool is_durable) {
     constexpr mode_t kOursAlone = 0600;
     for (int i = 0;; ++i) {
-      const std::string name = concat(".", ::getpid(), "-", monotonic_now(), "-", i);
+      std::string name = concat(".", ::getpid(), "-", monotonic_now(), "-", i);
       const UniqueFd file(::openat(folder.fd.get(), name.c_str(),
                                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                                    kOursAlone));
