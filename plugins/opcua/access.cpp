@@ -8,8 +8,6 @@
 namespace backplane::opcua {
 namespace {
 
-using TokenPolicy = Native<UA_UserTokenPolicy, UA_TYPES_USERTOKENPOLICY>;
-
 void add_policy(UA_AccessControl& access, UA_UserTokenType type, std::string_view id) {
   UA_UserTokenPolicy policy;
   UA_UserTokenPolicy_init(&policy);
@@ -21,8 +19,6 @@ void add_policy(UA_AccessControl& access, UA_UserTokenType type, std::string_vie
     throw std::bad_alloc();
   }
 }
-
-std::string_view bytes_of(const UA_ByteString& bytes) noexcept { return view(bytes); }
 
 const Access::User* user_in(void* session_context) noexcept {
   return static_cast<const Access::User*>(session_context);
@@ -167,7 +163,7 @@ const Access::User* Access::login(const UA_ExtensionObject& token) {
   }
   if (type == &UA_TYPES[UA_TYPES_X509IDENTITYTOKEN]) {  // whose key he has, as the library knows
     const auto& shown = *static_cast<UA_X509IdentityToken*>(token.content.decoded.data);
-    const std::string_view der = first_certificate(bytes_of(shown.certificateData));
+    const std::string_view der = first_certificate(view(shown.certificateData));
     const auto at = std::find_if(users_.begin(), users_.end(),
                                  [&](const User& each) { return has_certificate(each, der); });
     return at == users_.end() ? nullptr : &*at;
@@ -183,7 +179,7 @@ bool Access::has_password(const User& user, const UA_UserNameIdentityToken& toke
   }
   const auto name = host_.credential(user.credential, "user");
   const auto password = host_.credential(user.credential, "password");
-  const std::string_view shown = bytes_of(token.password);
+  const std::string_view shown = view(token.password);
   return name && password && name->text() == view(token.userName) &&
          password->size() == shown.size() &&
          CRYPTO_memcmp(password->data(), shown.data(), shown.size()) == 0;
