@@ -308,12 +308,7 @@ void Client::deliver(const Inbound& message, const Listeners& listeners) {
   if (listeners.empty()) {
     unwatched_.add();
   }
-  for (const auto& listener : listeners) {
-    boundary([&] { listener->on_message(message, {}); },
-             [&](const Status& status) {
-               host_.log().error("a message was not delivered", {{"error", status.to_string()}});
-             });
-  }
+  mqtt::deliver(host_, message, listeners);
 }
 
 void Client::on_response(const Inbound& message) {

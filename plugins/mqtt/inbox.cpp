@@ -153,12 +153,7 @@ void Inbox::act() {
   }
   for (const auto& [message, listeners] : messages) {
     unwatched_.add(listeners.empty() ? 1 : 0);
-    for (const auto& listener : listeners) {
-      boundary([&, &message = message] { listener->on_message(message, {}); },
-               [&](const Status& status) {
-                 host_.log().error("a message was not delivered", {{"error", status.to_string()}});
-               });
-    }
+    deliver(host_, message, listeners);
   }
   hand_over_new();
 }

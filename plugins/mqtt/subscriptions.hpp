@@ -33,6 +33,17 @@ class Listener {
 };
 using Listeners = std::vector<std::shared_ptr<Listener>>;
 
+/// Gives a message that is not acknowledged to each of them. One that fails is logged, and the
+/// others have it nevertheless.
+inline void deliver(const Host& host, const Inbound& message, const Listeners& listeners) {
+  for (const auto& listener : listeners) {
+    boundary([&] { listener->on_message(message, {}); },
+             [&](const Status& status) {
+               host.log().error("a message was not delivered", {{"error", status.to_string()}});
+             });
+  }
+}
+
 /// What SUBACK brought, for whom.
 struct Grant {
   std::shared_ptr<Listener> listener;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "access.hpp"
 
-#include "trust.hpp"
-
 #include <algorithm>
 
 namespace backplane::opcua {
@@ -29,12 +27,14 @@ bool is_declared(const UA_NodeId& id, const void* context) noexcept {
   return id.namespaceIndex != 0 && context != nullptr;
 }
 
+/// Null: nobody has logged in.
+bool may(const Access::User* user, const Method& method) noexcept {
+  return user != nullptr && (user->roles & method.declared().callers) != 0;
+}
+
 bool may_execute(void* session_context, const UA_NodeId& id, void* context) noexcept {
-  if (!is_declared(id, context)) {
-    return true;
-  }
-  const Access::User* const user = user_in(session_context);
-  return user != nullptr && (user->roles & static_cast<Method*>(context)->declared().callers) != 0;
+  return !is_declared(id, context) ||
+         may(user_in(session_context), *static_cast<const Method*>(context));
 }
 
 }  // namespace
@@ -45,9 +45,9 @@ Access::Access(const Host& host, const ServerSettings& settings,
       settings_(settings),
       connection_(std::move(connection)),
       refused_(host.counter("opcua_logins_refused_total")) {
-  users_.push_back({"", "", kAnonymous});
+  users_.push_back({"", kAnonymous});
   for (const DeclaredUser& each : settings.users) {
-    users_.push_back({each.credential, each.credential, each.roles});
+    users_.push_back({each.credential, each.roles});
   }
 }
 
@@ -115,7 +115,7 @@ void Access::put_into(UA_ServerConfig& config) {
   // Among the nameless nobody can say whose it is (Part 4, 5.14.7).
   access.allowTransferSubscription = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* from,
                                         const UA_NodeId*, void* to) {
-    return from != nullptr && from == to && !user_in(from)->name.empty();
+    return from != nullptr && from == to && !user_in(from)->credential.empty();
   };
   access.allowHistoryUpdateUpdateData = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
                                            const UA_NodeId*, UA_PerformUpdateType,
@@ -131,8 +131,7 @@ const Access::User* Access::user_of(uintptr_t connection) const noexcept {
 }
 
 bool Access::may_call(uintptr_t connection, const Method& method) const noexcept {
-  const User* const user = user_of(connection);
-  return user != nullptr && (user->roles & method.declared().callers) != 0;
+  return may(user_of(connection), method);
 }
 
 // ---- logging in ----
@@ -163,9 +162,11 @@ const Access::User* Access::login(const UA_ExtensionObject& token) {
   }
   if (type == &UA_TYPES[UA_TYPES_X509IDENTITYTOKEN]) {  // whose key he has, as the library knows
     const auto& shown = *static_cast<UA_X509IdentityToken*>(token.content.decoded.data);
-    const std::string_view der = first_certificate(view(shown.certificateData));
-    const auto at = std::find_if(users_.begin(), users_.end(),
-                                 [&](const User& each) { return has_certificate(each, der); });
+    const tls::Chain chain = parse_chain(view(shown.certificateData));
+    const X509* const leaf = sk_X509_value(chain.get(), 0);
+    const auto at = std::find_if(users_.begin(), users_.end(), [&](const User& each) {
+      return leaf != nullptr && has_certificate(each, *leaf);
+    });
     return at == users_.end() ? nullptr : &*at;
   }
   const bool is_anonymous = type == &UA_TYPES[UA_TYPES_ANONYMOUSIDENTITYTOKEN] ||
@@ -185,8 +186,8 @@ bool Access::has_password(const User& user, const UA_UserNameIdentityToken& toke
          CRYPTO_memcmp(password->data(), shown.data(), shown.size()) == 0;
 }
 
-bool Access::has_certificate(const User& user, std::string_view der) const {
-  if (user.credential.empty() || der.empty()) {
+bool Access::has_certificate(const User& user, const X509& shown) const {
+  if (user.credential.empty()) {
     return false;
   }
   const auto text = host_.credential(user.credential, "certificate");
@@ -195,10 +196,8 @@ bool Access::has_certificate(const User& user, std::string_view der) const {
   }
   const tls::Certificate known(PEM_read_bio_X509(tls::detail::reader(*text).get(), nullptr,
                                                  &tls::detail::no_password, nullptr));
-  const auto* data = reinterpret_cast<const unsigned char*>(der.data());
-  const tls::Certificate shown(d2i_X509(nullptr, &data, static_cast<long>(der.size())));
   ERR_clear_error();
-  return known && shown && X509_cmp(known.get(), shown.get()) == 0 &&
+  return known && X509_cmp(known.get(), &shown) == 0 &&
          X509_cmp_current_time(X509_get0_notBefore(known.get())) < 0 &&
          X509_cmp_current_time(X509_get0_notAfter(known.get())) > 0;
 }

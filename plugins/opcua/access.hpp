@@ -10,7 +10,7 @@
 #pragma once
 
 #include "address_space.hpp"
-#include <backplane/sdk/host.hpp>
+#include "trust.hpp"
 
 #include <unordered_map>
 
@@ -19,8 +19,7 @@ namespace backplane::opcua {
 class Access {
  public:
   struct User {
-    std::string name;        // empty: anonymous
-    std::string credential;  // empty: anonymous
+    std::string credential;  // its name; empty: anonymous
     RoleSet roles = 0;
   };
 
@@ -52,7 +51,7 @@ class Access {
   UA_StatusCode activate(const UA_NodeId& session, const UA_ExtensionObject& token, void*& user);
   const User* login(const UA_ExtensionObject& token);
   bool has_password(const User& user, const UA_UserNameIdentityToken& token) const;
-  bool has_certificate(const User& user, std::string_view der) const;
+  bool has_certificate(const User& user, const X509& shown) const;
   bool take_seat(const UA_NodeId& session, const User& user);
 
   const Host& host_;

@@ -12,11 +12,6 @@ UA_UInt32 milliseconds(std::chrono::nanoseconds time) noexcept {
       std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
 }
 
-void replace(UA_String& text, std::string_view with) {
-  UA_String_clear(&text);
-  text = allocated(with);
-}
-
 Connection::Connection(const Host& host, const Settings& settings,
                        std::vector<std::string> addresses, Events events,
                        const std::function<void(UA_ClientConfig&)>& configure)

@@ -50,7 +50,5 @@ class Connection {
 };
 
 UA_UInt32 milliseconds(std::chrono::nanoseconds time) noexcept;
-/// Of a member of a configuration.
-void replace(UA_String& text, std::string_view with);
 
 }  // namespace backplane::opcua

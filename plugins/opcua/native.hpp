@@ -77,6 +77,11 @@ inline UA_String allocated(std::string_view text) {
   }
   return out;
 }
+/// Of a member of what the library owns.
+inline void replace(UA_String& text, std::string_view with) {
+  UA_String_clear(&text);
+  text = allocated(with);
+}
 /// "ns=1;s=Line1.Temperature".
 inline std::string to_text(const UA_NodeId& id) {
   NativeString out;

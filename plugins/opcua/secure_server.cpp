@@ -37,8 +37,7 @@ void secure_server(UA_ServerConfig& config, const SecuritySettings& settings, co
   if (identity == nullptr) {
     return;
   }
-  UA_String_clear(&config.applicationDescription.applicationUri);
-  config.applicationDescription.applicationUri = allocated(identity->application_uri);
+  replace(config.applicationDescription.applicationUri, identity->application_uri);
   for (const Policy& each : policies()) {
     if (settings.policy != nullptr ? settings.policy != &each : each.is_deprecated) {
       continue;

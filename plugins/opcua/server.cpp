@@ -172,7 +172,7 @@ void Server::begin(const ClientCall& call) {
   MessageBuilder message(inputs_.body());
   const std::string peer = listener_.peer(call.connection);
   message.headers(inputs_.view().headers()).header(BP_H_PEER_ADDRESS, peer);
-  if (const std::string& user = access_.user_of(call.connection)->name; !user.empty()) {
+  if (const std::string& user = access_.user_of(call.connection)->credential; !user.empty()) {
     message.header(BP_H_PEER_USER, user);
   }
   message.time(*inputs_.view().time());

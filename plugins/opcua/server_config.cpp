@@ -13,11 +13,6 @@ constexpr UA_Double kFastestMs = 10;
 constexpr UA_Double kHourMs = 3600.0 * 1000;
 constexpr auto kAnswerGrace = std::chrono::seconds(5);
 
-void replace(UA_String& text, std::string_view with) {
-  UA_String_clear(&text);
-  text = allocated(with);
-}
-
 }  // namespace
 
 ServerConfig::ServerConfig(const ServerSettings& settings, uint16_t port, UA_EventLoop* loop,

@@ -80,6 +80,24 @@ inline Kernel opcua_kernel() {
   return Kernel::create(std::move(options)).value();
 }
 
+inline InstanceInfo info_of(const Kernel& kernel, std::string_view instance) {
+  for (InstanceInfo& each : kernel.instances()) {
+    if (each.name == instance) {
+      return each;
+    }
+  }
+  throw std::runtime_error("no instance");
+}
+/// Of one instance; -1: it has none of that name.
+inline int64_t metric_of(const Kernel& kernel, std::string_view instance, std::string_view name) {
+  for (const MetricInfo& each : kernel.metrics()) {
+    if (each.name == name && each.instance == instance) {
+      return static_cast<int64_t>(each.value);
+    }
+  }
+  return -1;
+}
+
 /// A running system.
 class OpcuaSystem {
  public:
@@ -107,14 +125,7 @@ class OpcuaSystem {
   }
   /// How often a session that was up has ended.
   int64_t losses() const { return metric("connections_lost_total"); }
-  InstanceInfo info() const {
-    for (InstanceInfo& each : kernel_.instances()) {
-      if (each.name == "plant") {
-        return each;
-      }
-    }
-    throw std::runtime_error("no instance");
-  }
+  InstanceInfo info() const { return info_of(kernel_, "plant"); }
   /// Waits until it is connected.
   OpcuaSystem& connected() {
     EXPECT_TRUE(becomes(BP_STATE_UP)) << info().detail;

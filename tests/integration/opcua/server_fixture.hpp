@@ -46,22 +46,8 @@ class OpcuaPair {
   uint16_t port() const { return port_; }
   std::string url() const { return concat("opc.tcp://127.0.0.1:", port_); }
   Endpoint open(const std::string& address) { return kernel_.open(address).value(); }
-  InstanceInfo info(std::string_view name) const {
-    for (InstanceInfo& each : kernel_.instances()) {
-      if (each.name == name) {
-        return each;
-      }
-    }
-    throw std::runtime_error("no instance");
-  }
-  int64_t metric(std::string_view name) const {
-    for (const MetricInfo& each : kernel_.metrics()) {
-      if (each.name == name && each.instance == "main") {
-        return static_cast<int64_t>(each.value);
-      }
-    }
-    return -1;
-  }
+  InstanceInfo info(std::string_view name) const { return info_of(kernel_, name); }
+  int64_t metric(std::string_view name) const { return metric_of(kernel_, "main", name); }
 
  private:
   const uint16_t port_ = free_port_base();

@@ -78,22 +78,8 @@ class ASecuredOpcuaServer : public testing::Test {
   bool comes_up(std::string_view name) {
     return eventually([&] { return info(name).state == BP_STATE_UP; }, kPatience);
   }
-  InstanceInfo info(std::string_view name) const {
-    for (InstanceInfo& each : kernel_.instances()) {
-      if (each.name == name) {
-        return each;
-      }
-    }
-    throw std::runtime_error("no instance");
-  }
-  int64_t metric(std::string_view name) const {
-    for (const MetricInfo& each : kernel_.metrics()) {
-      if (each.name == name && each.instance == "main") {
-        return static_cast<int64_t>(each.value);
-      }
-    }
-    return -1;
-  }
+  InstanceInfo info(std::string_view name) const { return info_of(kernel_, name); }
+  int64_t metric(std::string_view name) const { return metric_of(kernel_, "main", name); }
   Endpoint open(const std::string& who, const std::string& node) {
     return kernel_.open(who + ":" + node).value();
   }
