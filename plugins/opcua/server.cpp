@@ -40,7 +40,7 @@ Server::Server(const Host& host, const Config& config)
                    access_.forget(connection);
                    calls_.abandon_caller(connection);
                  }}),
-      security_(host, settings_.security),
+      security_(std::in_place, host, settings_.security),
       access_(host, settings_, [this] { return listener_.current(); }),
       writes_(host),
       sessions_(host.gauge("opcua_sessions")) {
@@ -52,7 +52,7 @@ Server::~Server() { close(); }
 void Server::start() {
   std::shared_ptr<const Identity> identity;
   if (settings_.security.mode != UA_MESSAGESECURITYMODE_NONE || !settings_.users.empty()) {
-    identity = security_.identity_now();
+    identity = security_->identity_now();
     thumbprint_ = identity->thumbprint;
   }
   name_namespace(identity.get());
@@ -62,7 +62,7 @@ void Server::start() {
   config->asyncOperationNotifyCallback = [](UA_Server* server) {
     boundary([&] { self(server).take_calls(); }, [](const Status&) noexcept {});
   };
-  secure_server(*config.get(), settings_.security, security_.trust(), identity.get());
+  secure_server(*config.get(), settings_.security, security_->trust(), identity.get());
   access_.put_into(*config.get());
   server_.reset(UA_Server_newWithConfig(config.get()));
   if (!server_) {
@@ -95,7 +95,7 @@ void Server::renew() {
   if (thumbprint_.empty()) {
     return;
   }
-  security_.identity([this](const Security::Answer& found) {
+  security_->identity([this](const Security::Answer& found) {
     if (found && (*found)->thumbprint != thumbprint_) {
       renew_server(*server_, **found);
       thumbprint_ = (*found)->thumbprint;
@@ -419,6 +419,7 @@ void Server::close() noexcept {
     UA_Server_run_shutdown(server_.get());
     server_.reset();
   }
+  security_.reset();  // its timers
 }
 
 }  // namespace backplane::opcua

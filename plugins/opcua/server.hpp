@@ -106,7 +106,7 @@ class Server {
   Calls calls_;
   EventLoop loop_;
   Listener listener_;
-  Security security_;
+  std::optional<Security> security_;  // until the server is closed
   Access access_;
   std::string thumbprint_;  // of the identity that the server shows; empty: none
   UniqueHandle<UA_Server, UA_Server_delete> server_;

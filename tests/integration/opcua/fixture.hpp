@@ -76,6 +76,7 @@ inline Kernel opcua_kernel() {
       line += concat(" ", ValueView(field.key).to_text(), "=", ValueView(field.val).to_text());
     }
     std::fprintf(stderr, "%s\n", line.c_str());
+    EXPECT_EQ(line.find("but left"), std::string::npos) << line;
   };
   return Kernel::create(std::move(options)).value();
 }
