@@ -10,6 +10,7 @@ Source::Source(Core& core, std::string address, std::string accept,
       accept_header_(BP_H_CONTENT_TYPE, accept_),
       asked_{{}, &accept_header_, 1, 0, nullptr, BP_TIME_NONE, 0, 0},
       taken_(std::move(taken)),
+      lost_(core.host.counter("route_source_lost_total")),
       op_(core.host, this,
           [](bp_op* op) {
             Source& self = *static_cast<Source*>(op->user);
@@ -39,12 +40,15 @@ void Source::watch() {
   if (status == BP_PENDING) {
     link_.succeeded();
   } else {
+    is_watching_ = false;
     ended(status);
   }
 }
 
 void Source::ended(bp_status status) {
-  is_watching_ = false;
+  if (std::exchange(is_watching_, false) && !is_stopping_) {
+    lost_.add();
+  }
   core_.state_changed = true;
   static_cast<void>(op_.take_owner());
   if (is_stopping_) {

@@ -58,6 +58,7 @@ class Source {
   uint64_t watch_ = 0;  // their count
   std::optional<uint64_t> room_ = 0;
   uint64_t credit_ = 0;  // granted and not used, if room is limited
+  const Counter lost_;
   UniqueOp op_;
   Link link_;
 };

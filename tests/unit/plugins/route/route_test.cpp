@@ -545,6 +545,7 @@ TEST_F(ARoute, WatchesAgainWhenTheSourceEnds) {
   EXPECT_EQ(fake.reports().back().state, BP_STATE_UP);
   source.publish(2, 1);
   EXPECT_EQ(a.values(), (std::vector{1, 2}));
+  EXPECT_EQ(fake.metric("route_source_lost_total"), 1);
 }
 
 TEST_F(ARoute, DoesNotAcknowledgeAtANewWatchWhatCameFromAnOlderOne) {
