@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kSource = "sensors:/";
 constexpr std::string_view kMain = "main:";
 constexpr std::string_view kNode = "ns=1;s=";
+constexpr std::string_view kMainNode = "main:ns=1;s=";
 constexpr std::string_view kCloud = "cloud:plant/";
 constexpr std::string_view kTopic = "plant/";
 
@@ -65,6 +66,10 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
   for (const Account& account : accounts) {
     if (const auto name = signal_of(account)) {
       open_source(*name);
+      paths_[*name].routes.push_back(account.route);
+    } else if (account.destination.starts_with(kMainNode)) {
+      paths_[signal_of_node(account.destination.substr(kMain.size()))].routes.push_back(
+          account.route);
     }
   }
   watch_ended_sources();
@@ -76,7 +81,7 @@ Witness::Witness(Kernel& plant, const KernelOptions& options, const std::string&
   };
   subscription_ = cloud_.watch(accept).value();
   for (const Account& account : accounts) {
-    if (account.destination.starts_with(concat(kMain, kNode))) {
+    if (account.destination.starts_with(kMainNode)) {
       open_node(opcua_url, account.destination.substr(kMain.size()));
     }
   }
@@ -110,9 +115,6 @@ void Witness::watch_ended_sources() {
     if (!source.ended->exchange(false)) {
       continue;
     }
-    // What its process had told when it ended, and had not told the route, is lost by right: it had
-    // acknowledged it to nobody.
-    signals_.lock()->at(source.name).ledger.forget_sent();
     WatchOptions options;
     options.on_end = [ended = source.ended](const Status&) { *ended = true; };
     auto watching = source.endpoint.watch(
@@ -125,8 +127,39 @@ void Witness::watch_ended_sources() {
   }
 }
 
+/// What a source told while the route from it did not watch is lost by right: no route had it, and
+/// it was acknowledged to nobody.
+void Witness::forget_what_nobody_was_told() {
+  std::map<std::string, int64_t> lost;
+  std::map<std::string, bool> watches;
+  for (const MetricInfo& metric : plant_.metrics()) {
+    if (metric.name == "route_source_lost_total") {
+      lost[metric.instance] = metric.value;
+    }
+  }
+  // Behind the numbers: a source that is lost and back in between is seen the next time.
+  for (const InstanceInfo& instance : plant_.instances()) {
+    watches[instance.name] = instance.state == BP_STATE_UP || instance.state == BP_STATE_DEGRADED;
+  }
+  const auto signals = signals_.lock();
+  for (auto& [name, path] : paths_) {
+    const int64_t lost_before = std::exchange(path.lost, 0);
+    const bool was_whole = std::exchange(path.is_whole, true);
+    for (const std::string& route : path.routes) {
+      path.lost += lost[route];
+      path.is_whole = path.is_whole && watches[route];
+    }
+    const auto signal = signals->find(name);
+    const bool is_certain = was_whole && path.is_whole && path.lost == lost_before;
+    if (signal != signals->end() && !is_certain) {
+      signal->second.ledger.forget_sent();
+    }
+  }
+}
+
 bool Witness::take_baselines() {
   watch_ended_sources();
+  forget_what_nobody_was_told();
   std::map<std::string, int64_t> received;
   bool is_live = false;
   {

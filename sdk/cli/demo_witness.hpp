@@ -47,7 +47,8 @@ class Witness {
   Witness(Kernel& plant, const KernelOptions& options, const std::string& mqtt_url,
           const std::string& opcua_url);
 
-  /// Looks how many messages the subscriber missed, and listens again to a source that has ended;
+  /// Looks how many messages the subscriber missed, listens again to a source that has ended, and
+  /// forgets what it told while a route had lost it;
   /// again and again, as long as the sources are listened to. False: it has not received any yet.
   bool take_baselines();
 
@@ -78,15 +79,24 @@ class Witness {
         0;  // messages that had not gone to the destination when that was first told
   };
 
+  /// The routes that carry a signal from its source to the subscriber.
+  struct Path {
+    std::vector<std::string> routes;
+    int64_t lost = 0;  // how often one of them has lost its source
+    bool is_whole = false;
+  };
+
   void open_source(const std::string& name);
   void open_node(const std::string& url, const std::string& id);
   void watch_ended_sources();
+  void forget_what_nobody_was_told();
   void on_source(const std::string& name, MessageView message);
   void on_cloud(MessageView message);
 
   Kernel& plant_;
   mutable Guarded<std::map<std::string, Signal>> signals_;
   std::map<std::string, Baseline> baselines_;  // by destination
+  std::map<std::string, Path> paths_;          // by signal
 
   // Last, so that they end first: their callbacks use what is above.
   struct Source {
