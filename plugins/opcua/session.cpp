@@ -133,6 +133,7 @@ void Session::close(std::function<void()> done) {
 
 void Session::state_changed(UA_SecureChannelState channel, UA_SessionState session,
                             UA_StatusCode status) {
+  has_been_open_ = has_been_open_ || channel == UA_SECURECHANNELSTATE_OPEN;
   switch (phase_) {
     case Phase::kConnecting:
       if (status != UA_STATUSCODE_GOOD) {
@@ -166,7 +167,18 @@ void Session::state_changed(UA_SecureChannelState channel, UA_SessionState sessi
 }
 
 Status Session::reason(UA_StatusCode status) const {
-  return connection_status(connection_->tcp(), status);
+  Status out = connection_status(connection_->tcp(), status);
+  // A server that answers with a fault says why, but the library keeps that for itself (Part 6,
+  // 6.7.4).
+  const bool is_untold = out.code() == BP_UNAVAILABLE && connection_->tcp().was_established();
+  if (phase_ == Phase::kConnecting && choice_.channel != nullptr && !has_been_open_ && is_untold) {
+    return Status(
+               BP_UNAUTHENTICATED,
+               "the server does not open a secured channel, and its log knows why; most often it "
+               "does not take our certificate: see backplane cert show, and trust it there")
+        .with_native(static_cast<int32_t>(status), kDomain);
+  }
+  return out;
 }
 
 /// What is read is needed; that it is answered is the proof.

@@ -60,7 +60,6 @@ struct Tcp::Connection {
   UniqueFd socket;
   std::optional<FdWatch> watch;
   Outbox outbox{kMostWaiting};
-  bool is_established = false;
   bool is_closing = false;
 };
 
@@ -171,7 +170,7 @@ void Tcp::on_connecting() {
     return connect_next();
   }
   reason_.clear();
-  connection_->is_established = true;
+  was_established_ = true;
   connection_->watch.emplace(host_, connection_->socket.get(), BP_FD_READ,
                              [this](uint32_t events) { on_ready(events); });
   tell(UA_CONNECTIONSTATE_ESTABLISHED, UA_BYTESTRING_NULL);

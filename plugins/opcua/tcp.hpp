@@ -5,8 +5,8 @@
 // - It connects where the configuration says, whatever the library asks for: a server tells its
 //   clients its own address (FindServers, GetEndpoints), which nobody has to believe. The name was
 //   looked up before: each connection tries the same addresses, in their order.
-// - The library connects anew by itself, at once and for ever. It may while it tries one endpoint
-//   after another, a few times; who gives up forbids it (forbid()), and the back-off is ours.
+// - The library connects anew by itself, at once and for ever. It may once, by the name that the
+//   server has for itself; who gives up forbids it (forbid()), and the back-off is ours.
 // - What the socket does not take waits here; the library's own manager would block.
 // - Sending does not fail: a connection that is over ends in a later turn of the loop, and with it
 //   all requests. The library tells its users of a send that failed inside their call, and some of
@@ -32,6 +32,8 @@ class Tcp : private UA_ConnectionManager {
   void forbid() noexcept { opens_left_ = 0; }
   /// Closes now, and tells the library, which does not wait for the peer then.
   void abort() noexcept;
+  /// The peer has taken a connection.
+  bool was_established() const noexcept { return was_established_; }
   /// Why the last connection ended or was not made; empty: the peer closed it, or we.
   const std::string& reason() const noexcept { return reason_; }
 
@@ -56,7 +58,8 @@ class Tcp : private UA_ConnectionManager {
   EventLoop& loop_;
   const std::vector<std::string> addresses_;
   const uint16_t port_;
-  int opens_left_ = 8;
+  int opens_left_ = 2;
+  bool was_established_ = false;
   uintptr_t last_id_ = 0;
   std::string reason_;
   std::unique_ptr<Connection> connection_;

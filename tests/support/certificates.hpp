@@ -76,6 +76,8 @@ class Certificates {
     options.issuer = issuer;
     options.alt_names = "URI:" + uri + ",DNS:localhost,IP:127.0.0.1";
     options.rsa_bits = 2048;
+    // Part 6, 6.2.2.
+    options.key_usage = "critical,digitalSignature,nonRepudiation,keyEncipherment,dataEncipherment";
     make(name, options);
   }
   /// AUTHORITY.crl: of whom it says that they are revoked; it is valid until then.
