@@ -1,45 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plugin's server and the client of another implementation, node-opcua.
+#include "node_opcua.hpp"
 #include "server_fixture.hpp"
-#include "support/scratch_folder.hpp"
+#include "support/certificates.hpp"
 
 namespace backplane::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
-
-/// node-opcua, with a home of its own: it makes itself a certificate.
-class ForeignClient {
- public:
-  ForeignClient(const OpcuaPair& pair, std::vector<std::string> commands)
-      : child_(arguments(pair, std::move(commands)), {{"NODE_PATH", BP_TEST_NODE_PATH},
-                                                      {"HOME", home_.path().string()},
-                                                      {"XDG_CONFIG_HOME", home_.path().string()}}) {
-  }
-  bool says(std::string_view line) { return child_.wait_for_output(line, 60s); }
-  /// All that it said, when it is done.
-  std::string all() {
-    EXPECT_EQ(child_.wait(60s), 0) << child_.err();
-    return child_.out();
-  }
-  std::string so_far() const { return child_.out() + child_.err(); }
-
- private:
-  static std::vector<std::string> arguments(const OpcuaPair& pair,
-                                            std::vector<std::string> commands) {
-    std::vector<std::string> out = {
-        BP_TEST_NODE, BP_TEST_SOURCE_DIR "/tests/support/node_opcua/client.js", pair.url()};
-    out.insert(out.end(), commands.begin(), commands.end());
-    return out;
-  }
-  const ScratchFolder home_;
-  ChildProcess child_;
-};
 
 TEST(OpcuaForeignClient, BrowsesReadsAndWrites) {
   OpcuaPair pair;
   ForeignClient client(
-      pair,
+      pair.url(),
       {"browse ns=1;s=Line1", "read ns=1;s=Line1.Temperature",
        "attributes ns=1;s=Line1.Temperature", "write ns=1;s=Line1.Temperature Double 21.5",
        "read ns=1;s=Line1.Temperature", "write ns=1;s=Line1.Fixed String \"pump\"",
@@ -65,7 +39,7 @@ TEST(OpcuaForeignClient, BrowsesReadsAndWrites) {
 
 TEST(OpcuaForeignClient, IsToldOfChanges) {
   OpcuaPair pair;
-  ForeignClient client(pair, {"watch ns=1;s=Line1.Temperature", "stay"});
+  ForeignClient client(pair.url(), {"watch ns=1;s=Line1.Temperature", "stay"});
   ASSERT_TRUE(client.says(R"("value":20.5)")) << client.so_far();
   const Endpoint inside = pair.open("main:ns=1;s=Line1.Temperature");
   inside.write(21.5).or_throw();
@@ -88,11 +62,11 @@ TEST(OpcuaForeignClient, CallsMethods) {
   });
   const Endpoint valve = pair.open("main:ns=1;s=Tank1.SetValve");
   const auto watching = valve.watch([](MessageView) { return Status::ok(); });
-  ForeignClient client(pair, {"call ns=1;s=Tank1 ns=1;s=Tank1.Mix Double 2.5 Int32 4",
-                              "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve Double 50",
-                              "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve",
-                              "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve String \"wide\"",
-                              "call ns=1;s=Line1 ns=1;s=Tank1.SetValve Double 50"});
+  ForeignClient client(pair.url(), {"call ns=1;s=Tank1 ns=1;s=Tank1.Mix Double 2.5 Int32 4",
+                                    "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve Double 50",
+                                    "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve",
+                                    "call ns=1;s=Tank1 ns=1;s=Tank1.SetValve String \"wide\"",
+                                    "call ns=1;s=Line1 ns=1;s=Tank1.SetValve Double 50"});
   const std::string all = client.all();
   EXPECT_THAT(all,
               HasSubstr(R"("call":"ns=1;s=Tank1.Mix","status":"Good","outputs":[10,"mixed"])"));
@@ -100,6 +74,53 @@ TEST(OpcuaForeignClient, CallsMethods) {
   EXPECT_THAT(all, HasSubstr("BadArgumentsMissing"));
   EXPECT_THAT(all, HasSubstr("BadInvalidArgument"));
   EXPECT_THAT(all, HasSubstr("BadMethodInvalid"));
+}
+
+TEST(OpcuaForeignClient, IsAUserOfASecuredServer) {
+  Certificates certificates;
+  certificates.application("server", "urn:test:server");
+  certificates.application("client", "urn:test:client");
+  const ScratchFolder folder;
+  folder.write("pki/trusted/client.der", certificates.der("client"));
+  const uint16_t port = free_port_base();
+  Kernel kernel = opcua_kernel();
+  kernel
+      .load_text(
+          "test.toml",
+          concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:", port,
+                 "\"\npki = \"", (folder.path() / "pki").string(),
+                 "\"\ncredentials = \"server\"\nusers = [{ credentials = \"operator\", roles = "
+                 "[\"Operator\"] }]\nnodes = [{ id = \"ns=1;s=Line1.Setpoint\", type = "
+                 "\"Double\", access = \"read_write\", initial = 20.5, writers = "
+                 "[\"Operator\"] }]\n[credentials.server]\n",
+                 certificates.own("server"),
+                 "[credentials.operator]\nuser = \"op\"\npassword = \"secret\"\n"),
+          [](const Diagnostic& found) { ADD_FAILURE() << found.line << ": " << found.message; })
+      .or_throw();
+  kernel.start().or_throw();
+  const auto arguments = [&](const std::string& password) {
+    return std::vector<std::string>{"--policy",
+                                    "Basic256Sha256",
+                                    "--certificate",
+                                    certificates.path("client.pem"),
+                                    "--key",
+                                    certificates.path("client.key"),
+                                    "--uri",
+                                    "urn:test:client",
+                                    "--trusted",
+                                    certificates.path("server.pem"),
+                                    "--user",
+                                    "op",
+                                    "--password",
+                                    password,
+                                    "write ns=1;s=Line1.Setpoint Double 21.5",
+                                    "read ns=1;s=Line1.Setpoint"};
+  };
+  const std::string url = concat("opc.tcp://127.0.0.1:", port);
+  ForeignClient client(url, arguments("secret"));
+  EXPECT_THAT(client.all(), AllOf(HasSubstr(R"("status":"Good"})"), HasSubstr(R"("value":21.5)")));
+  ForeignClient thief(url, arguments("secreT"));
+  EXPECT_TRUE(thief.says("BadUserAccessDenied")) << thief.so_far();
 }
 
 }  // namespace

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// client.js URL COMMAND...: a session of node-opcua's client, which does the commands in their
-// order and prints a line of JSON for each. A command is words in one argument:
+// client.js URL [OPTION...] COMMAND...: a session of node-opcua's client, which does the commands in
+// their order and prints a line of JSON for each.
+//
+//   --policy POLICY         signed and encrypted, by that policy; without it no security
+//   --uri URI, --certificate FILE, --key FILE, --trusted FILE...
+//                           who it is, and whom it trusts
+//   --user NAME, --password TEXT
+//                           who its user is; without them nobody
+//
+// A command is words in one argument:
 //
 //   browse NODE             the browse names of what it refers to
 //   read NODE               its value
@@ -13,7 +21,11 @@
 //
 // A failure is {"error": "..."}, and what follows is still done.
 'use strict';
+const os = require('node:os');
+const path = require('node:path');
+const { parseArgs } = require('node:util');
 const opcua = require('node-opcua');
+const { readCertificate } = require('node-opcua-crypto');
 
 function say(what) {
   process.stdout.write(JSON.stringify(what, (_, v) => (ArrayBuffer.isView(v) && !(v instanceof DataView) ? Array.from(v) : v)) + '\n');
@@ -82,14 +94,43 @@ const commands = {
   },
 };
 
-async function main(url, wanted) {
+async function security(options) {
+  if (!options.policy) return {};
+  const clientCertificateManager = new opcua.OPCUACertificateManager({ rootFolder: path.join(os.homedir(), 'pki'), automaticallyAcceptUnknownCertificate: false });
+  await clientCertificateManager.initialize();
+  for (const each of options.trusted) await clientCertificateManager.trustCertificate(readCertificate(each));
+  return {
+    applicationUri: options.uri,
+    certificateFile: options.certificate,
+    privateKeyFile: options.key,
+    clientCertificateManager,
+    securityPolicy: opcua.SecurityPolicy[options.policy],
+    securityMode: opcua.MessageSecurityMode.SignAndEncrypt,
+  };
+}
+
+async function main() {
+  const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      policy: { type: 'string' },
+      uri: { type: 'string' },
+      certificate: { type: 'string' },
+      key: { type: 'string' },
+      trusted: { type: 'string', multiple: true, default: [] },
+      user: { type: 'string' },
+      password: { type: 'string' },
+    },
+  });
+  const [url, ...wanted] = positionals;
   const client = opcua.OPCUAClient.create({
     applicationName: 'node-opcua',
     endpointMustExist: false,
     connectionStrategy: { maxRetry: 1, initialDelay: 100 },
+    ...(await security(options)),
   });
   await client.connect(url);
-  const session = await client.createSession();
+  const session = await client.createSession(options.user ? { type: opcua.UserTokenType.UserName, userName: options.user, password: options.password } : undefined);
   const subscription = await session.createSubscription2({ requestedPublishingInterval: 20, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10, maxNotificationsPerPublish: 100, publishingEnabled: true, priority: 1 });
   for (const each of wanted) {
     const [name, ...words] = each.split(' ');
@@ -104,7 +145,7 @@ async function main(url, wanted) {
   await client.disconnect();
 }
 
-main(process.argv[2], process.argv.slice(3)).then(
+main().then(
   () => process.exit(0),
   (error) => {
     say({ error: error.message });

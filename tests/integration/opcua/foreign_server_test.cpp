@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin's client and the server of another implementation, node-opcua.
+#include "node_opcua.hpp"
+#include "support/certificates.hpp"
+
+namespace backplane::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+
+constexpr auto kServerUri = "urn:test:node";
+
+/// What both servers do, secured or not.
+void browse_read_write_call_and_watch(OpcuaSystem& system) {
+  system.connected();
+  std::vector<std::string> names;
+  for (const OwnedMessage& entry : system.open("/").browse().value()) {
+    names.push_back(entry.body().find("name")->get<std::string>().value());
+  }
+  EXPECT_THAT(names, IsSupersetOf({"1:Line1", "1:Tank1", "0:Server"}));
+
+  const Endpoint temperature = system.open("/1:Line1/1:Temperature");
+  EXPECT_EQ(temperature.read<double>().value(), 20.5);
+  const Told told;
+  const auto watching = temperature.watch(told);
+  ASSERT_TRUE(told.has(20.5));
+  temperature.write(21.5).or_throw();
+  EXPECT_TRUE(told.has(21.5));
+  EXPECT_EQ(system.open("ns=1;s=Line1.Count").read<int>().value(), 7);
+  const std::vector<double> wanted{5, 6, 7, 8};
+  const Endpoint profile = system.open("ns=1;s=Line1.Profile");
+  profile.write(ValueView::array(std::span<const double>(wanted))).or_throw();
+  EXPECT_EQ(profile.read<std::vector<double>>().value(), wanted);
+
+  StackArena arena;
+  const auto mixed =
+      system.open("ns=1;s=Tank1.Mix").call(arena.list({2.5, 4}, BP_LIST_ARGUMENTS)).value();
+  EXPECT_EQ(mixed.body().at(0).get<double>(), 10);
+  EXPECT_EQ(mixed.body().at(1).get<std::string>(), "of a session");
+}
+
+TEST(OpcuaForeignServer, IsBrowsedReadWrittenCalledAndWatched) {
+  const ForeignServer server;
+  OpcuaSystem system(server.port());
+  browse_read_write_call_and_watch(system);
+}
+
+TEST(OpcuaForeignServer, SaysWhatItRefuses) {
+  const ForeignServer server;
+  OpcuaSystem system(server.port());
+  system.connected();
+  const Status fixed = system.open("ns=1;s=Line1.Fixed").write("pump").get();
+  EXPECT_EQ(fixed.code(), BP_PERMISSION_DENIED) << fixed.message();
+  EXPECT_THAT(std::string(fixed.message()), HasSubstr("BadNotWritable"));
+  const Status nothing = system.open("ns=1;s=Nothing").read().get().status();
+  EXPECT_EQ(nothing.code(), BP_NOT_FOUND) << nothing.message();
+  StackArena arena;
+  const Status few =
+      system.open("ns=1;s=Tank1.Mix").call(arena.list({2.5}, BP_LIST_ARGUMENTS)).get().status();
+  EXPECT_EQ(few.code(), BP_INVALID_ARGUMENT) << few.message();
+}
+
+class ASecuredForeignServer : public testing::Test {
+ protected:
+  ASecuredForeignServer() {
+    certificates_.application("server", kServerUri);
+    certificates_.application("own", "urn:test:own");
+    folder_.write("pki/trusted/server.der", certificates_.der("server"));
+  }
+  ForeignServer server(const std::string& trusted = "own") const {
+    return ForeignServer({"--uri", kServerUri, "--certificate", certificates_.path("server.pem"),
+                          "--key", certificates_.path("server.key"), "--trusted",
+                          certificates_.path(trusted + ".pem"), "--user", "operator", "--password",
+                          "secret"});
+  }
+  OpcuaSystem system(const ForeignServer& server, const std::string& password) const {
+    return OpcuaSystem(
+        server.port(),
+        concat("security_mode = \"sign_and_encrypt\"\nsecurity_policy = \"Basic256Sha256\"\n",
+               "pki = \"", (folder_.path() / "pki").string(),
+               "\"\ncredentials = \"own\"\nuser = \"operator\""),
+        "127.0.0.1",
+        concat("[credentials.own]\n", certificates_.own("own"),
+               "[credentials.operator]\nuser = \"operator\"\npassword = \"", password, "\"\n"));
+  }
+
+  Certificates certificates_;
+  ScratchFolder folder_;
+};
+
+TEST_F(ASecuredForeignServer, TakesAUserByHisNameOverBasic256Sha256) {
+  const ForeignServer there = server();
+  OpcuaSystem here = system(there, "secret");
+  here.connected();
+  EXPECT_THAT(here.info().detail, HasSubstr("sign_and_encrypt Basic256Sha256"));
+  browse_read_write_call_and_watch(here);
+}
+
+TEST_F(ASecuredForeignServer, RefusesAnotherPassword) {
+  const ForeignServer there = server();
+  OpcuaSystem here = system(there, "secreT");
+  const Status status = here.open(kTemperature).read().get().status();
+  EXPECT_EQ(status.code(), BP_PERMISSION_DENIED) << status.message();
+}
+
+// It answers with a fault, which the library reads and does not tell.
+TEST_F(ASecuredForeignServer, ThatDoesNotKnowUsIsNamedWithWhatToDo) {
+  const ForeignServer there = server("server");
+  OpcuaSystem here = system(there, "secret");
+  const Status status = here.open(kTemperature).read().get().status();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.message();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("backplane cert show"));
+}
+
+}  // namespace
+}  // namespace backplane::test
