@@ -91,6 +91,7 @@ UA_NodeId id_of_parent(const AddressSpace::Node& node) {
 void add_object(UA_Server* server, const AddressSpace::Node& node) {
   UA_ObjectAttributes attributes = UA_ObjectAttributes_default;
   attributes.displayName = text(node.path.back().name);
+  attributes.eventNotifier = UA_EVENTNOTIFIER_SUBSCRIBE_TO_EVENT;
   require(UA_Server_addObjectNode(server, *node.id, id_of_parent(node), reference_to(node.path),
                                   browse_name(node.path), ns0(UA_NS0ID_BASEOBJECTTYPE), attributes,
                                   nullptr, nullptr),
@@ -110,7 +111,9 @@ void add_variable(UA_Server* server, const AddressSpace::Node& node) {
       (declared.is_readable ? UA_ACCESSLEVELMASK_READ : 0u) |
       (declared.is_writable ? UA_ACCESSLEVELMASK_WRITE | UA_ACCESSLEVELMASK_STATUSWRITE |
                                   UA_ACCESSLEVELMASK_TIMESTAMPWRITE
-                            : 0u));
+                            : 0u) |
+      (declared.history > 0 ? UA_ACCESSLEVELMASK_HISTORYREAD : 0u));
+  attributes.historizing = declared.history > 0;
   const UA_UInt32 type = declared.range ? UA_NS0ID_ANALOGITEMTYPE : UA_NS0ID_BASEDATAVARIABLETYPE;
   require(UA_Server_addNode_begin(server, UA_NODECLASS_VARIABLE, *node.id, id_of_parent(node),
                                   reference_to(node.path), browse_name(node.path), ns0(type),

@@ -1,40 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// BROWSE: the references of a node, a page at a time: the next page is asked for when the credit
-// has taken this one.
+// BROWSE: the references of a node (part 4, 5.8.2 and 5.8.3).
 #pragma once
 
-#include "job.hpp"
-#include <backplane/sdk/guarded.hpp>
-#include <backplane/sdk/operation.hpp>
-
-#include <map>
-#include <optional>
+#include "paged.hpp"
 
 namespace backplane::opcua {
 
-class Client;
-
-/// What may be called on any thread only asks the loop.
-class Browses {
+class Browse final : public PagedStream {
  public:
-  explicit Browses(Client& client) : client_(client) {}
-
-  Status begin(Op op, std::shared_ptr<Target> target);
-  void cancel(Op op) noexcept { poke(op, true); }
-  void credit(Op op) noexcept { poke(op, false); }
-  /// Ends all, and refuses new ones. [loop]
-  void stop(const Status& status);
+  using PagedStream::PagedStream;
 
  private:
-  class Look;
-  struct Looks {
-    std::map<bp_op*, std::shared_ptr<Look>> all;
-    std::optional<Status> stopped;
-  };
-  void poke(Op op, bool cancelled) noexcept;
+  void ask(Session& session, const UA_ByteString& point, What what) override;
+  size_t size() const override { return page_->referencesSize; }
+  bool fill(size_t i, MessageBuilder& message) override;
+  std::string context() const override { return concat("browsing '", target().text, "'"); }
+  void answered(UA_StatusCode service, size_t n, UA_BrowseResult* results);
 
-  Client& client_;
-  Guarded<Looks> looks_;
+  Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> page_;
 };
 
 }  // namespace backplane::opcua

@@ -18,7 +18,7 @@ Client::Client(const Host& host, const Settings& settings)
       security_(std::in_place, host, settings.security),
       resolver_(host),
       watches_(*this),
-      browses_(*this),
+      paged_(*this),
       connect_timeout_(host, [this] { on_time_out(); }),
       run_submitted_(host, [this] { run_submitted(); }),
       retire_(host, [this] { retire(); }),
@@ -218,7 +218,7 @@ void Client::stop(std::function<void()> done) {
     job->fail(stopping);
   }
   requests_.close(stopping);
-  browses_.stop(stopping);
+  paged_.stop(stopping);
   watches_.stop(stopping, [this, done = std::move(done)] {
     end_session([this, done] {
       security_.reset();  // its timers

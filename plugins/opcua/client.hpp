@@ -10,7 +10,7 @@
 //   at once, until a session is up. Watches and nothing else outlive a session.
 #pragma once
 
-#include "browse.hpp"
+#include "paged.hpp"
 #include "requests.hpp"
 #include "watches.hpp"
 #include "write.hpp"
@@ -36,7 +36,7 @@ class Client {
   void submit(std::shared_ptr<Job> job);
   Requests& requests() noexcept { return requests_; }
   Watches& watches() noexcept { return watches_; }
-  Browses& browses() noexcept { return browses_; }
+  PagedStreams& paged() noexcept { return paged_; }
   TypeReader& type_reader() noexcept { return type_reader_; }
   const Host& host() const noexcept { return host_; }
   const Settings& settings() const noexcept { return settings_; }
@@ -81,7 +81,7 @@ class Client {
   std::unique_ptr<Session> session_;
   std::vector<std::unique_ptr<Session>> retired_;
   Watches watches_;
-  Browses browses_;
+  PagedStreams paged_;
   Timer connect_timeout_;
   Wakeup run_submitted_;
   Wakeup retire_;

@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "local_node.hpp"
 
+#include "history_service.hpp"
+#include "reference.hpp"
 #include <backplane/sdk/run_on_loop.hpp>
 
 namespace backplane::opcua {
+namespace {
+
+constexpr uint64_t kPast = 1;
+
+/// A watch is the hub's, unless it is one of the past.
+bool is_stream(Op op) noexcept {
+  return op.verb() == BP_V_BROWSE || (op.verb() == BP_V_WATCH && op->impl[2] == kPast);
+}
+
+}  // namespace
 
 LocalNode::LocalNode(Server& server, const AddressSpace::Node* node, Address address,
                      std::string_view text)
@@ -11,12 +23,15 @@ LocalNode::LocalNode(Server& server, const AddressSpace::Node* node, Address add
       node_(node),
       address_(std::move(address)),
       text_(text),
-      browses_(std::make_shared<LocalBrowses>(server)) {}
+      streams_(std::make_shared<LocalStreams>(server.host())) {}
 
 uint32_t LocalNode::verbs() const noexcept {
   constexpr uint32_t kRead = BP_VERB_BIT(BP_V_READ);
   constexpr uint32_t kBrowse = BP_VERB_BIT(BP_V_BROWSE);
   constexpr uint32_t kWatch = BP_VERB_BIT(BP_V_WATCH) | BP_CAN_ACK;
+  if (address_.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
+    return kRead | BP_VERB_BIT(BP_V_WRITE);
+  }
   if (address_.attribute != UA_ATTRIBUTEID_VALUE) {
     return kRead;
   }
@@ -41,10 +56,30 @@ Status LocalNode::read(Op op) {
 }
 
 Status LocalNode::write(Op op) {
-  return run_on_loop(server_.host(), op, [this, op] { return server_.write(*node_, text_, op); });
+  return run_on_loop(server_.host(), op, [this, op] {
+    if (address_.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
+      server_.raise(address_, text_, op.in());
+      return Status::ok();
+    }
+    return server_.write(*node_, text_, op);
+  });
 }
 
-Status LocalNode::watch(Op op) { return hub()->watch(op); }
+Status LocalNode::watch(Op op) {
+  const auto past =
+      node_->variable != nullptr ? HistoryOptions::of(op.in()) : std::optional<HistoryOptions>();
+  op->impl[2] = past ? kPast : 0;
+  if (!past) {
+    return hub()->watch(op);
+  }
+  return streams_->begin(op, [&variable = *node_->variable, past = *past] {
+    const auto found = std::make_shared<std::vector<DataValue>>(read_history(variable, past));
+    return LocalStreams::Messages{
+        found->size(), [found, is_reversible = past.is_reversible](size_t i, MessageBuilder& to) {
+          fill_message(to, *(*found)[i], nullptr, is_reversible);
+        }};
+  });
+}
 
 Status LocalNode::call(Op op) {
   const uint64_t operation = server_.new_operation();
@@ -61,7 +96,15 @@ Status LocalNode::serve(Op op) {
   });
 }
 
-Status LocalNode::browse(Op op) { return browses_->begin(op, address_, text_); }
+Status LocalNode::browse(Op op) {
+  return streams_->begin(op, [&server = server_, address = address_, text = text_] {
+    const auto found = std::make_shared<Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>>(
+        server.browse(address, text));
+    return LocalStreams::Messages{(*found)->referencesSize, [found](size_t i, MessageBuilder& to) {
+                                    fill_entry(to, (*found)->references[i]);
+                                  }};
+  });
+}
 
 void LocalNode::cancel(Op op) noexcept {
   const auto on_the_loop = [this](auto body) {
@@ -69,9 +112,8 @@ void LocalNode::cancel(Op op) noexcept {
   };
   switch (op.verb()) {
     case BP_V_WATCH:
-      return hub()->cancel(op);
     case BP_V_BROWSE:
-      return browses_->cancel(op);
+      return is_stream(op) ? streams_->cancel(op) : hub()->cancel(op);
     case BP_V_WRITE:
       return boundary([&] { server_.cancel_write(op); }, [](const Status&) noexcept {});
     case BP_V_CALL:
@@ -86,11 +128,7 @@ void LocalNode::cancel(Op op) noexcept {
 }
 
 void LocalNode::credit(Op op, uint32_t n) noexcept {
-  if (op.verb() == BP_V_BROWSE) {
-    browses_->credit(op);
-  } else {
-    hub()->credit(op, n);
-  }
+  is_stream(op) ? streams_->credit(op) : hub()->credit(op, n);
 }
 
 void LocalNode::ack(Op op, uint64_t seq, bp_status status) noexcept { hub()->ack(op, seq, status); }

@@ -68,39 +68,63 @@ std::chrono::nanoseconds publishing_time(std::string_view key, const ValueView& 
   return out;
 }
 
+bool set_of_events(EventOptions& events, std::string_view name, const ValueView& value) {
+  if (name == "select") {
+    events.set_select(value);
+  } else if (name == "where") {
+    events.set_where(value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-MonitorOptions::MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing)
+MonitorOptions::MonitorOptions(MessageView in, UA_UInt32 attribute,
+                               std::chrono::nanoseconds default_publishing)
     : publishing(default_publishing),
       is_reversible(opcua::is_reversible(in)),
       range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
+  if (attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
+    events.emplace();
+  }
   const auto options = in.header(BP_H_OPTIONS);
   if (!options) {
     return;
   }
   for (const auto& [key, value] : options->entries()) {
     const auto name = key.get<std::string_view>().value_or("");
-    if (name == "sampling_ns") {
-      sampling_ms = static_cast<double>(duration(name, value).count()) / 1e6;
-    } else if (name == "publishing_ns") {
-      publishing = publishing_time(name, value);
-    } else if (name == "queue") {
-      queue = needed<uint32_t>(name, value, "a number of values");
-    } else if (name == "discard_oldest") {
-      discard_oldest = needed<bool>(name, value, "true or false");
-    } else if (name == "deadband") {
-      set_deadband(filter, value);
-      has_filter = true;
-    } else if (name == "trigger") {
-      filter.trigger = trigger(value);
-      has_filter = true;
-    } else {
-      throw Error(
-          BP_INVALID_ARGUMENT, "there is no option '", name,
-          "'; there are sampling_ns, publishing_ns, queue, discard_oldest, deadband, trigger");
+    if (!set(name, value)) {
+      throw Error(BP_INVALID_ARGUMENT, "there is no option '", name, "'; there are publishing_ns, ",
+                  "queue, discard_oldest, ",
+                  events ? "select, where" : "sampling_ns, deadband, trigger, start, end");
     }
   }
+}
+
+bool MonitorOptions::set(std::string_view name, const ValueView& value) {
+  if (name == "publishing_ns") {
+    publishing = publishing_time(name, value);
+  } else if (name == "queue") {
+    queue = needed<uint32_t>(name, value, "a number of values");
+  } else if (name == "discard_oldest") {
+    discard_oldest = needed<bool>(name, value, "true or false");
+  } else if (events) {
+    return set_of_events(*events, name, value);
+  } else if (name == "sampling_ns") {
+    sampling_ms = static_cast<double>(duration(name, value).count()) / 1e6;
+  } else if (name == "deadband") {
+    set_deadband(filter, value);
+    has_filter = true;
+  } else if (name == "trigger") {
+    filter.trigger = trigger(value);
+    has_filter = true;
+  } else {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace backplane::opcua

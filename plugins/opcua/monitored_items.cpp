@@ -14,6 +14,28 @@ constexpr UA_UInt32 kLifetime = 3;  // in keep-alives, the least that there is
 void* to_context(uint64_t number) noexcept { return reinterpret_cast<void*>(number); }
 uint64_t to_number(void* context) noexcept { return reinterpret_cast<uint64_t>(context); }
 
+/// Of events the server may say which field it does not know.
+Status refusal(const Watch& watch, UA_StatusCode status, const UA_ExtensionObject* filter_result) {
+  const std::string context = concat("watching '", watch.target->text, "'");
+  const auto& events = watch.options.events;
+  const bool has_result =
+      events && filter_result != nullptr && filter_result->encoding >= UA_EXTENSIONOBJECT_DECODED &&
+      filter_result->content.decoded.type == &UA_TYPES[UA_TYPES_EVENTFILTERRESULT];
+  if (has_result) {
+    const auto& result =
+        *static_cast<const UA_EventFilterResult*>(filter_result->content.decoded.data);
+    const size_t n = std::min(result.selectClauseResultsSize, events->select.size());
+    for (size_t i = 0; i < n; ++i) {
+      if (is_bad(result.selectClauseResults[i])) {
+        return Status(BP_INVALID_ARGUMENT, context, ": the server knows no field '",
+                      events->select[i].name, "' of an event")
+            .with_native(static_cast<int32_t>(result.selectClauseResults[i]), kDomain);
+      }
+    }
+  }
+  return bad_status(status, context);
+}
+
 }  // namespace
 
 /// Items that are being made.
@@ -113,18 +135,24 @@ bool Watches::create_some(Publishing publishing) {
   Subscription& subscription = at->second;
   std::vector<void*> contexts;
   std::vector<UA_MonitoredItemCreateRequest> items;
+  std::optional<bool> are_events;  // all, or none
   auto creation = std::make_unique<Creation>(Creation{*this, session_number_, publishing, {}});
   size_t cancelled = 0;
   while (!subscription.waiting.empty() && items.size() < session->most_items()) {
-    auto [number, node] = std::move(subscription.waiting.back());
-    subscription.waiting.pop_back();
-    const auto found = watches_.find(number);
+    const auto found = watches_.find(subscription.waiting.back().first);
     if (found == watches_.end()) {
+      subscription.waiting.pop_back();
       ++cancelled;
       continue;
     }
-    const Watch& watch = *found->second;
+    Watch& watch = *found->second;
     const MonitorOptions& options = watch.options;
+    if (are_events.value_or(options.events.has_value()) != options.events.has_value()) {
+      break;  // in the next request
+    }
+    are_events = options.events.has_value();
+    auto [number, node] = std::move(subscription.waiting.back());
+    subscription.waiting.pop_back();
     UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*node);
     item.itemToMonitor.attributeId = watch.target->address.attribute;
     item.itemToMonitor.indexRange =
@@ -132,7 +160,11 @@ bool Watches::create_some(Publishing publishing) {
     item.requestedParameters.samplingInterval = options.sampling_ms;
     item.requestedParameters.queueSize = options.queue;
     item.requestedParameters.discardOldest = options.discard_oldest;
-    if (options.has_filter) {
+    if (options.events) {
+      UA_ExtensionObject_setValueNoDelete(&item.requestedParameters.filter,
+                                          watch.event_filter.get(),
+                                          &UA_TYPES[UA_TYPES_EVENTFILTER]);
+    } else if (options.has_filter) {
       UA_ExtensionObject_setValueNoDelete(&item.requestedParameters.filter,
                                           const_cast<UA_DataChangeFilter*>(&options.filter),
                                           &UA_TYPES[UA_TYPES_DATACHANGEFILTER]);
@@ -157,7 +189,17 @@ bool Watches::create_some(Publishing publishing) {
       [](UA_Client* client, UA_UInt32, void*, UA_UInt32, void* context, UA_DataValue* value) {
         Session::of(client).notify(to_number(context), *value);
       };
+  const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32, void*,
+                                                      UA_UInt32, void* context, size_t n,
+                                                      UA_Variant* fields) {
+    UA_DataValue event;
+    UA_DataValue_init(&event);
+    event.hasValue = true;
+    UA_Variant_setArray(&event.value, fields, n, &UA_TYPES[UA_TYPES_VARIANT]);
+    Session::of(client).notify(to_number(context), event);
+  };
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
+  std::vector<UA_Client_EventNotificationCallback> happened(items.size(), told);
   std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), nullptr);
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Creation> made(static_cast<Creation*>(user));
@@ -165,9 +207,14 @@ bool Watches::create_some(Publishing publishing) {
         [&] { made->watches.created(*made, *static_cast<UA_CreateMonitoredItemsResponse*>(raw)); },
         [](const Status&) noexcept {});
   };
-  const UA_StatusCode status = UA_Client_MonitoredItems_createDataChanges_async(
-      session->client(), request, contexts.data(), callbacks.data(), deletes.data(), answered,
-      creation.get(), nullptr);
+  const UA_StatusCode status =
+      are_events.value_or(false)
+          ? UA_Client_MonitoredItems_createEvents_async(session->client(), request, contexts.data(),
+                                                        happened.data(), deletes.data(), answered,
+                                                        creation.get(), nullptr)
+          : UA_Client_MonitoredItems_createDataChanges_async(
+                session->client(), request, contexts.data(), callbacks.data(), deletes.data(),
+                answered, creation.get(), nullptr);
   if (status == UA_STATUSCODE_GOOD) {
     static_cast<void>(creation.release());
     return true;
@@ -206,9 +253,12 @@ void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse&
       at->second->has_had_item = true;
       continue;
     }
-    const std::string text = at == watches_.end() ? "" : at->second->target->text;
+    const Status why = at == watches_.end()
+                           ? Status()
+                           : refusal(*at->second, status,
+                                     is_answered ? &response.results[i].filterResult : nullptr);
     drop_item(session, creation.publishing, item);
-    refuse(number, bad_status(status, concat("watching '", text, "'")));
+    refuse(number, why);
   }
 }
 

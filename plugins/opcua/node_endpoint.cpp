@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node_endpoint.hpp"
 
+#include "browse.hpp"
 #include "call.hpp"
+#include "history.hpp"
 #include "read.hpp"
 #include "write.hpp"
 
@@ -54,10 +56,19 @@ Status NodeEndpoint::read(Op op) { return submit<ReadJob>(op); }
 Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
 Status NodeEndpoint::call(Op op) { return submit<CallJob>(op); }
 
+Status NodeEndpoint::browse(Op op) {
+  return client_.paged().begin(std::make_shared<Browse>(client_, target_, op));
+}
+
 Status NodeEndpoint::watch(Op op) {
-  auto watch = std::make_shared<Watch>(client_.host(), target_,
-                                       MonitorOptions(op.in(), client_.settings().publishing),
-                                       client_.watches().next_number());
+  if (auto past = HistoryOptions::of(op.in())) {
+    return client_.paged().begin(
+        std::make_shared<HistoryRead>(client_, target_, op, *std::move(past)));
+  }
+  auto watch = std::make_shared<Watch>(
+      client_.host(), target_,
+      MonitorOptions(op.in(), target_->address.attribute, client_.settings().publishing),
+      client_.watches().next_number());
   Status status = watch->hub.watch(op);
   if (!status.is_pending()) {
     return status;
@@ -108,22 +119,21 @@ void NodeEndpoint::cancel(Op op) noexcept {
       if (const auto watch = find(op)) {
         forget(watch->number);
         watches_.lock()->erase(op);
-        watch->hub.cancel(op);  // the last: it may close this
+        return watch->hub.cancel(op);  // the last: it may close this
       }
-      return;
+      return client_.paged().cancel(op);
     case BP_V_BROWSE:
-      return client_.browses().cancel(op);
+      return client_.paged().cancel(op);
     default:
       return client_.requests().cancel(op);
   }
 }
 
 void NodeEndpoint::credit(Op op, uint32_t n) noexcept {
-  if (op.verb() == BP_V_BROWSE) {
-    return client_.browses().credit(op);
-  }
   if (const auto watch = find(op)) {
     watch->hub.credit(op, n);
+  } else {
+    client_.paged().credit(op);
   }
 }
 

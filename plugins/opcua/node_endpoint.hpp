@@ -18,7 +18,7 @@ class NodeEndpoint final {
   Status write(Op op);
   Status call(Op op);
   Status watch(Op op);
-  Status browse(Op op) { return client_.browses().begin(op, target_); }
+  Status browse(Op op);
   void cancel(Op op) noexcept;
   void credit(Op op, uint32_t n) noexcept;
 

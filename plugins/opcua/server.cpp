@@ -3,6 +3,7 @@
 
 #include "arguments.hpp"
 #include "error_map.hpp"
+#include "history_service.hpp"
 #include "library_log.hpp"
 #include "secure_server.hpp"
 #include "server_config.hpp"
@@ -42,6 +43,7 @@ Server::Server(const Host& host, const Config& config)
                  }}),
       security_(std::in_place, host, settings_.security),
       access_(host, settings_, [this] { return listener_.current(); }),
+      events_(settings_.events),
       writes_(host),
       sessions_(host.gauge("opcua_sessions")) {
   calls_.changed = [this] { check_idle(); };
@@ -64,12 +66,14 @@ void Server::start() {
   };
   secure_server(*config.get(), settings_.security, security_->trust(), identity.get());
   access_.put_into(*config.get());
+  serve_history(*config.get(), nodes_);
   server_.reset(UA_Server_newWithConfig(config.get()));
   if (!server_) {
     throw std::bad_alloc();
   }
   answers_timer_ = loop_.last_timer();  // the only one so far
   nodes_.add_to(server_.get(), &Server::on_call);
+  events_.add_to(server_.get());
   if (const UA_StatusCode status = UA_Server_run_startup(server_.get());
       status != UA_STATUSCODE_GOOD) {
     server_.reset();
@@ -296,6 +300,16 @@ Status Server::write(const AddressSpace::Node& node, std::string_view text, Op o
     variable.publish([this, write](const Status& result) { settled(write, result); });
   }
   return pending;
+}
+
+void Server::raise(const Address& address, std::string_view text, MessageView event) {
+  const NodeId id = resolve(address, text);
+  UA_Byte notifier = 0;
+  const UA_StatusCode status = UA_Server_readEventNotifier(running(), *id, &notifier);
+  if (status != UA_STATUSCODE_GOOD || (notifier & UA_EVENTNOTIFIER_SUBSCRIBE_TO_EVENT) == 0) {
+    throw Error(BP_FAILED_PRECONDITION, "'", text, "' reports no events; objects do");
+  }
+  events_.raise(running(), *id, event);
 }
 
 /// On any thread, once for each publication; perhaps inside publish().

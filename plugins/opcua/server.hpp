@@ -18,6 +18,7 @@
 #include "event_loop.hpp"
 #include "listener.hpp"
 #include "security.hpp"
+#include "server_events.hpp"
 #include <backplane/sdk/pending.hpp>
 
 #include <variant>
@@ -58,6 +59,8 @@ class Server {
   /// Done when the watchers that acknowledge have the value.
   Status write(const AddressSpace::Node& node, std::string_view text, Op op);
   void cancel_write(Op op) noexcept { writes_.cancel(op); }
+  /// An event at an object. Throws Error.
+  void raise(const Address& address, std::string_view text, MessageView event);
   /// Always PENDING: it is completed by its answer.
   Status call(Method& method, Op op, uint64_t operation);
   void cancel_call(uint64_t operation);
@@ -108,6 +111,7 @@ class Server {
   Listener listener_;
   std::optional<Security> security_;  // until the server is closed
   Access access_;
+  const ServerEvents events_;
   std::string thumbprint_;  // of the identity that the server shows; empty: none
   UniqueHandle<UA_Server, UA_Server_delete> server_;
   UA_UInt64 answers_timer_ = 0;

@@ -87,6 +87,7 @@ class Reader {
     out.readers = roles_.allowed(config, "readers");
     out.writers = roles_.allowed(config, "writers");
     out.unit = config.find<std::string>("unit").value_or("");
+    out.history = config.find<size_t>("history").value_or(0);
     if (const auto range = config.find<std::vector<double>>("range")) {
       if (range->size() != 2 || !((*range)[0] < (*range)[1])) {
         throw Error(BP_INVALID_ARGUMENT, "node '", out.id,
@@ -96,6 +97,18 @@ class Reader {
     }
     if (config.has("initial")) {
       out.initial = OwnedMessage(MessageBuilder(config.value("initial")).view());
+    }
+    return out;
+  }
+
+  DeclaredEvent event(const Config& config) const {
+    const NodeId id = own_id(config.string("id"));
+    DeclaredEvent out;
+    out.id = to_text(*id);
+    out.name = config.string("name");
+    out.description = config.find<std::string>("description").value_or("");
+    for (const Config& each : config.tables("fields")) {
+      out.fields.push_back(argument(each));
     }
     return out;
   }
@@ -114,17 +127,24 @@ class Reader {
   }
 
  private:
-  void read(const Config& config, DeclaredNode& out) const {
-    const std::string text = config.string("id");
-    const auto id = parse_node_id(text);
+  /// In a namespace for own nodes.
+  NodeId own_id(const std::string& text) const {
+    auto id = parse_node_id(text);
     id.or_throw();
-    const UA_NodeId& native = **id;
-    out.id = to_text(native);
-    if (native.namespaceIndex == 0 || native.namespaceIndex >= namespaces_.size()) {
-      throw Error(BP_INVALID_ARGUMENT, "node '", text, "': there is no namespace ",
-                  native.namespaceIndex, " for own nodes; there are 1 to ", namespaces_.size() - 1,
+    const UA_UInt16 number = (*id)->namespaceIndex;
+    if (number == 0 || number >= namespaces_.size()) {
+      throw Error(BP_INVALID_ARGUMENT, "node '", text, "': there is no namespace ", number,
+                  " for own nodes; there are 1 to ", namespaces_.size() - 1,
                   ", and more with 'namespaces'");
     }
+    return *std::move(id);
+  }
+
+  void read(const Config& config, DeclaredNode& out) const {
+    const std::string text = config.string("id");
+    const NodeId id = own_id(text);
+    const UA_NodeId& native = *id;
+    out.id = to_text(native);
     if (const auto path = config.find<std::string>("path")) {
       auto address = parse_address(*path);
       address.or_throw();
@@ -261,6 +281,9 @@ ServerSettings::ServerSettings(const Config& config, std::string_view instance)
   }
   for (const Config& each : config.tables("methods")) {
     methods.push_back(reader.method(each));
+  }
+  for (const Config& each : config.tables("events")) {
+    events.push_back(reader.event(each));
   }
 }
 

@@ -54,6 +54,7 @@ struct DeclaredVariable : DeclaredNode {
   std::string unit;
   std::optional<std::pair<double, double>> range;
   std::optional<OwnedMessage> initial;
+  size_t history = 0;  // so many of its last values are kept
 };
 
 struct DeclaredArgument {
@@ -66,6 +67,14 @@ struct DeclaredMethod : DeclaredNode {
   RoleSet callers = kEverybody;
   std::vector<DeclaredArgument> inputs;
   std::vector<DeclaredArgument> outputs;
+};
+
+/// A type of events, below BaseEventType.
+struct DeclaredEvent {
+  std::string id;  // as this library writes it
+  std::string name;
+  std::string description;
+  std::vector<DeclaredArgument> fields;
 };
 
 struct ServerSettings {
@@ -83,6 +92,7 @@ struct ServerSettings {
   bool takes_anonymous;
   std::vector<DeclaredVariable> variables;
   std::vector<DeclaredMethod> methods;
+  std::vector<DeclaredEvent> events;
   uint16_t max_connections;
   uint16_t max_sessions;
   uint32_t max_subscriptions;

@@ -13,6 +13,9 @@ Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed c
         options.on_ready = [is_full = is_full_] { *is_full = false; };
         return options;
       }()) {
+  if (declared_.history > 0) {
+    history_.emplace(declared_.history);
+  }
   if (!declared_.initial) {
     value_->hasStatus = true;
     value_->status = UA_STATUSCODE_BADWAITINGFORINITIALDATA;
@@ -100,6 +103,9 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   if (!next->hasSourceTimestamp) {
     next->hasSourceTimestamp = true;
     next->sourceTimestamp = UA_DateTime_now();
+  }
+  if (history_) {
+    history_->add(*next);
   }
   if (!is_own_write) {
     MessageBuilder message;

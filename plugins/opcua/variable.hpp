@@ -11,6 +11,7 @@
 
 #include "server_settings.hpp"
 #include "values.hpp"
+#include "variable_history.hpp"
 #include <backplane/sdk/hub.hpp>
 
 #include <open62541/plugin/nodestore.h>
@@ -41,6 +42,9 @@ class Variable {
   /// The same with the present value.
   void publish(Hub::Settled settled = {});
 
+  /// Null: it keeps none.
+  const VariableHistory* history() const noexcept { return history_ ? &*history_ : nullptr; }
+
   /// While it is set, a write is our own: it is not refused, nor told to `changed`.
   bool is_own_write = false;
 
@@ -50,6 +54,7 @@ class Variable {
   const DeclaredVariable& declared_;
   const Changed changed_;
   DataValue value_;
+  std::optional<VariableHistory> history_;
   UA_DataValue* place_ = value_.get();  // for the library, which wants to be shown it
   std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
   Hub hub_;

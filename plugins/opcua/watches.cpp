@@ -118,6 +118,8 @@ void Watches::create(Session& session, uint64_t number, const UA_NodeId& node) {
   if (at == watches_.end()) {
     return;
   }
+  const auto& events = at->second->options.events;
+  at->second->event_filter = events ? events->filter(session.namespaces()) : EventOptions::Filter();
   const auto publishing = at->second->options.publishing;
   Subscription& subscription = subscriptions_[publishing];
   subscription.items += 1;
@@ -172,7 +174,11 @@ void Watches::give(Watch& watch, Body body) {
 /// False: it has a structure that nobody has asked for yet; it comes when that is known.
 bool Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types) {
   MessageBuilder message;
-  fill_message(message, value, types, watch.options.is_reversible);
+  if (watch.options.events) {
+    fill_event(message, *watch.options.events, value, types);
+  } else {
+    fill_message(message, value, types, watch.options.is_reversible);
+  }
   if (types != nullptr && types->has_missing()) {
     client_.type_reader().read_missing(
         *client_.session(), [this, number = watch.number](const Status& status) {
@@ -180,7 +186,9 @@ bool Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types)
         });
     return false;
   }
-  message.flags(std::exchange(watch.is_first, false) ? BP_M_INITIAL : 0u);
+  // Events have no present value.
+  const bool is_initial = std::exchange(watch.is_first, false) && !watch.options.events;
+  message.flags(is_initial ? BP_M_INITIAL : 0u);
   static_cast<void>(watch.hub.publish(message));
   return true;
 }

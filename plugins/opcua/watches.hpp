@@ -13,6 +13,7 @@
 // - The library knows a watch by its number alone, so nothing dangles.
 #pragma once
 
+#include "event_filter.hpp"
 #include "job.hpp"
 #include <backplane/sdk/hub.hpp>
 
@@ -30,8 +31,9 @@ struct MonitorOptions {
   /// A subscription that reports more seldom would not be told from one that is gone.
   static constexpr std::chrono::seconds kLongestPublishing{60};
 
-  /// Throws Error (INVALID_ARGUMENT, OUT_OF_RANGE).
-  MonitorOptions(MessageView in, std::chrono::nanoseconds default_publishing);
+  /// Of the attribute EventNotifier events are watched. Throws Error (INVALID_ARGUMENT,
+  /// OUT_OF_RANGE).
+  MonitorOptions(MessageView in, UA_UInt32 attribute, std::chrono::nanoseconds default_publishing);
 
   std::chrono::nanoseconds publishing;
   double sampling_ms = 0;  // as fast as the server can
@@ -41,14 +43,19 @@ struct MonitorOptions {
   bool is_reversible = false;
   UA_DataChangeFilter filter{};
   std::string range;
+  std::optional<EventOptions> events;
+
+ private:
+  /// False: there is no such option.
+  bool set(std::string_view name, const ValueView& value);
 };
 
 /// Shared by its endpoint, which feeds the hub's operation, and the loop.
 struct Watch {
-  Watch(const Host& host, std::shared_ptr<Target> its_target, const MonitorOptions& its_options,
+  Watch(const Host& host, std::shared_ptr<Target> its_target, MonitorOptions its_options,
         uint64_t its_number)
       : target(std::move(its_target)),
-        options(its_options),
+        options(std::move(its_options)),
         number(its_number),
         // The server does not pause, and the newest value is the one that counts.
         hub(host, {.default_policy = BP_OVERFLOW_DROP_OLDEST, .on_ready = {}}) {}
@@ -57,7 +64,8 @@ struct Watch {
   const uint64_t number;
   Hub hub;
   // ---- the loop's ----
-  UA_UInt32 item = 0;  // 0: there is none
+  UA_UInt32 item = 0;                 // 0: there is none
+  EventOptions::Filter event_filter;  // by the namespaces of this session
   bool is_first = true;
   bool has_had_item = false;   // in this session or in one before
   std::deque<DataValue> held;  // until a structure in the first of them is known

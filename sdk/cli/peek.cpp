@@ -101,8 +101,9 @@ void add_peek_options(CLI::App& app, PeekOptions& options) {
       ->type_name("S")
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
-  app.add_option("--option", options.options, "An option of the mechanism, see its README")
-      ->type_name("NAME=TEXT")
+  app.add_option("--option", options.options,
+                 "An option of the mechanism, see its README; the value is JSON, or else text")
+      ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   app.add_option("--log-level", options.log_level, "What is logged on standard error")
       ->check(CLI::IsMember({"error", "warning", "info", "debug", "trace"}))
@@ -146,7 +147,9 @@ void Peek::add_headers(MessageBuilder& builder) const {
     MapBuilder map(builder.arena());
     for (const std::string& option : options_.options) {
       const Pair pair = pair_of(builder, option);
-      map.add(pair.key, pair.val);
+      const auto text = ValueView(pair.val).get<std::string_view>().value();
+      const auto json = from_json(text);  // "5%" is none
+      map.add(pair.key, json ? builder.arena().copy(json->body()) : ValueView(pair.val));
     }
     builder.header(BP_H_OPTIONS, builder.arena().map(map.pairs()));
   }

@@ -18,6 +18,7 @@
 //   Line2.Forget        a method: the server forgets the session that calls it
 //   Types               an object with values of the types of types.h
 //   Many                a folder with so many variables
+//   Past                see past.h
 //
 //   references=N        the variables in Many; 0
 //   namespace=N         the number of the namespace with the nodes, from 2
@@ -30,6 +31,7 @@
 //   hides_limits=1      tells nobody how many those are
 //
 //   urn:...             one more namespace; that of urn:plant has the variable Moving
+#include "past.h"
 #include "security.h"
 #include "types.h"
 
@@ -414,6 +416,7 @@ int main(int argc, char** argv) {
   config.monitoredItemRegisterCallback = count_item;
   const UA_DataTypeArray types = {NULL, kTypeCount, kTypes, false};
   config.customDataTypes = &types;
+  remember(&config);
   UA_Server* server = UA_Server_newWithConfig(&config);
   if (server == NULL) {
     return 1;
@@ -434,6 +437,7 @@ int main(int argc, char** argv) {
   add_mix(server);
   add_line2(server);
   add_types(server);
+  add_past(server);
   add_many(server, option(argc, argv, "references"));
   if (option(argc, argv, "hides_limits") != 0) {
     const UA_DataSource source = {read_no_limit, NULL};
