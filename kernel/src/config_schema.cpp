@@ -118,9 +118,20 @@ class Completion {
 }  // namespace
 
 struct ConfigSchema::Compiled {
+  bool compile(Diagnostics& diagnostics) {
+    if (whole) return true;
+    std::string why;
+    whole = JsonSchema::compile(expanded.schema, why);
+    if (!whole) diagnostics.error(source.key_at(""), "the schema is broken: " + why);
+    return whole.has_value();
+  }
+
+  std::shared_ptr<const TomlDocument> document;
+  DocumentTable source;
   ExpandedSchema expanded;
-  JsonSchema whole;
-  SchemaParts parts;  // knows `expanded` by address: Compiled never moves
+  bool is_checked = false;  // and has no mistakes
+  std::optional<JsonSchema> whole = {};
+  SchemaParts parts = {};  // knows `expanded` by address: Compiled never moves
 };
 
 namespace {
@@ -159,39 +170,43 @@ void check_values(const json& schema, const std::string& pointer, const Document
 
 }  // namespace
 
-std::optional<ConfigSchema> ConfigSchema::compile(const json& schema, const DocumentTable& source,
-                                                  Diagnostics& diagnostics) {
+std::optional<ConfigSchema> ConfigSchema::read(std::shared_ptr<const TomlDocument> document,
+                                               std::string base, Diagnostics& diagnostics) {
+  const DocumentTable source{*document, std::move(base)};
+  const json& schema = document->root().at(json::json_pointer(source.base));
   auto expanded = expand_schema(source, schema, diagnostics);
   if (!expanded) return std::nullopt;
-  std::string why;
-  auto whole = JsonSchema::compile(expanded->schema, why);
-  if (!whole) {
-    diagnostics.error(source.key_at(""), "the schema is broken: " + why);
-    return std::nullopt;
-  }
-  auto compiled = std::make_unique<Compiled>(Compiled{std::move(*expanded), std::move(*whole), {}});
-  const std::size_t before = diagnostics.error_count();
-  check_values(compiled->expanded.schema, "", source, compiled->parts, diagnostics);
-  if (diagnostics.error_count() != before) return std::nullopt;
-  return ConfigSchema(std::move(compiled));
+  return ConfigSchema(
+      std::make_unique<Compiled>(Compiled{std::move(document), source, std::move(*expanded)}));
 }
 
 ConfigSchema ConfigSchema::built_in(std::string_view toml, const std::string& name) {
   Diagnostics diagnostics;
-  const auto document = TomlDocument::parse(toml, name, {}, diagnostics);
-  if (document) {
-    auto schema = compile(document->root(), {*document, ""}, diagnostics);
-    if (schema) return std::move(*schema);
+  if (auto document = TomlDocument::parse(toml, name, {}, diagnostics)) {
+    auto schema = read(std::make_shared<const TomlDocument>(std::move(*document)), "", diagnostics);
+    if (schema) {
+      schema->compiled_->is_checked = true;  // by the tests
+      return std::move(*schema);
+    }
   }
   throw std::logic_error(to_string(diagnostics.entries().front()));
+}
+
+bool ConfigSchema::check(Diagnostics& diagnostics) const {
+  if (!compiled_->compile(diagnostics)) return false;
+  const std::size_t before = diagnostics.error_count();
+  check_values(compiled_->expanded.schema, "", compiled_->source, compiled_->parts, diagnostics);
+  return diagnostics.error_count() == before;
 }
 
 std::optional<CompletedConfig> ConfigSchema::complete(const json& config,
                                                       const DocumentTable& source,
                                                       const std::vector<std::string>& reserved,
                                                       Diagnostics& diagnostics) const {
+  if (!compiled_->is_checked) compiled_->is_checked = check(diagnostics);
+  if (!compiled_->is_checked || !compiled_->compile(diagnostics)) return std::nullopt;
   const json& schema = compiled_->expanded.schema;
-  if (!compiled_->whole.accepts(config)) {
+  if (!compiled_->whole->accepts(config)) {
     for (SchemaMistake& mistake : explain(schema, config, reserved, compiled_->parts)) {
       diagnostics.error(
           mistake.at_key ? source.key_at(mistake.pointer) : source.value_at(mistake.pointer),

@@ -38,22 +38,28 @@ struct CompletedConfig {
   std::vector<CredentialUse> credentials;
 };
 
-/// Compiled once; a check costs a few microseconds. One thread at a time.
+/// Compiled once, when it is first used: of the plugins that a machine has most are not. Then a
+/// configuration costs a few microseconds. One thread at a time.
 class ConfigSchema {
  public:
-  /// `schema` is JSON Schema, draft 7, as the manifest's document has it at `source`; mistakes in
-  /// it are reported there.
-  static std::optional<ConfigSchema> compile(const nlohmann::json& schema,
-                                             const DocumentTable& source, Diagnostics& diagnostics);
+  /// JSON Schema, draft 7, as the manifest's document has it in the table at `base`. Its form is
+  /// looked at; what the keywords say is not, see check().
+  static std::optional<ConfigSchema> read(std::shared_ptr<const TomlDocument> document,
+                                          std::string base, Diagnostics& diagnostics);
 
   /// One that is part of this program, written as TOML. Throws std::logic_error if it is broken.
   static ConfigSchema built_in(std::string_view toml, const std::string& name);
+
+  /// Compiles it, and looks whether its defaults and examples satisfy it. False: mistakes were
+  /// reported where they stand.
+  bool check(Diagnostics& diagnostics) const;
 
   ConfigSchema(ConfigSchema&&) noexcept;
   ConfigSchema& operator=(ConfigSchema&&) noexcept;
   ~ConfigSchema();
 
-  /// Reports each mistake at its place in `source`. `reserved`: keys that may stand in the
+  /// Reports each mistake at its place in `source`; of a schema that is not built in also those of
+  /// check(). `reserved`: keys that may stand in the
   /// outermost table although they are not in `config`, for `did you mean`.
   std::optional<CompletedConfig> complete(const nlohmann::json& config, const DocumentTable& source,
                                           const std::vector<std::string>& reserved,

@@ -135,9 +135,10 @@ PluginManifestReader::PluginManifestReader() : format_(plugin_manifest_format())
 std::optional<PluginManifest> PluginManifestReader::load(
     const fs::path& file, const std::vector<fs::path>& plugin_folders,
     Diagnostics& diagnostics) const {
-  const auto document = TomlDocument::load(file, {}, diagnostics);
-  if (!document) return std::nullopt;
-  auto manifest = read(*document, diagnostics);
+  auto loaded = TomlDocument::load(file, {}, diagnostics);
+  if (!loaded) return std::nullopt;
+  const auto document = std::make_shared<const TomlDocument>(std::move(*loaded));
+  auto manifest = read(document, diagnostics);
   if (!manifest) return std::nullopt;
   const std::size_t before = diagnostics.error_count();
   if (file.stem() != manifest->id) {
@@ -156,9 +157,10 @@ std::optional<PluginManifest> PluginManifestReader::load(
 std::optional<PluginManifest> PluginManifestReader::parse(std::string_view text,
                                                           const std::string& name,
                                                           Diagnostics& diagnostics) const {
-  const auto document = TomlDocument::parse(text, name, {}, diagnostics);
-  if (!document) return std::nullopt;
-  auto manifest = read(*document, diagnostics);
+  auto parsed = TomlDocument::parse(text, name, {}, diagnostics);
+  if (!parsed) return std::nullopt;
+  const auto document = std::make_shared<const TomlDocument>(std::move(*parsed));
+  auto manifest = read(document, diagnostics);
   for (const char* key : {"library", "sha256"}) {
     if (!document->root().contains(key)) continue;
     diagnostics.error(
@@ -169,14 +171,15 @@ std::optional<PluginManifest> PluginManifestReader::parse(std::string_view text,
   return manifest;
 }
 
-std::optional<PluginManifest> PluginManifestReader::read(const TomlDocument& document,
-                                                         Diagnostics& diagnostics) const {
+std::optional<PluginManifest> PluginManifestReader::read(
+    const std::shared_ptr<const TomlDocument>& source, Diagnostics& diagnostics) const {
+  const TomlDocument& document = *source;
   const std::size_t before = diagnostics.error_count();
   auto complete = format_.complete(document.root(), {document, ""}, {}, diagnostics);
   std::optional<ConfigSchema> config;
   if (const auto schema = document.root().find("config");
       schema != document.root().end() && schema->is_object()) {
-    config = ConfigSchema::compile(*schema, {document, "/config"}, diagnostics);
+    config = ConfigSchema::read(source, "/config", diagnostics);
   }
   if (!complete || !config) return std::nullopt;
 

@@ -95,7 +95,8 @@ class PluginManifestReader {
                                       Diagnostics& diagnostics) const;
 
  private:
-  std::optional<PluginManifest> read(const TomlDocument& document, Diagnostics& diagnostics) const;
+  std::optional<PluginManifest> read(const std::shared_ptr<const TomlDocument>& source,
+                                     Diagnostics& diagnostics) const;
 
   ConfigSchema format_;
 };

@@ -11,8 +11,10 @@
 #include <openssl/x509v3.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <unistd.h>
 #include <vector>
 
 namespace backplane::test {
@@ -139,18 +141,45 @@ class Certificates {
 
  private:
   using Key = UniqueHandle<EVP_PKEY, EVP_PKEY_free>;
+  using Bio = UniqueHandle<BIO, BIO_free_all>;
   struct Pair {
     UniqueHandle<X509, X509_free> certificate;
     Key key;
   };
 
-  /// They take long to make: other objects of the process have the same ones.
+  /// That of an earlier process, if it has kept one.
+  static Key kept_rsa_key(size_t bits, [[maybe_unused]] size_t number) {
+#ifdef BP_TEST_BUILD_DIR
+    namespace fs = std::filesystem;
+    const fs::path folder = BP_TEST_BUILD_DIR "/tests/keys";
+    const fs::path file =
+        folder / ("rsa-" + std::to_string(bits) + "-" + std::to_string(number) + ".pem");
+    if (const Bio in(BIO_new_file(file.c_str(), "r")); in) {
+      if (Key kept(PEM_read_bio_PrivateKey(in.get(), nullptr, nullptr, nullptr)); kept) {
+        return kept;
+      }
+    }
+    Key made(EVP_RSA_gen(bits));
+    fs::create_directories(folder);
+    const fs::path draft = file.string() + "." + std::to_string(getpid());
+    {
+      const Bio out(BIO_new_file(draft.c_str(), "w"));
+      PEM_write_bio_PrivateKey(out.get(), made.get(), nullptr, nullptr, 0, nullptr, nullptr);
+    }
+    fs::rename(draft, file);  // another test may read it now
+    return made;
+#else
+    return Key(EVP_RSA_gen(bits));
+#endif
+  }
+
+  /// They take long to make: other objects, and other processes, have the same ones.
   Key rsa_key(size_t bits) {
     static std::map<size_t, std::vector<Key>> made;
     auto& keys = made[bits];
     size_t& taken = rsa_keys_[bits];
     if (taken == keys.size()) {
-      keys.emplace_back(EVP_RSA_gen(bits));
+      keys.push_back(kept_rsa_key(bits, taken));
     }
     EVP_PKEY* const key = keys.at(taken++).get();
     EVP_PKEY_up_ref(key);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config_schema.hpp"
 
+#include "plugin_format.hpp"
 #include "support/diagnostic_lines.hpp"
+#include "system_format.hpp"
 
 #include <gmock/gmock.h>
 
@@ -83,8 +85,11 @@ class Sut {
  public:
   explicit Sut(std::string_view schema) {
     Diagnostics diagnostics;
-    const auto document = TomlDocument::parse(schema, "schema.toml", {}, diagnostics);
-    if (document) schema_ = ConfigSchema::compile(document->root(), {*document, ""}, diagnostics);
+    auto document = TomlDocument::parse(schema, "schema.toml", {}, diagnostics);
+    if (document) {
+      schema_ = ConfigSchema::read(std::make_shared<const TomlDocument>(std::move(*document)), "",
+                                   diagnostics);
+    }
     EXPECT_TRUE(schema_) << (diagnostics.entries().empty() ? "" : test::lines(diagnostics).front());
   }
 
@@ -350,6 +355,33 @@ TEST(ConfigSchema, CollectsAddressesAndCredentials) {
   ASSERT_THAT(sut.credentials, SizeIs(1));
   EXPECT_EQ(sut.credentials[0].name, "site");
   EXPECT_EQ(sut.credentials[0].pointer, "/credentials");
+}
+
+TEST(ConfigSchema, ThatIsBuiltInSatisfiesItself) {
+  const SystemFormat system;
+  const ConfigSchema plugin = plugin_manifest_format();
+  for (const ConfigSchema* each : {&system.file, &system.instance, &system.route, &plugin}) {
+    Diagnostics diagnostics;
+    EXPECT_TRUE(each->check(diagnostics)) << test::lines(diagnostics).front();
+  }
+}
+
+TEST(ConfigSchema, IsCompiledWhenItIsUsedAndItsMistakesAreToldThen) {
+  Diagnostics diagnostics;
+  auto document = TomlDocument::parse(
+      "type = 'object'\nadditionalProperties = false\nproperties.a = { type = 'integer', default = "
+      "'x' }\n",
+      "schema.toml", {}, diagnostics);
+  const auto shared = std::make_shared<const TomlDocument>(std::move(*document));
+  const auto sut = ConfigSchema::read(shared, "", diagnostics);
+  ASSERT_TRUE(sut);
+  EXPECT_FALSE(diagnostics.has_errors());
+  for (int i = 0; i < 2; ++i) {
+    Diagnostics found;
+    EXPECT_FALSE(sut->complete(json::object(), {*shared, ""}, {}, found));
+    EXPECT_THAT(test::lines(found),
+                ElementsAre(::testing::HasSubstr("the default does not satisfy its own schema")));
+  }
 }
 
 TEST(ConfigSchema, PutsDefinitionsInPlace) {

@@ -14,11 +14,12 @@ using ::testing::HasSubstr;
 
 std::vector<std::string> mistakes(const std::string& body) {
   Diagnostics diagnostics;
-  const auto document = TomlDocument::parse("[config]\n" + body, "p.toml", {}, diagnostics);
+  auto document = TomlDocument::parse("[config]\n" + body, "p.toml", {}, diagnostics);
   EXPECT_TRUE(document) << test::lines(diagnostics).front();
-  const auto sut =
-      ConfigSchema::compile(document->root()["config"], {*document, "/config"}, diagnostics);
-  EXPECT_EQ(sut.has_value(), !diagnostics.has_errors());
+  const auto sut = ConfigSchema::read(std::make_shared<const TomlDocument>(std::move(*document)),
+                                      "/config", diagnostics);
+  const bool is_good = sut && sut->check(diagnostics);
+  EXPECT_EQ(is_good, !diagnostics.has_errors());
   return test::lines(diagnostics);
 }
 
