@@ -4,6 +4,7 @@
 #include "browse.hpp"
 #include "call.hpp"
 #include "history.hpp"
+#include "node_management.hpp"
 #include "read.hpp"
 #include "write.hpp"
 
@@ -54,7 +55,9 @@ Status NodeEndpoint::submit(Op op) {
 
 Status NodeEndpoint::read(Op op) { return submit<ReadJob>(op); }
 Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
-Status NodeEndpoint::call(Op op) { return submit<CallJob>(op); }
+Status NodeEndpoint::call(Op op) {
+  return NodeManagement::is_wanted(op.in()) ? submit<NodeManagement>(op) : submit<CallJob>(op);
+}
 
 Status NodeEndpoint::browse(Op op) {
   return client_.paged().begin(std::make_shared<Browse>(client_, target_, op));

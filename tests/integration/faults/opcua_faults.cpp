@@ -2,6 +2,7 @@
 // The rows of opcua: a server behind a line that breaks, and one that ends, freezes or forgets.
 #include "integration/faults/fault_matrix.hpp"
 #include "integration/opcua/fixture.hpp"
+#include "support/certificates.hpp"
 #include "support/tcp_relay.hpp"
 
 namespace backplane::test {
@@ -214,6 +215,33 @@ TEST(OpcuaMatrix, ASessionThatExpiresOnAnOpenConnectionIsMadeAgain) {
   EXPECT_FALSE(eventually([&] { return system.losses() > 0; }, 4s));
   relay.open();
   recovers("session_expired",
+           [&] { return system.losses() == 1 && writes_and_watches(node, watched, 21.5); });
+}
+
+TEST(OpcuaMatrix, ACertificateThatItsAuthorityHasRenewedIsTaken) {
+  constexpr auto kUri = "urn:test:server";
+  Certificates certificates;
+  certificates.application("server", kUri, "ca");
+  certificates.application("own", "urn:test:own");
+  const ScratchFolder folder;
+  std::filesystem::create_directories(folder.path() / "pki" / "trusted");
+  std::filesystem::copy_file(certificates.path("ca.pem"),
+                             folder.path() / "pki" / "trusted" / "ca.pem");
+  OpcuaServer server({"--certificate", certificates.path("server.pem"), "--key",
+                      certificates.path("server.key"), "--uri", kUri, "--policy",
+                      "Basic256Sha256"});
+  OpcuaSystem system(
+      server.port(),
+      concat(kConfig, "credentials = \"own\"\npki = \"", (folder.path() / "pki").string(), "\"\n"),
+      "127.0.0.1", "[credentials.own]\n" + certificates.own("own"));
+  const Endpoint node = system.connected().open(kTemperature);
+  const Watched watched(node);
+  ASSERT_TRUE(watched.told.has(20.5));
+  certificates.application("renewed", kUri, "ca");
+  certificates.replace("server", "renewed");
+  server.kill();
+  server.start();
+  recovers("certificate_renewed",
            [&] { return system.losses() == 1 && writes_and_watches(node, watched, 21.5); });
 }
 

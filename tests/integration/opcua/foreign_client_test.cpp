@@ -76,6 +76,24 @@ TEST(OpcuaForeignClient, CallsMethods) {
   EXPECT_THAT(all, HasSubstr("BadMethodInvalid"));
 }
 
+TEST(OpcuaForeignClient, ReadsThePastAndIsToldOfEvents) {
+  OpcuaPair pair("nodes = [{ id = \"ns=1;s=Line1.Level\", type = \"Double\", history = 3 }]\n");
+  const Endpoint level = pair.open("main:ns=1;s=Line1.Level");
+  for (const double value : {1.0, 2.0, 3.0, 4.0}) {
+    level.write(value).or_throw();
+  }
+  ForeignClient client(pair.url(), {"history ns=1;s=Line1.Level", "events ns=1;s=Line1", "stay"});
+  // It asks for bounds, which there are not so long ago, nor after now.
+  EXPECT_TRUE(client.says(R"({"history":[null,2,3,4,null],"status":"Good"})")) << client.so_far();
+  ASSERT_TRUE(client.says(R"({"watching":"ns=1;s=Line1"})")) << client.so_far();
+  StackArena<> arena;
+  pair.open("main:ns=1;s=Line1@EventNotifier")
+      .write(arena.map({{"Message", "it is too hot"}, {"Severity", 700}}))
+      .or_throw();
+  EXPECT_TRUE(client.says(R"({"event":"ns=1;s=Line1","message":"it is too hot","severity":700})"))
+      << client.so_far();
+}
+
 TEST(OpcuaForeignClient, IsAUserOfASecuredServer) {
   Certificates certificates;
   certificates.application("server", "urn:test:server");

@@ -61,6 +61,37 @@ TEST(OpcuaForeignServer, SaysWhatItRefuses) {
   EXPECT_EQ(few.code(), BP_INVALID_ARGUMENT) << few.message();
 }
 
+TEST(OpcuaForeignServer, HasAPastAndEvents) {
+  const ForeignServer server;
+  OpcuaSystem system(server.port());
+  const Endpoint temperature = system.connected().open(kTemperature);
+  for (const double value : {1.0, 2.0, 3.0}) {
+    temperature.write(value).or_throw();
+  }
+  StackArena<> arena;
+  const Watched past(temperature, arena.map({{"start", "1990-01-01T00:00:00Z"}}));
+  EXPECT_TRUE(past.end().is_ok()) << past.end().message();
+  EXPECT_THAT(past.told.numbers(), testing::ElementsAre(20.5, 1, 2, 3));
+
+  const auto seen = std::make_shared<Guarded<std::vector<OwnedMessage>>>();
+  const Endpoint line = system.open("ns=1;s=Line1@EventNotifier");
+  const Pair options(BP_H_OPTIONS, arena.map({{"select", arena.list({"Severity", "Message"})},
+                                              {"where", arena.list({">=", "Severity", 500})}}));
+  WatchOptions watching;
+  watching.headers = {static_cast<const bp_pair*>(&options), 1};
+  const auto watch = line.watch(
+      [seen](MessageView message) { seen->lock()->emplace_back(message); }, std::move(watching));
+  const Watched behind(system.open("ns=1;s=Line1.Count"));
+  ASSERT_TRUE(behind.told.reaches(1));
+  const Endpoint alarm = system.open("ns=1;s=Line1.Alarm");
+  for (const int severity : {499, 500}) {
+    alarm.write(severity).or_throw();
+  }
+  ASSERT_TRUE(eventually([&] { return !seen->lock()->empty(); }, kPatience));
+  EXPECT_EQ(seen->copy()[0].body().find("Severity")->get<int>(), 500);
+  EXPECT_THAT(seen->copy()[0].body().find("Message")->to_text(100), HasSubstr("it is 500"));
+}
+
 class ASecuredForeignServer : public testing::Test {
  protected:
   ASecuredForeignServer() {

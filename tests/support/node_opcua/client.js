@@ -16,6 +16,7 @@
 //   write NODE TYPE VALUE   the status; the value is JSON
 //   call OBJECT METHOD [TYPE VALUE]...
 //   watch NODE              from now on a line for each change, {"watch": NODE, "value": ...}
+//   events NODE             from now on a line for each event, {"event": NODE, "message": ...}
 //   history NODE            the values that it had
 //   stay                    until it is ended
 //
@@ -83,6 +84,11 @@ const commands = {
   async watch(_, subscription, node) {
     const item = await subscription.monitor({ nodeId: node, attributeId: opcua.AttributeIds.Value }, { samplingInterval: 0, queueSize: 10, discardOldest: true }, opcua.TimestampsToReturn.Both);
     item.on('changed', (data) => say({ watch: node, ...value(data) }));
+    return { watching: node };
+  },
+  async events(_, subscription, node) {
+    const item = await subscription.monitor({ nodeId: node, attributeId: opcua.AttributeIds.EventNotifier }, { filter: opcua.constructEventFilter(['Message', 'Severity']), queueSize: 10, discardOldest: true }, opcua.TimestampsToReturn.Both);
+    item.on('changed', ([message, severity]) => say({ event: node, message: message.value.text, severity: severity.value }));
     return { watching: node };
   },
   async history(session, _, node) {

@@ -9,9 +9,10 @@
 //   --user NAME, --password TEXT
 //                           who may have a session; without them anybody
 //
-// It has the object Line1 with the variables Temperature (Double), Count (Int32), Profile (Double[4])
-// and Fixed (String, not writable), and the object Tank1 with the method Mix(a Double, b Int32) that
-// gives product and text.
+// It has the object Line1 with the variables Temperature (Double, with its history), Count (Int32),
+// Profile (Double[4]), Fixed (String, not writable) and Alarm (UInt16: who writes it makes an event of
+// that severity at Line1), and the object Tank1 with the method Mix(a Double, b Int32) that gives
+// product and text.
 'use strict';
 const os = require('node:os');
 const path = require('node:path');
@@ -45,7 +46,7 @@ function security() {
 
 function fill(space) {
   const ns = space.getOwnNamespace();
-  const line = ns.addObject({ browseName: 'Line1', nodeId: 's=Line1', organizedBy: space.rootFolder.objects });
+  const line = ns.addObject({ browseName: 'Line1', nodeId: 's=Line1', organizedBy: space.rootFolder.objects, eventNotifier: 1, notifierOf: space.rootFolder.objects.server });
   const add = (name, dataType, value, more) =>
     ns.addVariable({
       browseName: name,
@@ -55,10 +56,16 @@ function fill(space) {
       value: { dataType, value, arrayType: opcua.VariantArrayType[Array.isArray(value) ? 'Array' : 'Scalar'] },
       ...more,
     });
-  add('Temperature', 'Double', 20.5);
+  space.installHistoricalDataNode(add('Temperature', 'Double', 20.5), { maxOnlineValues: 100 });
   add('Count', 'Int32', 7);
   add('Profile', 'Double', [1, 2, 3, 4], { valueRank: 1, arrayDimensions: [4] });
   add('Fixed', 'String', 'mixer', { accessLevel: 'CurrentRead', userAccessLevel: 'CurrentRead' });
+  add('Alarm', 'UInt16', 0).on('value_changed', (data) =>
+    line.raiseEvent('BaseEventType', {
+      message: { dataType: 'LocalizedText', value: { text: `it is ${data.value.value}` } },
+      severity: { dataType: 'UInt16', value: data.value.value },
+    }),
+  );
   const tank = ns.addObject({ browseName: 'Tank1', nodeId: 's=Tank1', organizedBy: space.rootFolder.objects });
   const argument = (name, dataType) => ({ name, dataType: opcua.DataType[dataType] });
   const mix = ns.addMethod(tank, {
