@@ -37,7 +37,10 @@ constexpr std::array<std::string_view, 27> kAttributes = {"NodeId",
                                                           "AccessRestrictions",
                                                           "AccessLevelEx"};
 
-UA_UInt32 attribute_id(std::string_view name) noexcept {
+/// 0: there is none.
+UA_UInt32 attribute_id(std::string_view name, bool is_root) noexcept {
+  if (is_root && name == "Endpoints") return kServerEndpoints;
+  if (is_root && name == "Servers") return kKnownServers;
   for (size_t i = 0; i < kAttributes.size(); ++i) {
     if (kAttributes[i] == name) {
       return static_cast<UA_UInt32>(i + 1);
@@ -127,7 +130,8 @@ Result<Address> parse_address(std::string_view text) {
   Address out;
   const std::string_view whole = text;
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
-    if (const UA_UInt32 attribute = attribute_id(text.substr(at + 1)); attribute != 0) {
+    const bool is_root = at == 0 || text.substr(0, at) == "/";
+    if (const UA_UInt32 attribute = attribute_id(text.substr(at + 1), is_root); attribute != 0) {
       out.attribute = attribute;
       out.has_attribute = true;
       text = text.substr(0, at);

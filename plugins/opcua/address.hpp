@@ -9,6 +9,10 @@
 
 namespace backplane::opcua {
 
+/// What a server tells without a session: `@Endpoints`, `@Servers`. No attributes of a node.
+inline constexpr UA_UInt32 kServerEndpoints = 0x10001;
+inline constexpr UA_UInt32 kKnownServers = 0x10002;
+
 struct Address {
   struct Segment {
     uint16_t ns = 0;

@@ -112,7 +112,7 @@ void add_variable(UA_Server* server, const AddressSpace::Node& node) {
       (declared.is_writable ? UA_ACCESSLEVELMASK_WRITE | UA_ACCESSLEVELMASK_STATUSWRITE |
                                   UA_ACCESSLEVELMASK_TIMESTAMPWRITE
                             : 0u) |
-      (declared.history > 0 ? UA_ACCESSLEVELMASK_HISTORYREAD : 0u));
+      (declared.history > 0 && declared.is_readable ? UA_ACCESSLEVELMASK_HISTORYREAD : 0u));
   attributes.historizing = declared.history > 0;
   const UA_UInt32 type = declared.range ? UA_NS0ID_ANALOGITEMTYPE : UA_NS0ID_BASEDATAVARIABLETYPE;
   require(UA_Server_addNode_begin(server, UA_NODECLASS_VARIABLE, *node.id, id_of_parent(node),

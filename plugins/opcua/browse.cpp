@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "browse.hpp"
 
+#include "error_map.hpp"
 #include "reference.hpp"
 
 namespace backplane::opcua {
@@ -44,10 +45,10 @@ void Browse::ask(Session& session, const UA_ByteString& point, What what) {
 }
 
 void Browse::answered(UA_StatusCode service, size_t n, UA_BrowseResult* results) {
-  if (service == UA_STATUSCODE_GOOD && n != 1) {
+  if (!is_bad(service) && n != 1) {
     service = UA_STATUSCODE_BADUNKNOWNRESPONSE;
   }
-  if (service != UA_STATUSCODE_GOOD) {
+  if (is_bad(service)) {
     return take(service, UA_BYTESTRING_NULL);
   }
   page_ = Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>::copy_of(results[0]);

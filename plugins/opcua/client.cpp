@@ -18,6 +18,7 @@ Client::Client(const Host& host, const Settings& settings)
       security_(std::in_place, host, settings.security),
       resolver_(host),
       watches_(*this),
+      inquiries_(host, settings, requests_),
       paged_(*this),
       connect_timeout_(host, [this] { on_time_out(); }),
       run_submitted_(host, [this] { run_submitted(); }),
@@ -55,6 +56,7 @@ void Client::on_addresses(const Resolver::Answer& found) {
   if (stopped_) {
     return std::exchange(stopped_, {})();
   }
+  inquiries_.addresses_are(found);
   if (!std::exchange(is_resolving_, false)) {
     return;
   }
@@ -218,6 +220,7 @@ void Client::stop(std::function<void()> done) {
     job->fail(stopping);
   }
   requests_.close(stopping);
+  inquiries_.stop();
   paged_.stop(stopping);
   watches_.stop(stopping, [this, done = std::move(done)] {
     end_session([this, done] {

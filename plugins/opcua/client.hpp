@@ -10,6 +10,7 @@
 //   at once, until a session is up. Watches and nothing else outlive a session.
 #pragma once
 
+#include "inquiry.hpp"
 #include "paged.hpp"
 #include "requests.hpp"
 #include "watches.hpp"
@@ -36,11 +37,14 @@ class Client {
   void submit(std::shared_ptr<Job> job);
   Requests& requests() noexcept { return requests_; }
   Watches& watches() noexcept { return watches_; }
+  Inquiries& inquiries() noexcept { return inquiries_; }
   PagedStreams& paged() noexcept { return paged_; }
   TypeReader& type_reader() noexcept { return type_reader_; }
   const Host& host() const noexcept { return host_; }
   const Settings& settings() const noexcept { return settings_; }
 
+  /// Counts the sessions. [loop]
+  uint64_t generation() const noexcept { return generation_; }
   /// Null: there is none that is up. [loop]
   Session* session() noexcept { return session_ && session_->is_up() ? session_.get() : nullptr; }
   /// Finds the node and runs the job, or fails it. [loop]
@@ -81,6 +85,7 @@ class Client {
   std::unique_ptr<Session> session_;
   std::vector<std::unique_ptr<Session>> retired_;
   Watches watches_;
+  Inquiries inquiries_;
   PagedStreams paged_;
   Timer connect_timeout_;
   Wakeup run_submitted_;

@@ -5,7 +5,7 @@
 
 namespace backplane::opcua {
 namespace {
-constexpr std::string_view kAsking = "asking the server for its endpoints";
+constexpr std::string_view kAsking = "asking the server what it offers";
 }
 
 Status connection_status(const Tcp& tcp, UA_StatusCode status) {
@@ -23,8 +23,9 @@ Endpoints endpoints_of(const UA_GetEndpointsResponse& response) {
 }
 
 Discovery::Discovery(const Host& host, const Settings& settings, std::vector<std::string> addresses,
-                     Done done)
+                     What what, Done done)
     : url_(settings.url),
+      what_(what),
       done_(std::move(done)),
       connection_(host, settings, std::move(addresses),
                   {this,
@@ -57,38 +58,46 @@ void Discovery::changed(UA_SecureChannelState channel, UA_StatusCode status) {
 }
 
 void Discovery::ask() {
-  UA_GetEndpointsRequest request;
-  UA_GetEndpointsRequest_init(&request);
-  request.endpointUrl = borrowed(url_);
+  UA_GetEndpointsRequest endpoints;
+  UA_GetEndpointsRequest_init(&endpoints);
+  endpoints.endpointUrl = borrowed(url_);
+  UA_FindServersRequest servers;
+  UA_FindServersRequest_init(&servers);
+  servers.endpointUrl = borrowed(url_);
   const auto callback = [](UA_Client* client, void*, UA_UInt32, void* response) {
     auto* self = static_cast<Discovery*>(Connection::owner_of(client));
-    boundary([&] { self->answered(*static_cast<UA_GetEndpointsResponse*>(response)); },
+    boundary([&] { self->answered(response); },
              [&](const Status& status) { self->finish(status); });
   };
   is_asked_ = true;
+  const bool is_endpoints = what_ == What::kEndpoints;
   const UA_StatusCode status = __UA_Client_AsyncService(
-      connection_.client(), &request, &UA_TYPES[UA_TYPES_GETENDPOINTSREQUEST], callback,
-      &UA_TYPES[UA_TYPES_GETENDPOINTSRESPONSE], nullptr, nullptr);
+      connection_.client(), is_endpoints ? static_cast<const void*>(&endpoints) : &servers,
+      &UA_TYPES[is_endpoints ? UA_TYPES_GETENDPOINTSREQUEST : UA_TYPES_FINDSERVERSREQUEST],
+      callback,
+      &UA_TYPES[is_endpoints ? UA_TYPES_GETENDPOINTSRESPONSE : UA_TYPES_FINDSERVERSRESPONSE],
+      nullptr, nullptr);
   if (status != UA_STATUSCODE_GOOD) {
     finish(bad_status(status, kAsking));
   }
 }
 
-void Discovery::answered(const UA_GetEndpointsResponse& response) {
-  const UA_StatusCode status = response.responseHeader.serviceResult;
+void Discovery::answered(const void* response) {
+  // Every response begins with its header.
+  const UA_StatusCode status = static_cast<const UA_ResponseHeader*>(response)->serviceResult;
   if (status == UA_STATUSCODE_BADSECURECHANNELCLOSED) {
     is_asked_ = false;  // the library connects anew, by another name of the server
   } else if (status != UA_STATUSCODE_GOOD) {
     finish(bad_status(status, kAsking));
   } else {
-    finish(endpoints_of(response));
+    finish(Status::ok(), response);
   }
 }
 
-void Discovery::finish(Result<Endpoints> result) {
+void Discovery::finish(const Status& status, const void* response) {
   connection_.tcp().forbid();
   if (done_) {
-    std::exchange(done_, nullptr)(std::move(result));
+    std::exchange(done_, nullptr)(status, response);
   }
 }
 

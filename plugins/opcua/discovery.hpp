@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks a server what it offers (GetEndpoints) over a channel without security, as the standard has
-// it, and closes. Loop thread only.
+// Asks a server what it offers (GetEndpoints), or which servers it knows (FindServers), over a
+// channel without security, as the standard has it (part 4, 5.4), and closes. Loop thread only.
 #pragma once
 
 #include "connection.hpp"
@@ -15,11 +15,13 @@ Endpoints endpoints_of(const UA_GetEndpointsResponse& response);
 /// Not destroyed inside `done`, which is called once, and not after it is destroyed.
 class Discovery {
  public:
-  using Done = std::function<void(Result<Endpoints>)>;
+  enum class What : uint8_t { kEndpoints, kServers };
+  /// The response, of a UA type by What, is null with an error.
+  using Done = std::function<void(const Status&, const void* response)>;
 
   /// `host` outlives it.
   Discovery(const Host& host, const Settings& settings, std::vector<std::string> addresses,
-            Done done);
+            What what, Done done);
   ~Discovery() { done_ = nullptr; }
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
@@ -30,10 +32,11 @@ class Discovery {
  private:
   void changed(UA_SecureChannelState channel, UA_StatusCode status);
   void ask();
-  void answered(const UA_GetEndpointsResponse& response);
-  void finish(Result<Endpoints> result);
+  void answered(const void* response);
+  void finish(const Status& status, const void* response = nullptr);
 
   const std::string url_;
+  const What what_;
   Done done_;
   bool is_asked_ = false;
   Connection connection_;

@@ -219,11 +219,13 @@ class FilterBuilder {
   void put(size_t at, T operand, const UA_DataType& type) {
     UA_ContentFilterElement& element = *elements_[at];
     Native<UA_ExtensionObject, UA_TYPES_EXTENSIONOBJECT> wrapped;
-    const UA_StatusCode status = UA_ExtensionObject_setValueCopy(wrapped.get(), &operand, &type) |
-                                 UA_Array_append(reinterpret_cast<void**>(&element.filterOperands),
-                                                 &element.filterOperandsSize, wrapped.get(),
-                                                 &UA_TYPES[UA_TYPES_EXTENSIONOBJECT]);
+    UA_StatusCode status = UA_ExtensionObject_setValueCopy(wrapped.get(), &operand, &type);
     UA_clear(&operand, &type);
+    if (status == UA_STATUSCODE_GOOD) {
+      status = UA_Array_append(reinterpret_cast<void**>(&element.filterOperands),
+                               &element.filterOperandsSize, wrapped.get(),
+                               &UA_TYPES[UA_TYPES_EXTENSIONOBJECT]);
+    }
     if (status != UA_STATUSCODE_GOOD) {
       throw std::bad_alloc();
     }

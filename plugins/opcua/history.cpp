@@ -2,6 +2,7 @@
 #include "history.hpp"
 
 #include "client.hpp"
+#include "error_map.hpp"
 
 namespace backplane::opcua {
 namespace {
@@ -35,14 +36,15 @@ void HistoryRead::ask(Session& session, const UA_ByteString& point, What what) {
 
 void HistoryRead::answered(const UA_HistoryReadResponse& response) {
   UA_StatusCode status = response.responseHeader.serviceResult;
-  if (status == UA_STATUSCODE_GOOD && response.resultsSize != 1) {
+  if (!is_bad(status) && response.resultsSize != 1) {
     status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
   }
-  if (status != UA_STATUSCODE_GOOD) {
+  if (is_bad(status)) {
     return take(status, UA_BYTESTRING_NULL);
   }
   const UA_HistoryReadResult& result = response.results[0];
-  if (result.statusCode == UA_STATUSCODE_BADTIMESTAMPNOTSUPPORTED &&
+  const bool is_first = before_ == 0 && page_->dataValuesSize == 0;
+  if (is_first && result.statusCode == UA_STATUSCODE_BADTIMESTAMPNOTSUPPORTED &&
       timestamps_ != UA_TIMESTAMPSTORETURN_SERVER) {
     // It has kept only one of them, and says so with the first page.
     timestamps_ = timestamps_ == UA_TIMESTAMPSTORETURN_BOTH ? UA_TIMESTAMPSTORETURN_SOURCE
@@ -58,6 +60,8 @@ void HistoryRead::answered(const UA_HistoryReadResponse& response) {
       data.content.decoded.type == &UA_TYPES[UA_TYPES_HISTORYDATA]) {
     page_ = Native<UA_HistoryData, UA_TYPES_HISTORYDATA>::copy_of(
         *static_cast<const UA_HistoryData*>(data.content.decoded.data));
+  } else if (!is_bad(result.statusCode) && data.encoding != UA_EXTENSIONOBJECT_ENCODED_NOBODY) {
+    return take(UA_STATUSCODE_BADUNKNOWNRESPONSE, UA_BYTESTRING_NULL);
   }
   take(result.statusCode, result.continuationPoint);
 }

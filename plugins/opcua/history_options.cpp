@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "history_options.hpp"
 
+#include "convert.hpp"
 #include "reversible.hpp"
-#include "values.hpp"
 
 namespace backplane::opcua {
 namespace {
@@ -11,13 +11,13 @@ constexpr UA_UInt16 kDateTime = 13;
 constexpr UA_DateTime kBeginning = 1;  // 0 says that there is none, which servers take differently
 
 UA_DateTime time_of(std::string_view key, const ValueView& value) {
-  try {
-    const Variant out = to_variant(value, {.built_in = kDateTime});
-    return *static_cast<const UA_DateTime*>(out->data);
-  } catch (const Error&) {
+  // A null becomes nothing, and a typed value what it says it is.
+  const Result<Variant> out = convert(value, kDateTime);
+  if (!out || !UA_Variant_hasScalarType(out->get(), &UA_TYPES[UA_TYPES_DATETIME])) {
     throw Error(BP_INVALID_ARGUMENT, "option '", key,
                 "': expected a time, such as \"2026-03-01T12:00:00Z\", got ", value.to_text(64));
   }
+  return *static_cast<const UA_DateTime*>((*out)->data);
 }
 
 }  // namespace

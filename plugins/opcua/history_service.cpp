@@ -34,6 +34,7 @@ struct Asked {
   const UA_ReadRawModifiedDetails& details;
   UA_TimestampsToReturn timestamps;
   bool is_released;
+  VariableHistory::Room& room;
 };
 
 void require(bool condition, UA_StatusCode otherwise) {
@@ -55,13 +56,15 @@ void read(const AddressSpace& nodes, const Asked& asked, const UA_HistoryReadVal
   UA_AccessControl& access = UA_Server_getConfig(asked.server)->accessControl;
   const unsigned level = access.getUserAccessLevel(asked.server, &access, asked.session, asked.user,
                                                    node->id.get(), variable);
+  require(variable->declared().is_readable, UA_STATUSCODE_BADNOTREADABLE);
   require((level & UA_ACCESSLEVELMASK_HISTORYREAD) != 0, UA_STATUSCODE_BADUSERACCESSDENIED);
   if (asked.is_released) {
     return;  // nothing is kept
   }
+  require(!asked.room.is_empty(), UA_STATUSCODE_BADTOOMANYOPERATIONS);
   const Range range(wanted.indexRange);
   VariableHistory::Page page = variable->history()->read(
-      {asked.details, asked.timestamps, range.get(), view(wanted.continuationPoint)});
+      {asked.details, asked.timestamps, range.get(), view(wanted.continuationPoint), asked.room});
   values = page.values.release();
   result.statusCode = values.dataValuesSize == 0
                           ? static_cast<UA_StatusCode>(UA_STATUSCODE_GOODNODATA)
@@ -76,7 +79,8 @@ void read_raw(UA_Server* server, void* context, const UA_NodeId* session, void* 
               UA_TimestampsToReturn timestamps, UA_Boolean is_released, size_t n,
               const UA_HistoryReadValueId* wanted, UA_HistoryReadResponse* response,
               UA_HistoryData* const* values) {
-  const Asked asked{server, session, user, *details, timestamps, is_released};
+  VariableHistory::Room room;
+  const Asked asked{server, session, user, *details, timestamps, is_released, room};
   if (timestamps > UA_TIMESTAMPSTORETURN_BOTH) {
     response->responseHeader.serviceResult = UA_STATUSCODE_BADTIMESTAMPSTORETURNINVALID;
     return;
@@ -104,8 +108,9 @@ std::vector<DataValue> read_history(const Variable& variable, const HistoryOptio
   std::vector<DataValue> out;
   std::string point;
   do {
+    VariableHistory::Room room;
     VariableHistory::Page page =
-        history->read({details, UA_TIMESTAMPSTORETURN_BOTH, range.get(), point});
+        history->read({details, UA_TIMESTAMPSTORETURN_BOTH, range.get(), point, room});
     for (size_t i = 0; i < page.values->dataValuesSize; ++i) {
       if (options.most != 0 && out.size() == options.most) {
         return out;

@@ -68,6 +68,9 @@ Status LocalNode::write(Op op) {
 Status LocalNode::watch(Op op) {
   const auto past =
       node_->variable != nullptr ? HistoryOptions::of(op.in()) : std::optional<HistoryOptions>();
+  if (past && op.wants_ack()) {
+    return Status(BP_UNIMPLEMENTED, "a watch of the past is not acknowledged");
+  }
   op->impl[2] = past ? kPast : 0;
   if (!past) {
     return hub()->watch(op);

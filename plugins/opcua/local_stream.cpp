@@ -31,9 +31,14 @@ void LocalStreams::poke(Op op, bool cancelled) noexcept {
 void LocalStreams::deliver(Op op) {
   Stream& stream = streams_.at(op);
   for (; stream.next < stream.messages.count; ++stream.next) {
-    MessageBuilder message;
-    stream.messages.fill(stream.next, message);
-    const Status status = host_.deliver(op, MessageView(message));
+    Status status;
+    try {
+      MessageBuilder message;
+      stream.messages.fill(stream.next, message);
+      status = host_.deliver(op, MessageView(message));
+    } catch (...) {
+      status = current_exception_status();
+    }
     if (status.is_pending()) {
       return;  // more when there is credit
     }

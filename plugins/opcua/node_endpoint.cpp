@@ -23,6 +23,9 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   constexpr uint32_t kValue =
       BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH);
   constexpr uint32_t kNode = BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_BROWSE);
+  if (address.attribute == kServerEndpoints || address.attribute == kKnownServers) {
+    return BP_VERB_BIT(BP_V_READ);
+  }
   if (address.has_attribute) {
     return kValue;
   }
@@ -53,18 +56,41 @@ Status NodeEndpoint::submit(Op op) {
   return status;
 }
 
-Status NodeEndpoint::read(Op op) { return submit<ReadJob>(op); }
+Status NodeEndpoint::read(Op op) {
+  const UA_UInt32 attribute = target_->address.attribute;
+  return attribute == kServerEndpoints || attribute == kKnownServers ? inquire(op, attribute)
+                                                                     : submit<ReadJob>(op);
+}
+Status NodeEndpoint::inquire(Op op, UA_UInt32 attribute) {
+  Requests& requests = client_.requests();
+  const uint64_t key = requests.next_key();
+  Status status = requests.add(key, op);
+  if (status.is_pending()) {
+    const Status posted = post(client_.host(), [&client = client_, key, attribute] {
+      client.inquiries().begin(key, attribute);
+    });
+    if (posted.is_error() && requests.take_back(key)) {
+      return posted;
+    }
+  }
+  return status;
+}
 Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
 Status NodeEndpoint::call(Op op) {
   return NodeManagement::is_wanted(op.in()) ? submit<NodeManagement>(op) : submit<CallJob>(op);
 }
 
 Status NodeEndpoint::browse(Op op) {
+  forget_ended();  // one of them may have had this operation
   return client_.paged().begin(std::make_shared<Browse>(client_, target_, op));
 }
 
 Status NodeEndpoint::watch(Op op) {
+  forget_ended();
   if (auto past = HistoryOptions::of(op.in())) {
+    if (target_->address.attribute != UA_ATTRIBUTEID_VALUE) {
+      return Status(BP_INVALID_ARGUMENT, "'", target_->text, "': only values have a past");
+    }
     return client_.paged().begin(
         std::make_shared<HistoryRead>(client_, target_, op, *std::move(past)));
   }
@@ -76,7 +102,6 @@ Status NodeEndpoint::watch(Op op) {
   if (!status.is_pending()) {
     return status;
   }
-  forget_ended();
   watches_.lock()->insert_or_assign(op, watch);
   static_cast<void>(
       post(client_.host(), [&watches = client_.watches(), watch] { watches.add(watch); }));

@@ -31,6 +31,7 @@ class NodeEndpoint final {
   void forget_ended();
   template <class T>
   Status submit(Op op);
+  Status inquire(Op op, UA_UInt32 attribute);
 
   Client& client_;
   const std::shared_ptr<Target> target_;

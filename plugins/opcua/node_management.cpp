@@ -40,6 +40,7 @@ class Attributes {
 
   UA_ExtensionObject of_object() {
     object_ = UA_ObjectAttributes_default;
+    object_.specifiedAttributes = kOfEach;  // a server passes over the others
     object_.displayName = title_;
     object_.description = description_;
     return wrapped(&object_, UA_TYPES[UA_TYPES_OBJECTATTRIBUTES]);
@@ -47,6 +48,11 @@ class Attributes {
   UA_ExtensionObject of_variable(const UA_NodeId& type, UA_Byte access, Variant value) {
     value_ = std::move(value);
     variable_ = UA_VariableAttributes_default;
+    variable_.specifiedAttributes =
+        kOfEach | UA_NODEATTRIBUTESMASK_DATATYPE | UA_NODEATTRIBUTESMASK_VALUERANK |
+        UA_NODEATTRIBUTESMASK_ARRAYDIMENSIONS | UA_NODEATTRIBUTESMASK_ACCESSLEVEL |
+        UA_NODEATTRIBUTESMASK_USERACCESSLEVEL |
+        (value_->type != nullptr ? UA_NODEATTRIBUTESMASK_VALUE : UA_NODEATTRIBUTESMASK_NONE);
     variable_.displayName = title_;
     variable_.description = description_;
     variable_.dataType = type;
@@ -63,6 +69,9 @@ class Attributes {
   }
 
  private:
+  static constexpr UA_UInt32 kOfEach =
+      UA_NODEATTRIBUTESMASK_DISPLAYNAME | UA_NODEATTRIBUTESMASK_DESCRIPTION;  // part 4, 7.24
+
   static UA_ExtensionObject wrapped(void* what, const UA_DataType& type) {
     UA_ExtensionObject out;
     UA_ExtensionObject_setValueNoDelete(&out, what, &type);
@@ -143,10 +152,10 @@ NodeId NodeManagement::node_id(const Session& session, std::string_view key,
 template <class Response>
 void NodeManagement::answered(const Response& response) {
   UA_StatusCode status = response.responseHeader.serviceResult;
-  if (status == UA_STATUSCODE_GOOD && response.resultsSize != 1) {
+  if (!is_bad(status) && response.resultsSize != 1) {
     status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
   }
-  if (status == UA_STATUSCODE_GOOD) {
+  if (!is_bad(status)) {
     status = status_of(response.results[0]);
   }
   if (is_bad(status)) {

@@ -52,6 +52,7 @@ void PagedStream::take(UA_StatusCode status, const UA_ByteString& point) {
   if (is_bad(status)) {
     return finish(bad_status(status, context()));
   }
+  generation_ = client_.generation();
   point_ = Point::copy_of(point);
   has_page_ = true;
   next_ = 0;
@@ -65,7 +66,8 @@ void PagedStream::take(UA_StatusCode status, const UA_ByteString& point) {
 void PagedStream::go_on(What what) {
   has_page_ = false;
   const Point point = std::move(point_);
-  Session* const session = client_.session();
+  // A point is of one session.
+  Session* const session = client_.generation() == generation_ ? client_.session() : nullptr;
   if (session != nullptr && point->length != 0) {
     boundary([&] { ask(*session, *point, what); }, [&](const Status& status) { finish(status); });
   } else if (session == nullptr && what == What::kPage) {

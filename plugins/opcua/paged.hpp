@@ -58,6 +58,7 @@ class PagedStream : public Job, public std::enable_shared_from_this<PagedStream>
   bool is_over_ = false;
   bool has_page_ = false;
   Point point_;
+  uint64_t generation_ = 0;  // of the session that the page is from
   size_t next_ = 0;
 };
 

@@ -247,6 +247,9 @@ NodeId Server::resolve(const Address& address, std::string_view text) const {
 }
 
 void Server::require(const Address& address, std::string_view text) const {
+  if (address.attribute == kServerEndpoints || address.attribute == kKnownServers) {
+    throw Error(BP_NOT_FOUND, "'", text, "' is for clients: an own server is as it was configured");
+  }
   const NodeId id = resolve(address, text);
   UA_NodeClass node_class{};
   if (const UA_StatusCode status = UA_Server_readNodeClass(running(), *id, &node_class);

@@ -61,9 +61,9 @@ class EventNode {
     set({0, borrowed(name)}, variant);
   }
   void report_at(const UA_NodeId& origin) {
-    UA_Server* const server = std::exchange(server_, nullptr);  // which deletes the node
-    require(UA_Server_triggerEvent(server, *node_, origin, nullptr, true),
+    require(UA_Server_triggerEvent(server_, *node_, origin, nullptr, true),
             concat("reporting at '", to_text(origin), "'"));
+    server_ = nullptr;  // it has deleted the node
   }
 
  private:
@@ -183,7 +183,9 @@ void ServerEvents::raise(UA_Server* server, const UA_NodeId& node, MessageView m
     } catch (const Error& error) {
       throw Error(Status(error.status()).with_context(context));
     }
-    if (!is_any && !wanted.shape.holds(*native)) {
+    // A typed value is what it says it is.
+    const bool is_of_type = is_any || native->type == &built_in_type(wanted.shape.type);
+    if (!is_of_type || (!is_any && !wanted.shape.holds(*native))) {
       throw Error(BP_INVALID_ARGUMENT, context, " is a ", wanted.shape.text(), ", got ",
                   value.to_text(64));
     }

@@ -46,10 +46,16 @@ Session::Session(const Host& host, const Settings& settings, std::vector<std::st
 Session::~Session() { phase_ = Phase::kDown; }
 
 void Session::connect() {
-  discovery_.emplace(host_, settings_, addresses_, [this](Result<Endpoints> found) {
-    found_.emplace(std::move(found));
-    static_cast<void>(has_found_.post());  // not inside a call of the library
-  });
+  discovery_.emplace(
+      host_, settings_, addresses_, Discovery::What::kEndpoints,
+      [this](const Status& status, const void* response) {
+        if (status.is_error()) {
+          found_.emplace(status);
+        } else {
+          found_.emplace(endpoints_of(*static_cast<const UA_GetEndpointsResponse*>(response)));
+        }
+        static_cast<void>(has_found_.post());  // not inside a call of the library
+      });
   discovery_->start();
 }
 

@@ -104,13 +104,17 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next->hasSourceTimestamp = true;
     next->sourceTimestamp = UA_DateTime_now();
   }
-  if (history_) {
-    history_->add(*next);
-  }
+  std::optional<OwnedMessage> told;  // first: it may be nothing that a message can hold
   if (!is_own_write) {
     MessageBuilder message;
     fill_message(message, *next);
-    changed_(*this, OwnedMessage(message.view()));
+    told.emplace(message.view());
+  }
+  if (history_) {
+    history_->add(*next);
+  }
+  if (told) {
+    changed_(*this, *std::move(told));
   }
   value_ = std::move(next);  // in its place
   return UA_STATUSCODE_GOOD;

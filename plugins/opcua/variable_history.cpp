@@ -10,8 +10,6 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kMostInAPage = 10'000;
-
 /// Where a reader is: behind the value of that place.
 struct Point {
   UA_DateTime time;
@@ -29,6 +27,11 @@ Point parse(std::string_view text) {
 
 std::string to_text(const Point& point) {
   return {reinterpret_cast<const char*>(&point), sizeof point};
+}
+
+UA_DateTime later(UA_DateTime time, int64_t by) {
+  UA_DateTime out = time;
+  return __builtin_add_overflow(time, by, &out) ? time : out;
 }
 
 DataValue bound_not_found(UA_DateTime time) {
@@ -103,7 +106,8 @@ VariableHistory::Span VariableHistory::forward(UA_DateTime start, UA_DateTime en
     }
   }
   if (end == 0) {
-    out.missing_last = entries_.empty() ? start : entries_.back().place.time + UA_DATETIME_SEC;
+    out.missing_last =
+        entries_.empty() ? start : later(entries_.back().place.time, UA_DATETIME_SEC);
   } else if (out.last < entries_.size()) {
     ++out.last;
   } else {
@@ -131,7 +135,8 @@ VariableHistory::Span VariableHistory::backward(UA_DateTime start, UA_DateTime e
     }
   }
   if (is_open) {
-    out.missing_last = entries_.empty() ? latest : entries_.front().place.time - UA_DATETIME_SEC;
+    out.missing_last =
+        entries_.empty() ? latest : later(entries_.front().place.time, -UA_DATETIME_SEC);
   } else if (out.first > 0) {
     --out.first;
   } else {
@@ -155,10 +160,7 @@ VariableHistory::Span VariableHistory::span(const UA_ReadRawModifiedDetails& det
 
 VariableHistory::Page VariableHistory::read(const Read& read) const {
   Span all = span(read.details);
-  size_t room = kMostInAPage;
-  if (read.details.numValuesPerNode != 0) {
-    room = std::min<size_t>(room, read.details.numValuesPerNode);
-  }
+  const size_t wanted = read.details.numValuesPerNode;  // 0: all
   if (!read.point.empty()) {
     const Point point = parse(read.point);
     const Place last{point.time, point.number};
@@ -171,19 +173,27 @@ VariableHistory::Page VariableHistory::read(const Read& read) const {
   }
   std::vector<DataValue> found;
   Place last{};
-  const auto is_full = [&] { return found.size() == room; };
+  const auto is_full = [&] {
+    return (wanted != 0 && found.size() == wanted) || read.room.is_empty();
+  };
+  const auto give = [&](DataValue value) {
+    const size_t size = UA_calcSizeBinary(value.get(), &UA_TYPES[UA_TYPES_DATAVALUE]);
+    read.room.values -= 1;
+    read.room.bytes -= std::min(size, read.room.bytes);
+    found.push_back(std::move(value));
+  };
   if (all.missing_first && !is_full()) {
-    found.push_back(bound_not_found(*all.missing_first));
+    give(bound_not_found(*all.missing_first));
     last = {*all.missing_first, all.is_forward ? uint64_t{0} : UINT64_MAX - 1};
   }
   size_t n = all.last > all.first ? all.last - all.first : 0;
   for (; n > 0 && !is_full(); --n) {
     const Entry& entry = entries_[all.is_forward ? all.first++ : --all.last];
-    found.push_back(part_of(*entry.value, read));
+    give(part_of(*entry.value, read));
     last = entry.place;
   }
   if (n == 0 && all.missing_last && !is_full()) {
-    found.push_back(bound_not_found(*all.missing_last));
+    give(bound_not_found(*all.missing_last));
     all.missing_last.reset();
   }
   Page out;

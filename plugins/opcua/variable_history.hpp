@@ -18,11 +18,18 @@ namespace backplane::opcua {
 
 class VariableHistory {
  public:
+  /// For all that one request reads. One value is given while there is any.
+  struct Room {
+    size_t values = 10'000;
+    size_t bytes = size_t{1} << 20;
+    bool is_empty() const noexcept { return values == 0 || bytes == 0; }
+  };
   struct Read {
     const UA_ReadRawModifiedDetails& details;
     UA_TimestampsToReturn timestamps;
     const UA_NumericRange* range;  // null: all of an array
     std::string_view point;        // empty: the first page
+    Room& room;                    // what it takes is taken from it
   };
   struct Page {
     Native<UA_HistoryData, UA_TYPES_HISTORYDATA> values;

@@ -44,6 +44,7 @@ class Events {
     return eventually([&] { return seen_->lock()->size() >= n; }, kPatience);
   }
   OwnedMessage first() const { return seen_->lock()->front(); }
+  bool has_ended() const { return ended_->copy().has_value(); }
   Status end() const {
     EXPECT_TRUE(eventually([&] { return ended_->lock()->has_value(); }, kPatience));
     return ended_->copy().value_or(Status());
@@ -113,6 +114,7 @@ TEST_F(OpcuaEvents, AreOnlyThoseThatAreWanted) {
   EXPECT_THAT(loud.severities(), ElementsAre(500, 950));
   EXPECT_THAT(extreme.severities(), ElementsAre(50, 950));
   EXPECT_THAT(conditions.severities(), IsEmpty());
+  EXPECT_FALSE(conditions.has_ended());
 }
 
 TEST_F(OpcuaEvents, AFieldThatNoEventHasIsNamed) {

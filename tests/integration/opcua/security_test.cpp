@@ -285,6 +285,42 @@ TEST_F(Secured, AFolderThatOthersCanWriteIsNamed) {
   EXPECT_THAT(std::string(failure(system).message()), HasSubstr("can be written by others"));
 }
 
+// ---- what a server says of itself ----
+
+TEST_F(Secured, ItsEndpointsAreReadAlthoughNoSessionCanBeMade) {
+  std::filesystem::remove_all(folder_.path() / "pki");
+  const OpcuaServer server(one_policy());
+  SecuredSystem system(server.port(), config(), credentials());
+  const auto found = system.open("@Endpoints").read().get();
+  ASSERT_TRUE(found) << found.status().message();
+  std::vector<std::string> modes;
+  for (const ValueView each : found->body().items()) {
+    EXPECT_EQ(each.find("security_policy")->get<std::string>(), "Basic256Sha256");
+    EXPECT_EQ(each.find("application_uri")->get<std::string>(), kServerUri);
+    EXPECT_GT(each.find("certificate")->payload()->size(), 0u);
+    EXPECT_GT(each.find("users")->size(), 0u);
+    modes.push_back(each.find("security_mode")->get<std::string>().value());
+  }
+  EXPECT_THAT(modes, testing::UnorderedElementsAre("sign", "sign_and_encrypt"));
+  EXPECT_NE(system.info().state, uint32_t{BP_STATE_UP});
+}
+
+TEST_F(Secured, TheServersThatItKnowsAreRead) {
+  const OpcuaServer server(one_policy());
+  SecuredSystem system(server.port(), config(), credentials());
+  const auto found = system.open("/@Servers").read().get();
+  ASSERT_TRUE(found) << found.status().message();
+  ASSERT_GE(found->body().size(), 1u);
+  EXPECT_EQ(found->body().at(0).find("application_uri")->get<std::string>(), kServerUri);
+  EXPECT_EQ(found->body().at(0).find("type")->get<std::string>(), "server");
+}
+
+TEST(OpcuaInquiry, OfAServerThatIsNotThereFails) {
+  OpcuaSystem system(free_port_base(), "connect_timeout_s = 1");
+  EXPECT_EQ(system.open("@Endpoints").read().get().status().code(), BP_UNAVAILABLE);
+  EXPECT_FALSE(system.open("@Endpoints").write(1).get().is_ok());
+}
+
 // ---- users ----
 
 class AUser : public Secured {

@@ -154,6 +154,9 @@ TEST_F(OpcuaServersEvents, ThatAreWrongAreRefusedByTheField) {
   EXPECT_THAT(why(arena_.map({{"Limit", 80.0}})), HasSubstr("no field 'Limit'"));
   EXPECT_THAT(why(arena_.map({{"Severity", "high"}})), HasSubstr("field 'Severity'"));
   EXPECT_THAT(why(arena_.map({{"Severity", 1001}})), HasSubstr("expected 1 to 1000"));
+  ValueView typed = arena_.list({"opcua:i=1", true});
+  typed.tag = BP_T_TYPED;
+  EXPECT_THAT(why(arena_.map({{"Severity", typed}})), HasSubstr("field 'Severity' is a UInt16"));
   EXPECT_THAT(why(arena_.map({{"EventType", "Frozen"}})), HasSubstr("EventType"));
   EXPECT_THAT(why(arena_.map({{"EventType", "i=58"}})), HasSubstr("i=58"));
   EXPECT_THAT(

@@ -21,7 +21,7 @@ constexpr std::string_view kNodes = R"(
 nodes = [
   { id = "ns=1;s=Line1.Count", type = "Int32", initial = 7 },
   { id = "ns=1;s=Line1.Setpoint", type = "Double", access = "read_write", initial = 20.5, writers = ["Operator"] },
-  { id = "ns=1;s=Line1.Recipe", type = "String", initial = "secret", readers = ["Operator"] },
+  { id = "ns=1;s=Line1.Recipe", type = "String", initial = "secret", readers = ["Operator"], history = 3 },
 ]
 methods = [{ id = "ns=1;s=Line1.Reset", callers = ["Operator"] }]
 )";
@@ -174,8 +174,11 @@ TEST_F(AnOpcuaServersUser, DoesNotDoWhatItsRoleMayNot) {
   const Told told;
   const Endpoint reset = open("main", kReset);
   const auto calls = reset.watch(told);
+  StackArena<> arena;
+  const Watched past(open("plant", "ns=1;s=Line1.Recipe"),
+                     arena.map({{"start", "1990-01-01T00:00:00Z"}}));
   for (const Status& status :
-       {open("plant", kSetpoint).write(21.5).get(),
+       {past.end(), open("plant", kSetpoint).write(21.5).get(),
         open("plant", "ns=1;s=Line1.Recipe").read<std::string>().get().status(),
         open("plant", kReset).call().get().status()}) {
     EXPECT_EQ(status.code(), BP_PERMISSION_DENIED) << status.to_string();

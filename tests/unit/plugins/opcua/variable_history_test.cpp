@@ -63,7 +63,8 @@ std::vector<int> numbers(const VariableHistory::Page& page) {
 
 VariableHistory::Page read(const VariableHistory& history, const UA_ReadRawModifiedDetails& what,
                            std::string_view point = {}) {
-  return history.read({what, UA_TIMESTAMPSTORETURN_BOTH, nullptr, point});
+  VariableHistory::Room room;
+  return history.read({what, UA_TIMESTAMPSTORETURN_BOTH, nullptr, point, room});
 }
 
 struct Row {
@@ -191,12 +192,42 @@ TEST(AVariablesHistory, KeepsValuesOfOneTimeInTheOrderInWhichTheyCame) {
 TEST(AVariablesHistory, GivesTheTimesThatAreWanted) {
   const VariableHistory history = standard_history();
   const auto what = details(500, 501, 0, false);
-  const auto source = history.read({what, UA_TIMESTAMPSTORETURN_SOURCE, nullptr, {}});
+  VariableHistory::Room room;
+  const auto source = history.read({what, UA_TIMESTAMPSTORETURN_SOURCE, nullptr, {}, room});
   EXPECT_TRUE(source.values->dataValues[0].hasSourceTimestamp);
   EXPECT_FALSE(source.values->dataValues[0].hasServerTimestamp);
-  const auto server = history.read({what, UA_TIMESTAMPSTORETURN_SERVER, nullptr, {}});
+  const auto server = history.read({what, UA_TIMESTAMPSTORETURN_SERVER, nullptr, {}, room});
   EXPECT_FALSE(server.values->dataValues[0].hasSourceTimestamp);
   EXPECT_TRUE(server.values->dataValues[0].hasServerTimestamp);
+}
+
+TEST(AVariablesHistory, GivesNoMoreThanThereIsRoomForInAllThatIsAsked) {
+  const VariableHistory history = standard_history();
+  const auto what = details(500, 600, 0, false);
+  VariableHistory::Room room;
+  room.values = 3;
+  const auto page = history.read({what, UA_TIMESTAMPSTORETURN_BOTH, nullptr, {}, room});
+  EXPECT_THAT(numbers(page), ElementsAre(500, 502, 503));
+  EXPECT_TRUE(room.is_empty());
+  EXPECT_THAT(numbers(read(history, what, page.next)), ElementsAre(505, 506));
+  VariableHistory::Room bytes;
+  bytes.bytes = 1;
+  const auto one = history.read({what, UA_TIMESTAMPSTORETURN_BOTH, nullptr, {}, bytes});
+  EXPECT_THAT(numbers(one), ElementsAre(500)) << "one always goes";
+  EXPECT_FALSE(one.next.empty());
+}
+
+TEST(AVariablesHistory, TakesTimesAtTheEndsOfTheirRange) {
+  VariableHistory history(4);
+  for (const UA_DateTime time : {INT64_MIN, INT64_MAX}) {
+    DataValue value = value_at(500);
+    value->sourceTimestamp = time;
+    history.add(*value);
+  }
+  UA_ReadRawModifiedDetails what = details(500, kUnspecified, 9, true);
+  EXPECT_EQ(read(history, what).values->dataValuesSize, 3u);
+  what = details(kUnspecified, 500, 9, true);
+  EXPECT_EQ(read(history, what).values->dataValuesSize, 3u);
 }
 
 TEST(AVariablesHistory, RefusesWhatMakesNoSense) {
