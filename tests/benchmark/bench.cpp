@@ -154,6 +154,9 @@ int main(int argc, char** argv) {
              dispatch_experiments,
              coap_experiments,
              mqtt_experiments,
+#ifdef BP_BENCH_OPCUA
+             opcua_experiments,
+#endif
              route_experiments,
              host_experiments,
              startup_experiments,

@@ -36,6 +36,7 @@ struct Experiment {
 std::vector<Experiment> dispatch_experiments();
 std::vector<Experiment> coap_experiments();
 std::vector<Experiment> mqtt_experiments();
+std::vector<Experiment> opcua_experiments();
 std::vector<Experiment> route_experiments();
 std::vector<Experiment> host_experiments();
 Experiment host_kill_experiment();  // one of them

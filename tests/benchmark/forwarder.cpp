@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a route from CoAP to MQTT is by hand: `forwarder COAP_PORT MQTT_PORT`, on bare libcoap and
 // libmosquitto, one thread. A PUT on /value is published with QoS 1 on bench/value, and answered
-// when the broker has acknowledged it.
+// when the broker has acknowledged it. With a third argument, OPCUA_PORT, it has a server of bare
+// open62541 besides, and the value goes through its variable ns=1;s=Value.
 #include "coap_loopback.hpp"
+
+#ifdef BP_BENCH_OPCUA
+#include <open62541/server.h>
+#include <open62541/server_config_default.h>
+#endif
 
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
@@ -32,19 +38,73 @@ void require(bool condition, const char* what) {
   std::exit(1);
 }
 
+int last_id = 0;  // of the last publication
+
+void publish(const std::uint8_t* data, std::size_t size) {
+  require(mosquitto_publish_v5(broker, &last_id, "bench/value", static_cast<int>(size), data, 1,
+                               false, properties) == MOSQ_ERR_SUCCESS,
+          "publish");
+}
+
+#ifdef BP_BENCH_OPCUA
+UA_Server* plant = nullptr;
+
+UA_NodeId value_id() { return UA_NODEID_STRING(1, const_cast<char*>("Value")); }
+
+void serve_on(std::uint16_t port) {
+  UA_ServerConfig config{};
+  static UA_Logger silent{[](void*, UA_LogLevel, UA_LogCategory, const char*, va_list) {}, nullptr,
+                          nullptr};
+  config.logging = &silent;
+  require(UA_ServerConfig_setMinimal(&config, port, nullptr) == UA_STATUSCODE_GOOD, "OPC UA");
+  plant = UA_Server_newWithConfig(&config);
+  UA_VariableAttributes attributes = UA_VariableAttributes_default;
+  attributes.dataType = UA_TYPES[UA_TYPES_BYTESTRING].typeId;
+  attributes.accessLevel = UA_ACCESSLEVELMASK_READ | UA_ACCESSLEVELMASK_WRITE;
+  UA_ValueCallback callback{};
+  callback.onWrite = [](UA_Server*, const UA_NodeId*, void*, const UA_NodeId*, void*,
+                        const UA_NumericRange*, const UA_DataValue* value) {
+    const auto& bytes = *static_cast<const UA_ByteString*>(value->value.data);
+    publish(bytes.data, bytes.length);
+  };
+  require(UA_Server_addVariableNode(plant, value_id(), UA_NODEID_NUMERIC(0, UA_NS0ID_OBJECTSFOLDER),
+                                    UA_NODEID_NUMERIC(0, UA_NS0ID_ORGANIZES),
+                                    UA_QUALIFIEDNAME(1, const_cast<char*>("Value")),
+                                    UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATAVARIABLETYPE), attributes,
+                                    nullptr, nullptr) == UA_STATUSCODE_GOOD,
+          "variable");
+  require(
+      UA_Server_setVariableNode_valueCallback(plant, value_id(), callback) == UA_STATUSCODE_GOOD &&
+          UA_Server_run_startup(plant) == UA_STATUSCODE_GOOD,
+      "the OPC UA port cannot be bound");
+}
+
+void forward(const std::uint8_t* data, std::size_t size) {
+  if (plant == nullptr) return publish(data, size);
+  UA_ByteString bytes{size, const_cast<UA_Byte*>(data)};
+  UA_Variant value;
+  UA_Variant_setScalar(&value, &bytes, &UA_TYPES[UA_TYPES_BYTESTRING]);
+  require(UA_Server_writeValue(plant, value_id(), value) == UA_STATUSCODE_GOOD, "write");
+}
+void serve() {
+  if (plant != nullptr) UA_Server_run_iterate(plant, false);
+}
+#else
+void serve_on(std::uint16_t) { require(false, "it was built without OPC UA"); }
+void forward(const std::uint8_t* data, std::size_t size) { publish(data, size); }
+void serve() {}
+#endif
+
 // Leaves the response empty: libcoap acknowledges the datagram, and the answer is sent later.
 void on_put(coap_resource_t*, coap_session_t* session, const coap_pdu_t* request,
             const coap_string_t*, coap_pdu_t*) {
   std::size_t size = 0;
   const std::uint8_t* data = nullptr;
   coap_get_data(request, &size, &data);
-  int id = 0;
-  require(mosquitto_publish_v5(broker, &id, "bench/value", static_cast<int>(size), data, 1, false,
-                               properties) == MOSQ_ERR_SUCCESS,
-          "publish");
+  forward(data, size);
   const coap_bin_const_t token = coap_pdu_get_token(request);
   require(token.length <= sizeof Request::token, "token");
-  Request& entry = held[id];
+  Request& entry = held[last_id];
   entry.session = coap_session_reference(session);
   entry.token_size = token.length;
   std::memcpy(entry.token, token.s, token.length);
@@ -90,7 +150,8 @@ void connect_to(std::uint16_t port) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  require(argc == 3, "usage: forwarder COAP_PORT MQTT_PORT");
+  require(argc == 3 || argc == 4, "usage: forwarder COAP_PORT MQTT_PORT [OPCUA_PORT]");
+  if (argc == 4) serve_on(static_cast<std::uint16_t>(std::atoi(argv[3])));
   connect_to(static_cast<std::uint16_t>(std::atoi(argv[2])));
   coap_context_t* const context = listen_on(static_cast<std::uint16_t>(std::atoi(argv[1])));
   std::puts("ready");
@@ -105,5 +166,6 @@ int main(int argc, char** argv) {
       require(mosquitto_loop_read(broker, 1) == MOSQ_ERR_SUCCESS, "the broker has gone");
     if ((sockets[1].revents & POLLIN) != 0) coap_io_process(context, COAP_IO_NO_WAIT);
     if (mosquitto_want_write(broker)) mosquitto_loop_write(broker, 1);
+    serve();
   }
 }

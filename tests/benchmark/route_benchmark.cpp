@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What does a route cost? From CoAP to MQTT as a program of its own, against a forwarder that was
-// written by hand on the raw libraries; and in process, against two endpoints joined by hand.
+// What does a route cost? From CoAP to MQTT as a program of its own, and through an OPC UA server
+// as in a plant, against a forwarder that was written by hand on the raw libraries; and in process,
+// against two endpoints joined by hand.
 #include "bench.hpp"
 #include "one_core.hpp"
 #include "plugin_kernel.hpp"
@@ -47,13 +48,15 @@ Measure measure(std::shared_ptr<Bed> bed, const std::string& prefix, unsigned me
   };
 }
 
-Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned outstanding) {
+/// Directly, or as a plant does it: through a variable of an OPC UA server.
+Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned outstanding,
+                        bool is_plant) {
   Experiment experiment;
   experiment.name = "route";
   experiment.cases = {prefix + "_p50", prefix + "_p99", prefix + "_p999"};
   if (outstanding > 1) experiment.cases.push_back(prefix + "_rate");
   experiment.repetitions = 11;
-  experiment.prepare = [prefix, messages, outstanding] {
+  experiment.prepare = [prefix, messages, outstanding, is_plant] {
     const auto new_broker = [] {
       return std::make_shared<test::Broker>(
           test::BrokerOptions{.config = "max_inflight_messages 0", .log_type = "none"});
@@ -61,32 +64,49 @@ Experiment coap_to_mqtt(const std::string& prefix, unsigned messages, unsigned o
     const auto core = std::make_shared<OneCore>();
     const auto broker = new_broker();
     const std::uint16_t port = test::free_port_base();
-    const std::string sensors = concat(R"([instances.sensors]
+    std::string text = concat(R"([instances.sensors]
 plugin = "coap"
 resources = [{ path = "/value" }]
 listen = "coap://127.0.0.1:)",
-                                       port, "\"\n");
-    const std::string cloud = concat(R"([instances.cloud]
+                              port, R"("
+[instances.cloud]
 plugin = "mqtt"
 keep_alive_s = 600
 url = ")",
-                                     broker->url(), "\"\n");
-    const std::string routes = R"([[routes]]
+                              broker->url(), "\"\n");
+    if (is_plant) {
+      text += concat(R"([instances.main]
+plugin = "opcua"
+security_mode = "none"
+nodes = [{ id = "ns=1;s=Value", type = "ByteString" }]
+listen = "opc.tcp://127.0.0.1:)",
+                     test::free_port_base(), R"("
+[[routes]]
+from = "sensors:/value"
+to = "main:ns=1;s=Value"
+[[routes]]
+from = "main:ns=1;s=Value"
+to = "cloud:bench/value"
+)");
+    } else {
+      text += R"([[routes]]
 from = "sensors:/value"
 to = "cloud:bench/value"
 )";
-    const auto manifest = broker->folder().write("system.toml", sensors + cloud + routes);
+    }
+    const auto manifest = broker->folder().write("system.toml", text);
     const std::vector<std::string> route = {concat(BP_BUILD_FOLDER, "/bin/backplane"), "run",
                                             "--log-format", "text", manifest.string()};
     auto subject = std::make_shared<Bed>(core, broker, port, route, "ready");
     const auto other_broker = new_broker();
     const std::uint16_t other_port = test::free_port_base();
-    const std::vector<std::string> forwarder = {BP_BENCH_FORWARDER, std::to_string(other_port),
-                                                std::to_string(other_broker->port())};
+    std::vector<std::string> forwarder = {BP_BENCH_FORWARDER, std::to_string(other_port),
+                                          std::to_string(other_broker->port())};
+    if (is_plant) forwarder.push_back(std::to_string(test::free_port_base()));
     auto raw = std::make_shared<Bed>(core, other_broker, other_port, forwarder, "ready");
-    return std::vector<Side>{
-        {"", measure(std::move(subject), prefix, messages, outstanding)},
-        {"libcoap_raw", measure(std::move(raw), prefix, messages, outstanding)}};
+    return std::vector<Side>{{"", measure(std::move(subject), prefix, messages, outstanding)},
+                             {is_plant ? "open62541_raw" : "libcoap_raw",
+                              measure(std::move(raw), prefix, messages, outstanding)}};
   };
   return experiment;
 }
@@ -206,8 +226,15 @@ Experiment in_process() {
 }  // namespace
 
 std::vector<Experiment> route_experiments() {
-  return {coap_to_mqtt("coap_to_mqtt", 2'000, 1),
-          coap_to_mqtt("coap_to_mqtt_outstanding16", 5'000, 16), in_process()};
+  return {
+      coap_to_mqtt("coap_to_mqtt", 2'000, 1, false),
+      coap_to_mqtt("coap_to_mqtt_outstanding16", 5'000, 16, false),
+#ifdef BP_BENCH_OPCUA
+      coap_to_mqtt("plant", 2'000, 1, true),
+      coap_to_mqtt("plant_outstanding16", 5'000, 16, true),
+#endif
+      in_process(),
+  };
 }
 
 }  // namespace backplane::benchmark

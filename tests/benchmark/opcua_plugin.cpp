@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin `opcua` through the kernel: reads and writes by the C API with operations that are
+// kept, as a plugin would; watches by the SDK.
+#include "backplane/sdk/kernel.hpp"
+#include "opcua_side.hpp"
+#include "plugin_kernel.hpp"
+
+#include <atomic>
+#include <semaphore>
+#include <stdexcept>
+#include <thread>
+
+namespace backplane::benchmark {
+namespace {
+
+using std::chrono::seconds;
+
+std::string manifest(const OpcuaOptions& options) {
+  const OpcuaSecurity& security = options.security;
+  const std::string instance = concat(
+      "[instances.plant]\nplugin = \"opcua\"\nrequest_timeout_s = 60\nurl = "
+      "\"opc.tcp://127.0.0.1:",
+      options.port, "\"\n");
+  if (!security.is_secured()) return instance + "security_mode = \"none\"\n";
+  return concat(
+      instance,
+      "security_mode = \"sign_and_encrypt\"\nsecurity_policy = \"Basic256Sha256\"\npki = \"",
+      security.pki,
+      "\"\ncredentials = \"own\"\n[credentials.own]\ncertificate = \"@file:", security.certificate,
+      "\"\nkey = \"@file:", security.key, "\"\n");
+}
+
+class Plugin final : public OpcuaSide {
+ public:
+  explicit Plugin(const OpcuaOptions& options)
+      : options_(options), kernel_(started_kernel(manifest(options))) {
+    for (unsigned i = 0; i < std::max(options.nodes, options.items); ++i)
+      nodes_.push_back(kernel_.open(concat("plant:ns=1;s=N", i)).value());
+    go_ = kernel_.open("plant:ns=1;s=Go").value();
+    nodes_.front().read().within(seconds(kOpcuaPatienceSeconds)).value();
+    for (unsigned i = 0; i < options.outstanding; ++i)
+      reads_.push_back(request(BP_V_READ, options.nodes));
+    for (unsigned i = 0; i < options.outstanding; ++i)
+      writes_.push_back(request(BP_V_WRITE, options.writes_nodes ? options.nodes : 0));
+  }
+  ~Plugin() override {
+    for (const auto* const requests : {&reads_, &writes_}) {
+      for (const auto& request : *requests)
+        for (bp_op* const op : request->ops) service().op_free(kernel_.host().raw(), op);
+    }
+  }
+
+  void run(OpcuaWork& work) override {
+    work_ = &work;
+    post(kernel_.host(), [this] { go_on(&OpcuaWork::begin); }).or_throw();
+    if (!over_.try_acquire_for(seconds(kOpcuaPatienceSeconds))) {
+      post(kernel_.host(), [this] { end(); }).or_throw();  // nobody uses the work after this
+      over_.acquire();
+      throw std::runtime_error("opcua: the plugin's work does not end");
+    }
+    if (failure_ != BP_OK)
+      throw std::runtime_error(concat("opcua: a request failed with status ", failure_));
+  }
+
+  void read() override { submit(reads_); }
+  void write() override { submit(writes_); }
+
+  void watch() override {
+    heard_ = 0;
+    StackArena arena;
+    const ValueView options = arena.map({
+        {"sampling_ns", static_cast<std::int64_t>(options_.sampling_ms * 1e6)},
+        {"publishing_ns", static_cast<std::int64_t>(options_.publishing_ms * 1e6)},
+        {"queue", options_.queue},
+    });
+    const Pair header(BP_H_OPTIONS, options);
+    for (unsigned i = 0; i < options_.items; ++i) {
+      WatchOptions watching;
+      watching.headers = {static_cast<const bp_pair*>(&header), 1};
+      subscriptions_.push_back(nodes_[i]
+                                   .watch(
+                                       [this](MessageView message) {
+                                         last_ = message.body().get<double>().value_or(last_);
+                                         ++heard_;
+                                         if (work_ != nullptr) go_on(&OpcuaWork::notified);
+                                       },
+                                       std::move(watching))
+                                   .value());
+    }
+    const std::int64_t end = now() + std::int64_t{kOpcuaPatienceSeconds} * 1'000'000'000;
+    while (heard_ < options_.items) {
+      if (now() > end) throw std::runtime_error("opcua: not every item has told its value");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  void leave() override { subscriptions_.clear(); }
+  void idle(double s) override { std::this_thread::sleep_for(std::chrono::duration<double>(s)); }
+
+ private:
+  // One that goes out as one: what is submitted in a turn of the loop.
+  struct Request {
+    Plugin* side;
+    std::vector<bp_op*> ops;
+    std::size_t left = 0;
+  };
+
+  static std::int64_t now() { return monotonic_ns(); }
+  const bp_endpoint_service& service() const { return kernel_.host().services().endpoint; }
+
+  std::unique_ptr<Request> request(bp_verb verb, unsigned nodes) {
+    auto out = std::make_unique<Request>(Request{this, {}, 0});
+    for (unsigned i = 0; i < std::max(nodes, 1U); ++i) {
+      bp_op* const op = service().op_new(kernel_.host().raw());
+      op->verb = verb;
+      op->target = nodes == 0 ? go_.ref() : nodes_[i].ref();
+      op->in = verb == BP_V_WRITE ? &value_.view().raw() : nullptr;
+      op->user = out.get();
+      op->done = [](bp_op* ended) {
+        auto& of = *static_cast<Request*>(ended->user);
+        of.side->done(of, ended->status);
+      };
+      out->ops.push_back(op);
+    }
+    return out;
+  }
+  void submit(std::vector<std::unique_ptr<Request>>& free) {
+    Request* const request = free.back().release();
+    free.pop_back();
+    request->left = request->ops.size();
+    for (bp_op* const op : request->ops) {
+      const bp_status status = service().submit(kernel_.host().raw(), op);
+      if (status != BP_PENDING) done(*request, status);
+    }
+  }
+  void done(Request& request, bp_status status) {
+    if (status < 0) failure_ = status;
+    if (--request.left != 0) return;
+    auto& free = request.ops.front()->verb == BP_V_READ ? reads_ : writes_;
+    free.emplace_back(&request);
+    failure_ == BP_OK ? go_on(&OpcuaWork::answered) : end();
+  }
+
+  void go_on(void (OpcuaWork::*event)()) {
+    if (work_ == nullptr) return;
+    (work_->*event)();
+    if (work_->is_over()) end();
+  }
+  void end() {
+    if (work_ == nullptr) return;
+    work_ = nullptr;
+    over_.release();
+  }
+
+  // Before the kernel: operations that are under way at its end are completed by it.
+  const OpcuaOptions options_;
+  const OwnedMessage value_{MessageView(MessageBuilder(ValueView(1.0)).view())};
+  OpcuaWork* work_ = nullptr;  // on the loop, while it is under way
+  bp_status failure_ = BP_OK;
+  double last_ = 0;
+  std::atomic<std::uint64_t> heard_{0};
+  std::counting_semaphore<> over_{0};
+
+  Kernel kernel_;
+  std::vector<Endpoint> nodes_;
+  Endpoint go_;
+  std::vector<std::unique_ptr<Request>> reads_;  // that are free
+  std::vector<std::unique_ptr<Request>> writes_;
+  std::vector<Subscription> subscriptions_;
+};
+
+}  // namespace
+
+std::unique_ptr<OpcuaSide> opcua_plugin(const OpcuaOptions& options) {
+  return std::make_unique<Plugin>(options);
+}
+
+}  // namespace backplane::benchmark
