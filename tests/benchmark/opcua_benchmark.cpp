@@ -2,6 +2,7 @@
 // What does OPC UA cost through the kernel and the plugin, against bare open62541? As a client,
 // against a server of open62541; as a server, with a client of open62541; without security, and
 // with Basic256Sha256 SignAndEncrypt. Each server is a process of its own, and all are on one core.
+#include "backplane/sdk/status.hpp"
 #include "bench.hpp"
 #include "one_core.hpp"
 #include "opcua_side.hpp"
@@ -11,6 +12,8 @@
 #include "support/scratch_folder.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <malloc.h>
 #include <stdexcept>
@@ -277,6 +280,23 @@ std::int64_t cpu_ns() {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
+// What is allocated, in the arenas of all threads.
+double heap_bytes() {
+  char* text = nullptr;
+  std::size_t size = 0;
+  std::FILE* const out = open_memstream(&text, &size);
+  malloc_info(0, out);
+  std::fclose(out);
+  const std::string all(text, size);
+  std::free(text);
+  const auto last = [&](const char* what) {  // the sums stand at the end
+    const std::size_t at = all.find("size=\"", all.rfind(what));
+    return std::strtod(all.c_str() + at + 6, nullptr);
+  };
+  return last("<system type=\"current\"") - last("<total type=\"fast\"") -
+         last("<total type=\"rest\"");
+}
+
 Experiment many_items(const Question& question) {
   constexpr double kSeconds = 3;
   Experiment out;
@@ -285,15 +305,17 @@ Experiment many_items(const Question& question) {
   out.prepare = [question] {
     const auto measure = [question](std::shared_ptr<Bed> bed) {
       return [question, bed] {
-        const std::size_t before = mallinfo2().uordblks;
+        const double before = heap_bytes();
         bed->side->watch();
-        const std::size_t with = mallinfo2().uordblks;
+        const double with = heap_bytes();
         const std::int64_t begin = cpu_ns();
-        bed->side->idle(kSeconds);
+        const std::uint64_t told = bed->side->idle(kSeconds);
         const std::int64_t used = cpu_ns() - begin;
+        if (told < 2 * question.options.items)
+          throw std::runtime_error("opcua: the items do not change once a second");
         bed->side->leave();
         return std::vector<Metric>{
-            {question.prefix + "_bytes", static_cast<double>(with - before), {}},
+            {question.prefix + "_bytes", with - before, {}},
             {question.prefix + "_cpu_per_s", static_cast<double>(used) / kSeconds, {}}};
       };
     };

@@ -93,8 +93,16 @@ class Plugin final : public OpcuaSide {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
-  void leave() override { subscriptions_.clear(); }
-  void idle(double s) override { std::this_thread::sleep_for(std::chrono::duration<double>(s)); }
+  void leave() override {
+    subscriptions_.clear();
+    // Answered behind what each of them has sent.
+    nodes_.front().read().within(seconds(kOpcuaPatienceSeconds)).value();
+  }
+  std::uint64_t idle(double s) override {
+    const std::uint64_t before = heard_;
+    std::this_thread::sleep_for(std::chrono::duration<double>(s));
+    return heard_ - before;
+  }
 
  private:
   // One that goes out as one: what is submitted in a turn of the loop.
@@ -107,7 +115,7 @@ class Plugin final : public OpcuaSide {
   static std::int64_t now() { return monotonic_ns(); }
   const bp_endpoint_service& service() const { return kernel_.host().services().endpoint; }
 
-  std::unique_ptr<Request> request(bp_verb verb, unsigned nodes) {
+  std::unique_ptr<Request> request(std::uint16_t verb, unsigned nodes) {
     auto out = std::make_unique<Request>(Request{this, {}, 0});
     for (unsigned i = 0; i < std::max(nodes, 1U); ++i) {
       bp_op* const op = service().op_new(kernel_.host().raw());

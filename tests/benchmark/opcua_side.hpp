@@ -32,8 +32,8 @@ class OpcuaSide {
   // Items for the values of `items` nodes, made or gone when it returns. Not while work runs.
   virtual void watch() = 0;
   virtual void leave() = 0;
-  // Lives for as long, with the items that there are.
-  virtual void idle(double seconds) = 0;
+  // Lives for as long, with the items that there are: the values that it was told.
+  virtual std::uint64_t idle(double seconds) = 0;
 };
 
 // Files and a folder, for Basic256Sha256 SignAndEncrypt; empty: no security.

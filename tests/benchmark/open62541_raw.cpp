@@ -10,6 +10,7 @@
 #include <open62541/client_config_default.h>
 #include <open62541/client_highlevel_async.h>
 #include <open62541/client_subscriptions.h>
+#include <open62541/plugin/pki_default.h>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -114,17 +115,22 @@ class Raw final : public OpcuaSide {
     require(UA_Client_Subscriptions_deleteSingle(client_, subscription_), "delete");
   }
 
-  void idle(double seconds) override {
+  std::uint64_t idle(double seconds) override {
+    const std::uint64_t before = heard_;
     const auto end = Clock::now() + std::chrono::duration<double>(seconds);
     while (Clock::now() < end) require(UA_Client_run_iterate(client_, 100), "run");
+    return heard_ - before;
   }
 
  private:
   UA_NodeId id(unsigned i) { return UA_NODEID_STRING(1, names_[i].data()); }
 
   void connect() {
-    client_ = UA_Client_new();
-    UA_ClientConfig* const config = UA_Client_getConfig(client_);
+    static UA_Logger silent{[](void*, UA_LogLevel, UA_LogCategory, const char*, va_list) {},
+                            nullptr, nullptr};
+    UA_ClientConfig made{};
+    made.logging = &silent;
+    UA_ClientConfig* const config = &made;
     if (options_.security.is_secured()) {
       const UA_ByteString certificate = file(options_.security.certificate);
       const UA_ByteString key = file(options_.security.key);
@@ -135,12 +141,15 @@ class Raw final : public OpcuaSide {
       config->securityMode = UA_MESSAGESECURITYMODE_SIGNANDENCRYPT;
       config->securityPolicyUri =
           UA_STRING_ALLOC("http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256");
+      UA_String_clear(&config->clientDescription.applicationUri);
+      config->clientDescription.applicationUri = UA_STRING_ALLOC("urn:bench:client");
     } else {
       require(UA_ClientConfig_setDefault(config), "configuration");
     }
     config->timeout = kOpcuaPatienceSeconds * 1000;
     config->outStandingPublishRequests = 4;  // as the plugin
-    config->logging->log = [](void*, UA_LogLevel, UA_LogCategory, const char*, va_list) {};
+    client_ = UA_Client_newWithConfig(config);
+    require(client_ == nullptr ? UA_STATUSCODE_BADOUTOFMEMORY : UA_STATUSCODE_GOOD, "client");
     require(UA_Client_connect(client_,
                               ("opc.tcp://127.0.0.1:" + std::to_string(options_.port)).c_str()),
             "connect");
