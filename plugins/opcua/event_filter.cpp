@@ -20,7 +20,7 @@ struct Operator {
 constexpr size_t kMany = 64;
 
 const std::map<std::string_view, Operator>& operators() {
-  static const std::map<std::string_view, Operator> kAll = {
+  static const std::map<std::string_view, Operator> all = {
       {"=", {UA_FILTEROPERATOR_EQUALS, 2, 2}},
       {">", {UA_FILTEROPERATOR_GREATERTHAN, 2, 2}},
       {"<", {UA_FILTEROPERATOR_LESSTHAN, 2, 2}},
@@ -35,7 +35,7 @@ const std::map<std::string_view, Operator>& operators() {
       {"or", {UA_FILTEROPERATOR_OR, 2, kMany}},
       {"not", {UA_FILTEROPERATOR_NOT, 1, 1}},
   };
-  return kAll;
+  return all;
 }
 
 std::string operator_names() {

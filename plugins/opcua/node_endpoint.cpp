@@ -66,7 +66,7 @@ Status NodeEndpoint::inquire(Op op, UA_UInt32 attribute) {
   const uint64_t key = requests.next_key();
   Status status = requests.add(key, op);
   if (status.is_pending()) {
-    const Status posted = post(client_.host(), [&client = client_, key, attribute] {
+    Status posted = post(client_.host(), [&client = client_, key, attribute] {
       client.inquiries().begin(key, attribute);
     });
     if (posted.is_error() && requests.take_back(key)) {

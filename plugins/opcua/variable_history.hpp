@@ -10,7 +10,6 @@
 
 #include "native.hpp"
 
-#include <compare>
 #include <deque>
 #include <optional>
 
@@ -48,7 +47,9 @@ class VariableHistory {
   struct Place {
     UA_DateTime time;
     uint64_t number;
-    auto operator<=>(const Place&) const = default;
+    bool operator<(const Place& other) const noexcept {
+      return time != other.time ? time < other.time : number < other.number;
+    }
   };
   struct Entry {
     Place place;

@@ -311,7 +311,7 @@ Experiment many_items(const Question& question) {
         const std::int64_t begin = cpu_ns();
         const std::uint64_t told = bed->side->idle(kSeconds);
         const std::int64_t used = cpu_ns() - begin;
-        if (told < 2 * question.options.items)
+        if (told < std::uint64_t{2} * question.options.items)
           throw std::runtime_error("opcua: the items do not change once a second");
         bed->side->leave();
         return std::vector<Metric>{

@@ -11,7 +11,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::ElementsAreArray;
-using testing::IsEmpty;
 
 /// 5:02 is 502.
 UA_DateTime at(int time) { return UA_DATETIME_UNIX_EPOCH + time * UA_DATETIME_SEC; }
