@@ -79,12 +79,12 @@ void read_raw(UA_Server* server, void* context, const UA_NodeId* session, void* 
               UA_TimestampsToReturn timestamps, UA_Boolean is_released, size_t n,
               const UA_HistoryReadValueId* wanted, UA_HistoryReadResponse* response,
               UA_HistoryData* const* values) {
-  VariableHistory::Room room;
-  const Asked asked{server, session, user, *details, timestamps, is_released, room};
-  if (timestamps > UA_TIMESTAMPSTORETURN_BOTH) {
+  if (number_of(timestamps) > UA_TIMESTAMPSTORETURN_BOTH) {
     response->responseHeader.serviceResult = UA_STATUSCODE_BADTIMESTAMPSTORETURNINVALID;
     return;
   }
+  VariableHistory::Room room;
+  const Asked asked{server, session, user, *details, timestamps, is_released, room};
   for (size_t i = 0; i < n; ++i) {
     boundary(
         [&] {

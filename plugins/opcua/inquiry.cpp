@@ -8,8 +8,8 @@ namespace {
 
 constexpr size_t kMostAtOnce = 4;  // each is a connection
 
-std::string_view user_name(UA_UserTokenType type) noexcept {
-  switch (type) {
+std::string_view user_name(const UA_UserTokenType& type) noexcept {
+  switch (number_of(type)) {
     case UA_USERTOKENTYPE_ANONYMOUS:
       return "anonymous";
     case UA_USERTOKENTYPE_USERNAME:
@@ -21,8 +21,8 @@ std::string_view user_name(UA_UserTokenType type) noexcept {
   }
 }
 
-std::string_view server_type(UA_ApplicationType type) noexcept {
-  switch (type) {
+std::string_view server_type(const UA_ApplicationType& type) noexcept {
+  switch (number_of(type)) {
     case UA_APPLICATIONTYPE_CLIENT:
       return "client";
     case UA_APPLICATIONTYPE_CLIENTANDSERVER:

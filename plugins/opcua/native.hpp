@@ -2,6 +2,8 @@
 // Owners of what open62541 allocates, and its strings as ours.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
 #include <new>
 #include <open62541/types.h>
 #include <open62541/types_generated.h>
@@ -81,6 +83,14 @@ inline UA_String allocated(std::string_view text) {
 inline void replace(UA_String& text, std::string_view with) {
   UA_String_clear(&text);
   text = allocated(with);
+}
+/// What a peer has sent for an enumeration may be any number, which no enumeration holds.
+template <class Enumeration>
+uint32_t number_of(const Enumeration& from) noexcept {
+  static_assert(sizeof from == sizeof(uint32_t));
+  uint32_t out = 0;
+  std::memcpy(&out, &from, sizeof out);
+  return out;
 }
 /// "ns=1;s=Line1.Temperature".
 inline std::string to_text(const UA_NodeId& id) {
