@@ -37,8 +37,6 @@ UA_LocalizedText text(const std::string& words) {
   return {UA_STRING_NULL, words.empty() ? UA_STRING_NULL : borrowed(words)};
 }
 
-UA_NodeId ns0(UA_UInt32 id) { return UA_NODEID_NUMERIC(0, id); }
-
 UA_QualifiedName browse_name(Path path) { return {path.back().ns, borrowed(path.back().name)}; }
 
 /// Objects organizes, an object has components.
@@ -75,10 +73,7 @@ std::vector<UA_Argument> arguments_of(const std::vector<DeclaredArgument>& decla
     UA_Argument_init(&argument);
     argument.name = borrowed(each.name);
     argument.description = text(each.description);
-    argument.dataType = each.shape.data_type();
-    argument.valueRank = each.shape.value_rank();
-    argument.arrayDimensionsSize = each.shape.dimensions.size();
-    argument.arrayDimensions = const_cast<UA_UInt32*>(each.shape.dimensions.data());
+    each.shape.describe(argument);
     out.push_back(argument);
   }
   return out;
@@ -103,10 +98,7 @@ void add_variable(UA_Server* server, const AddressSpace::Node& node) {
   UA_VariableAttributes attributes = UA_VariableAttributes_default;
   attributes.displayName = text(declared.title);
   attributes.description = text(declared.description);
-  attributes.dataType = declared.shape.data_type();
-  attributes.valueRank = declared.shape.value_rank();
-  attributes.arrayDimensionsSize = declared.shape.dimensions.size();
-  attributes.arrayDimensions = const_cast<UA_UInt32*>(declared.shape.dimensions.data());
+  declared.shape.describe(attributes);
   attributes.accessLevel = static_cast<UA_Byte>(
       (declared.is_readable ? UA_ACCESSLEVELMASK_READ : 0u) |
       (declared.is_writable ? UA_ACCESSLEVELMASK_WRITE | UA_ACCESSLEVELMASK_STATUSWRITE |

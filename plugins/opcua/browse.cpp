@@ -20,38 +20,27 @@ void Browse::ask(Session& session, const UA_ByteString& point, What what) {
     return session.ask<UA_BrowseNextResponse, UA_TYPES_BROWSENEXTRESPONSE>(
         request, UA_TYPES_BROWSENEXTREQUEST, [self, what](const UA_BrowseNextResponse& response) {
           if (what == What::kPage) {
-            self->answered(response.responseHeader.serviceResult, response.resultsSize,
-                           response.results);
+            self->answered(response);
           }
         });
   }
-  UA_BrowseDescription node;
-  UA_BrowseDescription_init(&node);
-  node.nodeId = *target().node;
-  node.browseDirection = UA_BROWSEDIRECTION_FORWARD;
-  node.referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
-  node.includeSubtypes = true;
-  node.resultMask = UA_BROWSERESULTMASK_ALL;
+  UA_BrowseDescription node = forward_references(*target().node);
   UA_BrowseRequest request;
   UA_BrowseRequest_init(&request);
   request.nodesToBrowse = &node;
   request.nodesToBrowseSize = 1;
   request.requestedMaxReferencesPerNode = kPage;
   session.ask<UA_BrowseResponse, UA_TYPES_BROWSERESPONSE>(
-      request, UA_TYPES_BROWSEREQUEST, [self](const UA_BrowseResponse& response) {
-        self->answered(response.responseHeader.serviceResult, response.resultsSize,
-                       response.results);
-      });
+      request, UA_TYPES_BROWSEREQUEST,
+      [self](const UA_BrowseResponse& response) { self->answered(response); });
 }
 
-void Browse::answered(UA_StatusCode service, size_t n, UA_BrowseResult* results) {
-  if (!is_bad(service) && n != 1) {
-    service = UA_STATUSCODE_BADUNKNOWNRESPONSE;
+template <class Response>
+void Browse::answered(const Response& response) {
+  if (const UA_StatusCode status = service_status(response); is_bad(status)) {
+    return take(status, UA_BYTESTRING_NULL);
   }
-  if (is_bad(service)) {
-    return take(service, UA_BYTESTRING_NULL);
-  }
-  page_ = Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>::copy_of(results[0]);
+  page_ = Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>::copy_of(response.results[0]);
   take(page_->statusCode, page_->continuationPoint);
 }
 

@@ -15,7 +15,8 @@ class Browse final : public PagedStream {
   size_t size() const override { return page_->referencesSize; }
   bool fill(size_t i, MessageBuilder& message) override;
   std::string context() const override { return concat("browsing '", target().text, "'"); }
-  void answered(UA_StatusCode service, size_t n, UA_BrowseResult* results);
+  template <class Response>
+  void answered(const Response& response);
 
   Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> page_;
 };

@@ -20,6 +20,13 @@ bool is_loss(UA_StatusCode code) noexcept;
 /// it; `context` says what was being done.
 Status bad_status(UA_StatusCode code, std::string_view context);
 
+/// Of the service, for a response that must have one result: bad if it has not.
+template <class Response>
+UA_StatusCode service_status(const Response& response) noexcept {
+  const UA_StatusCode status = response.responseHeader.serviceResult;
+  return is_bad(status) || response.resultsSize == 1 ? status : UA_STATUSCODE_BADUNKNOWNRESPONSE;
+}
+
 /// What a client is told of an error: its own code when it has one of OPC UA, else the nearest.
 UA_StatusCode code_of(const Status& status) noexcept;
 

@@ -35,11 +35,7 @@ void HistoryRead::ask(Session& session, const UA_ByteString& point, What what) {
 }
 
 void HistoryRead::answered(const UA_HistoryReadResponse& response) {
-  UA_StatusCode status = response.responseHeader.serviceResult;
-  if (!is_bad(status) && response.resultsSize != 1) {
-    status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
-  }
-  if (is_bad(status)) {
+  if (const UA_StatusCode status = service_status(response); is_bad(status)) {
     return take(status, UA_BYTESTRING_NULL);
   }
   const UA_HistoryReadResult& result = response.results[0];

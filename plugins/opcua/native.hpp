@@ -84,6 +84,8 @@ inline void replace(UA_String& text, std::string_view with) {
   UA_String_clear(&text);
   text = allocated(with);
 }
+/// A node of the standard.
+inline UA_NodeId ns0(UA_UInt32 id) noexcept { return UA_NODEID_NUMERIC(0, id); }
 /// What a peer has sent for an enumeration may be any number, which no enumeration holds.
 template <class Enumeration>
 uint32_t number_of(const Enumeration& from) noexcept {

@@ -151,10 +151,7 @@ NodeId NodeManagement::node_id(const Session& session, std::string_view key,
 
 template <class Response>
 void NodeManagement::answered(const Response& response) {
-  UA_StatusCode status = response.responseHeader.serviceResult;
-  if (!is_bad(status) && response.resultsSize != 1) {
-    status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
-  }
+  UA_StatusCode status = service_status(response);
   if (!is_bad(status)) {
     status = status_of(response.results[0]);
   }

@@ -43,6 +43,17 @@ uint32_t verbs_of_class(UA_NodeClass node_class) noexcept {
 
 }  // namespace
 
+UA_BrowseDescription forward_references(const UA_NodeId& node) noexcept {
+  UA_BrowseDescription out;
+  UA_BrowseDescription_init(&out);
+  out.nodeId = node;
+  out.browseDirection = UA_BROWSEDIRECTION_FORWARD;
+  out.referenceTypeId = ns0(UA_NS0ID_HIERARCHICALREFERENCES);
+  out.includeSubtypes = true;
+  out.resultMask = UA_BROWSERESULTMASK_ALL;
+  return out;
+}
+
 void fill_entry(MessageBuilder& entry, const UA_ReferenceDescription& reference) {
   const bool is_here = reference.nodeId.serverIndex == 0;
   Arena& arena = entry.arena();

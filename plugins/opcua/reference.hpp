@@ -7,6 +7,9 @@
 
 namespace backplane::opcua {
 
+/// What a browse asks of a node: the hierarchical references, forward. Borrows from the id.
+UA_BrowseDescription forward_references(const UA_NodeId& node) noexcept;
+
 /// Borrows from the reference.
 void fill_entry(MessageBuilder& entry, const UA_ReferenceDescription& reference);
 

@@ -5,6 +5,7 @@
 #include "error_map.hpp"
 #include "history_service.hpp"
 #include "library_log.hpp"
+#include "reference.hpp"
 #include "secure_server.hpp"
 #include "server_config.hpp"
 
@@ -365,13 +366,7 @@ void Server::cancel_call(uint64_t operation) { calls_.abandon_caller(kLocal | op
 Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> Server::browse(const Address& address,
                                                               std::string_view text) {
   const NodeId id = resolve(address, text);
-  UA_BrowseDescription node;
-  UA_BrowseDescription_init(&node);
-  node.nodeId = *id;
-  node.browseDirection = UA_BROWSEDIRECTION_FORWARD;
-  node.referenceTypeId = UA_NODEID_NUMERIC(0, UA_NS0ID_HIERARCHICALREFERENCES);
-  node.includeSubtypes = true;
-  node.resultMask = UA_BROWSERESULTMASK_ALL;
+  const UA_BrowseDescription node = forward_references(*id);
   Native<UA_BrowseResult, UA_TYPES_BROWSERESULT> out(UA_Server_browse(running(), 0, &node));
   if (is_bad(out->statusCode)) {
     throw Error(bad_status(out->statusCode, concat("browsing '", text, "'")));

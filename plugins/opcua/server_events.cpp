@@ -27,8 +27,6 @@ constexpr std::array kStandardFields = {
     StandardField{"Message", kLocalizedText}, StandardField{"Severity", kUInt16},
     StandardField{"SourceName", kString}, StandardField{"Time", kDateTime}};
 
-UA_NodeId ns0(UA_UInt32 id) { return UA_NODEID_NUMERIC(0, id); }
-
 void require(UA_StatusCode status, std::string_view context) {
   if (status != UA_STATUSCODE_GOOD) {
     throw Error(bad_status(status, context));
@@ -76,10 +74,7 @@ void add_field(UA_Server* server, const UA_NodeId& type, const DeclaredArgument&
   UA_VariableAttributes attributes = UA_VariableAttributes_default;
   attributes.displayName.text = borrowed(field.name);
   attributes.description.text = borrowed(field.description);
-  attributes.dataType = field.shape.data_type();
-  attributes.valueRank = field.shape.value_rank();
-  attributes.arrayDimensionsSize = field.shape.dimensions.size();
-  attributes.arrayDimensions = const_cast<UA_UInt32*>(field.shape.dimensions.data());
+  field.shape.describe(attributes);
   NodeId node;
   const std::string context = concat("event '", event, "', field '", field.name, "'");
   require(UA_Server_addVariableNode(server, UA_NODEID_NUMERIC(type.namespaceIndex, 0), type,

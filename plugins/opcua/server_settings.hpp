@@ -20,6 +20,14 @@ struct Shape {
   }
   /// The node of the type. A Variant is every type.
   UA_NodeId data_type() const noexcept;
+  /// Into the attributes of a variable, or an argument; the dimensions are borrowed.
+  template <class Described>
+  void describe(Described& out) const noexcept {
+    out.dataType = data_type();
+    out.valueRank = value_rank();
+    out.arrayDimensionsSize = dimensions.size();
+    out.arrayDimensions = const_cast<UA_UInt32*>(dimensions.data());
+  }
   /// "Double", "Double[4]".
   std::string text() const;
   /// Whether it is as many; the type is not looked at.
