@@ -21,6 +21,7 @@ using namespace backplane::opcua;
 constexpr uint32_t kChunk = 8192;  // the least that a client may say; more costs memory, thus time
 constexpr int kMostPieces =
     16;  // a long row finds no more than several short ones, which are faster
+constexpr std::size_t kBodyOfMessage = 24;
 constexpr int kInputsPerServer = 1000;  // what they leave behind is bounded, but not small
 
 void require(bool holds) {
@@ -28,6 +29,12 @@ void require(bool holds) {
     std::abort();
   }
 }
+
+/// What activates a session: making one takes longer than all else, so it outlives its connection.
+struct Session {
+  std::string token;
+  std::string policy;
+};
 
 class Bench {
  public:
@@ -40,6 +47,8 @@ class Bench {
   }
   Server& server() { return server_; }
   void run_loop() { fake_.loop.run(); }
+  Session session;
+
   void check() {
     for (const auto& variable : server_.nodes().variables()) {
       bp_op op{};
@@ -106,7 +115,7 @@ class Peer {
   bool is_open() { return !bench_.server().listener().peer(id_).empty(); }
   void send(std::string_view bytes) { bench_.server().listener().received(id_, bytes); }
 
-  /// Opens a channel and a session.
+  /// Opens a channel, and takes over the session of the peer before.
   void begin() {
     std::string hello("HELF");
     put(hello, 32, 0, kChunk, kChunk, 0, 0, 0xFFFFFFFFu);
@@ -131,38 +140,17 @@ class Peer {
     channel_ = channel.securityToken.channelId;
     token_ = channel.securityToken.tokenId;
     UA_OpenSecureChannelResponse_clear(&channel);
-    UA_CreateSessionRequest create;
-    UA_CreateSessionRequest_init(&create);
-    create.requestHeader.timestamp = UA_DATETIME_UNIX_EPOCH;
-    create.requestedSessionTimeout = 1000;
-    create.clientDescription.applicationUri = borrowed("urn:fuzz");
-    request(encoded(create, UA_TYPES_CREATESESSIONREQUEST));
-    UA_CreateSessionResponse session;
-    if (!decode(receive(), 24, session, UA_TYPES_CREATESESSIONRESPONSE)) {
-      return;
+    if (!activate()) {
+      create();
+      require(activate());
     }
-    UA_ActivateSessionRequest activate;
-    UA_ActivateSessionRequest_init(&activate);
-    activate.requestHeader.timestamp = UA_DATETIME_UNIX_EPOCH;
-    activate.requestHeader.authenticationToken = session.authenticationToken;
-    UA_AnonymousIdentityToken nobody;
-    UA_AnonymousIdentityToken_init(&nobody);
-    require(session.serverEndpointsSize > 0 &&
-            session.serverEndpoints[0].userIdentityTokensSize > 0);
-    nobody.policyId = session.serverEndpoints[0].userIdentityTokens[0].policyId;
-    UA_ExtensionObject_setValueNoDelete(&activate.userIdentityToken, &nobody,
-                                        &UA_TYPES[UA_TYPES_ANONYMOUSIDENTITYTOKEN]);
-    session_ = encoded_plain(session.authenticationToken, UA_TYPES_NODEID);
-    request(encoded(activate, UA_TYPES_ACTIVATESESSIONREQUEST));
-    UA_CreateSessionResponse_clear(&session);
-    receive();
   }
   /// `piece` has the request's type, and what follows the session's token.
   void request_piece(std::string_view piece) {
     if (piece.size() >= 2) {
       std::string body("\1\0", 2);
       body += piece.substr(0, 2);
-      body += session_;
+      body += bench_.session.token;
       body += piece.substr(2);
       request(body);
       receive();
@@ -198,6 +186,46 @@ class Peer {
     const UA_ByteString bytes = borrowed(std::string_view(from).substr(at + 4));  // its type's id
     return UA_decodeBinary(&bytes, &to, &UA_TYPES[type], nullptr) == UA_STATUSCODE_GOOD;
   }
+  void create() {
+    UA_CreateSessionRequest create;
+    UA_CreateSessionRequest_init(&create);
+    create.requestHeader.timestamp = UA_DATETIME_UNIX_EPOCH;
+    create.requestedSessionTimeout = 1000;
+    create.clientDescription.applicationUri = borrowed("urn:fuzz");
+    request(encoded(create, UA_TYPES_CREATESESSIONREQUEST));
+    UA_CreateSessionResponse session;
+    require(decode(receive(), kBodyOfMessage, session, UA_TYPES_CREATESESSIONRESPONSE));
+    require(session.serverEndpointsSize > 0 &&
+            session.serverEndpoints[0].userIdentityTokensSize > 0);
+    bench_.session = {encoded_plain(session.authenticationToken, UA_TYPES_NODEID),
+                      std::string(view(session.serverEndpoints[0].userIdentityTokens[0].policyId))};
+    UA_CreateSessionResponse_clear(&session);
+  }
+  bool activate() {
+    if (bench_.session.token.empty()) {
+      return false;
+    }
+    UA_ActivateSessionRequest activate;
+    UA_ActivateSessionRequest_init(&activate);
+    activate.requestHeader.timestamp = UA_DATETIME_UNIX_EPOCH;
+    const UA_ByteString token = borrowed(bench_.session.token);
+    require(UA_decodeBinary(&token, &activate.requestHeader.authenticationToken,
+                            &UA_TYPES[UA_TYPES_NODEID], nullptr) == UA_STATUSCODE_GOOD);
+    UA_AnonymousIdentityToken nobody;
+    UA_AnonymousIdentityToken_init(&nobody);
+    nobody.policyId = borrowed(bench_.session.policy);
+    UA_ExtensionObject_setValueNoDelete(&activate.userIdentityToken, &nobody,
+                                        &UA_TYPES[UA_TYPES_ANONYMOUSIDENTITYTOKEN]);
+    request(encoded(activate, UA_TYPES_ACTIVATESESSIONREQUEST));
+    UA_NodeId_clear(&activate.requestHeader.authenticationToken);
+    UA_ActivateSessionResponse response;
+    if (!decode(receive(), kBodyOfMessage, response, UA_TYPES_ACTIVATESESSIONRESPONSE)) {
+      return false;
+    }
+    const bool is_good = response.responseHeader.serviceResult == UA_STATUSCODE_GOOD;
+    UA_ActivateSessionResponse_clear(&response);
+    return is_good;
+  }
   void message(std::string_view kind, std::string_view header, std::string_view body) {
     std::string out(kind);
     out += 'F';
@@ -226,14 +254,13 @@ class Peer {
   uint32_t channel_ = 0;
   uint32_t token_ = 0;
   uint32_t sequence_ = 0;
-  std::string session_;
 };
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static std::optional<Bench> bench;
-  static std::optional<Peer> session;  // making one takes longer than all else
+  static std::optional<Peer> session;  // closed by what is no request
   static int left = 0;
   if (size == 0) {
     return 0;
