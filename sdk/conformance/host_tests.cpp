@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hosts: an older kernel, a newer one, one with less to offer, one that takes its time, and one
-// that runs out of memory.
+// Hosts: an older kernel, a newer one, one with less to offer, one that takes its time, one
+// that takes none, and one that runs out of memory.
 #include "footprint.hpp"
 #include "other_host.hpp"
 #include "use.hpp"
@@ -311,6 +311,36 @@ void one_that_answers_later_is_waited_for(Subject& subject) {
   subject.stop();
 }
 
+// ---- everything at once ----
+
+/// A kernel that has the answer to every operation on another endpoint when the call returns: an
+/// empty message, and of a watch its end.
+class AtOnceHost : public OtherHost {
+ public:
+  using OtherHost::OtherHost;
+  const void* service(std::string_view id, const void* table) override {
+    if (table == nullptr || id != BP_S_ENDPOINT) {
+      return table;
+    }
+    endpoint_ = *static_cast<const bp_endpoint_service*>(table);
+    endpoint_.submit = [](const bp_host*, bp_op* op) {
+      op->out = {};
+      op->status = BP_OK;
+      return bp_status{BP_OK};
+    };
+    return &endpoint_;
+  }
+
+ private:
+  bp_endpoint_service endpoint_{};  // of the latest instance; all are alike
+};
+
+void one_that_answers_at_once_is_not_waited_for(Subject& subject) {
+  AtOnceHost host(subject);
+  use_all_in_trouble(subject);  // what an empty message is taken for is the subject's affair
+  subject.stop();
+}
+
 constexpr std::array kTests = {
     Test{"hosts.an_old_one_is_enough", "tables of the first minor, and nothing behind them",
          &an_old_one_is_enough},
@@ -320,6 +350,9 @@ constexpr std::array kTests = {
     Test{"hosts.one_that_answers_later_is_waited_for",
          "no open and no operation on another endpoint is over when the call returns",
          &one_that_answers_later_is_waited_for},
+    Test{"hosts.one_that_answers_at_once_is_not_waited_for",
+         "every operation on another endpoint is over when the call returns",
+         &one_that_answers_at_once_is_not_waited_for},
     Test{"hosts.one_that_fails_once_is_survived",
          "each call that may fail fails once: no crash, no hang, nothing left",
          &one_that_fails_once_is_survived},

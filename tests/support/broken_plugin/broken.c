@@ -212,6 +212,13 @@ static bp_status meet(const Broken* b) {
     if (endpoints->submit(host, op) == BP_PENDING) return BP_INTERNAL;
     endpoints->op_free(host, op);
   }
+  if (is(b, "waits_for_an_answer_at_once")) {
+    bp_op* op = endpoints->op_new(host);
+    op->verb = BP_V_READ; /* of nothing */
+    op->done = &forget;
+    if (endpoints->submit(host, op) >= BP_OK) return BP_INTERNAL; /* `done` is not called */
+    endpoints->op_free(host, op);
+  }
   (void)seen;
   return BP_OK;
 }
