@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# backplane_add_test(): one file, one executable. In ctest a unit test is one entry, because to start
-# a process under ASan takes longer than most of its cases; of every other layer each case is one.
+# backplane_add_test(): one file, one executable; in ctest each of its cases is one entry.
 #
 #   backplane_add_test(<folder/subject_test.cpp>
 #     [SOURCES <file>...]      more sources
@@ -8,12 +7,11 @@
 #     [DEPENDS <target>...]    what must be built because the test loads or runs it
 #     [LABELS <label>...]      besides the first folder (unit, integration, ...); `long` = only with
 #                              ./dev test --long
-#     [TIMEOUT <seconds>]      per entry, 30 unless said, 120 for a unit test
+#     [TIMEOUT <seconds>]      per case, 30 unless said
 #     [TSAN])                  also runs under ThreadSanitizer
 #
 # The file may be named from tests/ or from the folder of the calling CMakeLists.txt.
-# unit/kernel/manifest_test.cpp is bp.unit.kernel.manifest; the case Suite.Case of
-# integration/cli_test.cpp is bp.integration.cli.Suite.Case.
+# The case Suite.Case of integration/cli_test.cpp is bp.integration.cli.Suite.Case.
 include_guard(GLOBAL)
 
 function(backplane_add_test file)
@@ -54,15 +52,6 @@ function(backplane_add_test file)
   set(labels ${layer} ${arg_LABELS})
   if(arg_TSAN)
     list(APPEND labels tsan)
-  endif()
-  if(layer STREQUAL "unit")
-    if(NOT arg_TIMEOUT)
-      set(arg_TIMEOUT 120)
-    endif()
-    add_test(NAME ${name} COMMAND ${target} --gtest_brief=1
-             WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${labels}")
-    return()
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 30)

@@ -6,7 +6,7 @@
 #include "session.hpp"
 #include "values.hpp"
 
-#include <deque>
+#include <list>
 
 namespace backplane::opcua {
 
@@ -31,7 +31,7 @@ struct Target {
   NodeId parent;               // of a method: the object; null until somebody needs it
   std::optional<Wanted> type;  // of its values; nothing until somebody needs it
   std::optional<std::vector<Argument>> arguments;  // likewise, of a method
-  std::deque<std::shared_ptr<WriteJob>> writes;    // in their order; the first waits for the type
+  std::list<std::shared_ptr<WriteJob>> writes;     // in their order; the first waits for the type
   bool is_asking = false;
 
   /// They are of another session.

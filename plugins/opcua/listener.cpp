@@ -52,9 +52,8 @@ struct Listener::Connection {
 };
 
 Listener::Listener(const Host& host, EventLoop& loop, size_t most_connections, Events events)
-    : UA_ConnectionManager{},
+    : ConnectionManager(loop),
       host_(host),
-      loop_(loop),
       most_(most_connections),
       events_(std::move(events)),
       accept_again_(host,
@@ -65,53 +64,13 @@ Listener::Listener(const Host& host, EventLoop& loop, size_t most_connections, E
                     }),
       open_gauge_(host.gauge("opcua_connections")),
       refused_(host.counter("opcua_connections_refused_total")) {
-  set_tables();
   close_.callback = [](void* application, void*) {
     static_cast<Listener*>(application)->close_marked();
   };
   close_.application = this;
-  loop_.native()->registerEventSource(loop_.native(), &eventSource);
 }
 
-Listener::~Listener() {
-  loop_.native()->removeDelayedCallback(loop_.native(), &close_);
-  loop_.native()->deregisterEventSource(loop_.native(), &eventSource);
-}
-
-void Listener::set_tables() noexcept {
-  eventSource.eventSourceType = UA_EVENTSOURCETYPE_CONNECTIONMANAGER;
-  eventSource.start = [](UA_EventSource* source) -> UA_StatusCode {
-    source->state = UA_EVENTSOURCESTATE_STARTED;
-    return UA_STATUSCODE_GOOD;
-  };
-  eventSource.stop = [](UA_EventSource* source) { source->state = UA_EVENTSOURCESTATE_STOPPED; };
-  eventSource.free = [](UA_EventSource*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
-  protocol = borrowed("tcp");
-  openConnection = [](UA_ConnectionManager* manager, const UA_KeyValueMap*, void* application,
-                      void* context, UA_ConnectionManager_connectionCallback callback) {
-    return self(manager).open(application, context, callback);
-  };
-  sendWithConnection = [](UA_ConnectionManager* manager, uintptr_t id, const UA_KeyValueMap*,
-                          UA_ByteString* buffer) -> UA_StatusCode {
-    const UA_StatusCode status = self(manager).send(id, *buffer);
-    UA_ByteString_clear(buffer);
-    return status;
-  };
-  closeConnection = [](UA_ConnectionManager* manager, uintptr_t id) -> UA_StatusCode {
-    Connection* const connection = self(manager).find(id);
-    if (connection == nullptr) {
-      return UA_STATUSCODE_BADCONNECTIONCLOSED;
-    }
-    self(manager).close_later(*connection);
-    return UA_STATUSCODE_GOOD;
-  };
-  allocNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer, size_t size) {
-    return UA_ByteString_allocBuffer(buffer, size);
-  };
-  freeNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer) {
-    UA_ByteString_clear(buffer);
-  };
-}
+Listener::~Listener() { loop_.native()->removeDelayedCallback(loop_.native(), &close_); }
 
 void Listener::bind(const std::string& address, uint16_t port) {
   addrinfo hints{};
@@ -140,8 +99,7 @@ void Listener::bind(const std::string& address, uint16_t port) {
   bound_ = std::move(socket);
 }
 
-UA_StatusCode Listener::open(void* application, void* context,
-                             UA_ConnectionManager_connectionCallback callback) {
+UA_StatusCode Listener::open(void* application, void* context, Callback callback) {
   if (bound_.get() < 0) {
     return UA_STATUSCODE_BADCONNECTIONREJECTED;
   }
@@ -254,18 +212,33 @@ void Listener::received(uintptr_t id, std::string_view bytes) {
   events_.turn_over();
 }
 
-UA_StatusCode Listener::send(uintptr_t id, UA_ByteString& bytes) {
+UA_StatusCode Listener::send(uintptr_t id, std::string_view bytes) {
   Connection* const connection = find(id);
   if (connection == nullptr) {
     return UA_STATUSCODE_BADCONNECTIONCLOSED;
   }
-  if (connection->outbox.send(connection->socket.get(), view(bytes)).is_error()) {
+  Status status;
+  try {
+    status = connection->outbox.send(connection->socket.get(), bytes);
+  } catch (const std::bad_alloc&) {
+    status = Status(BP_RESOURCE_EXHAUSTED);  // a part may be sent: nothing can follow it
+  }
+  if (status.is_error()) {
     close_later(*connection);
     return UA_STATUSCODE_BADCONNECTIONCLOSED;
   }
   if (!connection->outbox.is_empty()) {
     static_cast<void>(connection->watch->change(BP_FD_WRITE));
   }
+  return UA_STATUSCODE_GOOD;
+}
+
+UA_StatusCode Listener::close(uintptr_t id) {
+  Connection* const connection = find(id);
+  if (connection == nullptr) {
+    return UA_STATUSCODE_BADCONNECTIONCLOSED;
+  }
+  close_later(*connection);
   return UA_STATUSCODE_GOOD;
 }
 
@@ -281,9 +254,9 @@ std::string Listener::peer(uintptr_t connection) const {
 }
 
 void Listener::close_later(Connection& connection) {
+  closing_.push_back(connection.id);
   connection.is_closing = true;
   connection.watch.reset();
-  closing_.push_back(connection.id);
   if (!std::exchange(is_closing_, true)) {
     loop_.native()->addDelayedCallback(loop_.native(), &close_);
   }

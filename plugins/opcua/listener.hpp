@@ -11,7 +11,7 @@
 //   done meanwhile is done then, not in the middle of it.
 #pragma once
 
-#include "event_loop.hpp"
+#include "connection_manager.hpp"
 #include "outbox.hpp"
 #include <backplane/sdk/unique_handle.hpp>
 
@@ -19,7 +19,7 @@
 
 namespace backplane::opcua {
 
-class Listener : private UA_ConnectionManager {
+class Listener final : private ConnectionManager {
  public:
   struct Events {
     std::function<void()> opened;  // a peer has connected; nothing of it was read
@@ -28,9 +28,7 @@ class Listener : private UA_ConnectionManager {
   };
   /// `host` and `loop` outlive it.
   Listener(const Host& host, EventLoop& loop, size_t most_connections, Events events);
-  ~Listener();
-  Listener(const Listener&) = delete;
-  Listener& operator=(const Listener&) = delete;
+  ~Listener() override;
 
   /// Binds an IP address. Throws Error; FAILED_PRECONDITION: somebody has the port.
   void bind(const std::string& address, uint16_t port);
@@ -51,15 +49,11 @@ class Listener : private UA_ConnectionManager {
 
  private:
   struct Connection;
-  static Listener& self(UA_ConnectionManager* manager) noexcept {
-    return *static_cast<Listener*>(manager);
-  }
-  void set_tables() noexcept;
-  UA_StatusCode open(void* application, void* context,
-                     UA_ConnectionManager_connectionCallback callback);
+  UA_StatusCode open(void* application, void* context, Callback callback) override;
+  UA_StatusCode send(uintptr_t connection, std::string_view bytes) override;
+  UA_StatusCode close(uintptr_t connection) override;
   void accept_some();
   void on_ready(uintptr_t id, uint32_t events);
-  UA_StatusCode send(uintptr_t id, UA_ByteString& bytes);
   Connection* find(uintptr_t id) noexcept;
   void close_later(Connection& connection);
   void close_marked();
@@ -67,7 +61,6 @@ class Listener : private UA_ConnectionManager {
             std::string_view bytes) noexcept;
 
   const Host& host_;
-  EventLoop& loop_;
   const size_t most_;
   const Events events_;
   uint16_t port_ = 0;

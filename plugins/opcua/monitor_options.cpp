@@ -88,7 +88,7 @@ MonitorOptions::MonitorOptions(MessageView in, UA_UInt32 attribute,
       range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
   if (attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
-    events.emplace();
+    events = std::make_unique<EventOptions>();
   }
   const auto options = in.header(BP_H_OPTIONS);
   if (!options) {

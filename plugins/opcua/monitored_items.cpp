@@ -147,10 +147,11 @@ bool Watches::create_some(Publishing publishing) {
     }
     Watch& watch = *found->second;
     const MonitorOptions& options = watch.options;
-    if (are_events.value_or(options.events.has_value()) != options.events.has_value()) {
+    const bool is_event = options.events != nullptr;
+    if (are_events.value_or(is_event) != is_event) {
       break;  // in the next request
     }
-    are_events = options.events.has_value();
+    are_events = is_event;
     auto [number, node] = std::move(subscription.waiting.back());
     subscription.waiting.pop_back();
     UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*node);

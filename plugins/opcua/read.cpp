@@ -7,26 +7,27 @@
 namespace backplane::opcua {
 namespace {
 
+std::string context_of(const ReadJob& job) { return concat("reading '", job.target().text, "'"); }
+
 void answer(Requests& requests, TypeReader& reader, Session& session,
             const std::shared_ptr<ReadJob>& job, const UA_DataValue& value) {
-  const std::string context = concat("reading '", job->target().text, "'");
   try {
     MessageBuilder out;
     fill_message(out, value, &reader.types(), job->is_reversible());
     if (!reader.types().has_missing()) {
       const bool has_failed = value.hasStatus && is_bad(value.status);
       return requests.reply(job->key(), MessageView(out),
-                            has_failed ? bad_status(value.status, context) : Status::ok());
+                            has_failed ? bad_status(value.status, context_of(*job)) : Status::ok());
     }
   } catch (...) {
     return job->fail(current_exception_status());
   }
   // A structure that nobody has asked for yet: once more when it is known.
-  reader.read_missing(session, [&requests, &reader, &session, job, context,
+  reader.read_missing(session, [&requests, &reader, &session, job,
                                 kept = std::make_shared<DataValue>(DataValue::copy_of(value))](
                                    const Status& status) {
     if (status.is_error()) {
-      return job->fail(Status(status).with_context(context));
+      return job->fail(Status(status).with_context(context_of(*job)));
     }
     answer(requests, reader, session, job, **kept);
   });
@@ -57,7 +58,7 @@ void send(Requests& requests, TypeReader& reader, Session& session,
           if (status == UA_STATUSCODE_GOOD) {
             answer(requests, reader, session, jobs[i], response.results[i]);
           } else {
-            jobs[i]->fail(bad_status(status, concat("reading '", jobs[i]->target().text, "'")));
+            jobs[i]->fail(bad_status(status, context_of(*jobs[i])));
           }
         }
       });

@@ -39,16 +39,6 @@ Result<UniqueFd> connect_to(const std::string& address, uint16_t port) {
   return socket;
 }
 
-/// The outcome of what the library calls: nothing unwinds through C.
-template <class Body>
-UA_StatusCode barrier(Body body) noexcept {
-  try {
-    return body();
-  } catch (...) {
-    return UA_STATUSCODE_BADOUTOFMEMORY;
-  }
-}
-
 }  // namespace
 
 struct Tcp::Connection {
@@ -64,62 +54,11 @@ struct Tcp::Connection {
 };
 
 Tcp::Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port)
-    : UA_ConnectionManager{},
-      host_(host),
-      loop_(loop),
-      addresses_(std::move(addresses)),
-      port_(port) {
-  set_tables();
-  loop_.native()->registerEventSource(loop_.native(), &eventSource);
-}
+    : ConnectionManager(loop), host_(host), addresses_(std::move(addresses)), port_(port) {}
 
-Tcp::~Tcp() {
-  loop_.native()->removeDelayedCallback(loop_.native(), &closing_);
-  loop_.native()->deregisterEventSource(loop_.native(), &eventSource);
-}
+Tcp::~Tcp() { loop_.native()->removeDelayedCallback(loop_.native(), &closing_); }
 
-void Tcp::set_tables() noexcept {
-  eventSource.eventSourceType = UA_EVENTSOURCETYPE_CONNECTIONMANAGER;
-  eventSource.start = [](UA_EventSource* source) -> UA_StatusCode {
-    source->state = UA_EVENTSOURCESTATE_STARTED;
-    return UA_STATUSCODE_GOOD;
-  };
-  eventSource.stop = [](UA_EventSource* source) { source->state = UA_EVENTSOURCESTATE_STOPPED; };
-  eventSource.free = [](UA_EventSource*) -> UA_StatusCode { return UA_STATUSCODE_GOOD; };
-  protocol = borrowed("tcp");
-  openConnection = [](UA_ConnectionManager* manager, const UA_KeyValueMap*, void* application,
-                      void* context, UA_ConnectionManager_connectionCallback callback) {
-    return barrier([&] { return self(manager).open(application, context, callback); });
-  };
-  sendWithConnection = [](UA_ConnectionManager* manager, uintptr_t id, const UA_KeyValueMap*,
-                          UA_ByteString* buffer) -> UA_StatusCode {
-    Tcp& tcp = self(manager);
-    const bool is_there = tcp.connection_ && tcp.connection_->id == id;
-    if (is_there && !tcp.connection_->is_closing) {
-      tcp.or_close([&] { tcp.send(view(*buffer)); });
-    }
-    UA_ByteString_clear(buffer);
-    return is_there ? UA_STATUSCODE_GOOD
-                    : static_cast<UA_StatusCode>(UA_STATUSCODE_BADCONNECTIONCLOSED);
-  };
-  closeConnection = [](UA_ConnectionManager* manager, uintptr_t id) -> UA_StatusCode {
-    Tcp& tcp = self(manager);
-    if (!tcp.connection_ || tcp.connection_->id != id) {
-      return UA_STATUSCODE_BADCONNECTIONCLOSED;
-    }
-    tcp.close_later({});
-    return UA_STATUSCODE_GOOD;
-  };
-  allocNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer, size_t size) {
-    return UA_ByteString_allocBuffer(buffer, size);
-  };
-  freeNetworkBuffer = [](UA_ConnectionManager*, uintptr_t, UA_ByteString* buffer) {
-    UA_ByteString_clear(buffer);
-  };
-}
-
-UA_StatusCode Tcp::open(void* application, void* context,
-                        UA_ConnectionManager_connectionCallback callback) {
+UA_StatusCode Tcp::open(void* application, void* context, Callback callback) {
   if (opens_left_ == 0 || connection_) {
     return UA_STATUSCODE_BADCONNECTIONREJECTED;
   }
@@ -133,6 +72,24 @@ UA_StatusCode Tcp::open(void* application, void* context,
   connection_->callback = callback;
   tell(UA_CONNECTIONSTATE_OPENING, UA_BYTESTRING_NULL);
   or_close([this] { connect_next(); });
+  return UA_STATUSCODE_GOOD;
+}
+
+UA_StatusCode Tcp::send(uintptr_t connection, std::string_view bytes) {
+  if (!connection_ || connection_->id != connection) {
+    return UA_STATUSCODE_BADCONNECTIONCLOSED;
+  }
+  if (!connection_->is_closing) {
+    or_close([&] { send(bytes); });
+  }
+  return UA_STATUSCODE_GOOD;
+}
+
+UA_StatusCode Tcp::close(uintptr_t connection) {
+  if (!connection_ || connection_->id != connection) {
+    return UA_STATUSCODE_BADCONNECTIONCLOSED;
+  }
+  close_later({});
   return UA_STATUSCODE_GOOD;
 }
 

@@ -13,20 +13,18 @@
 //   its calls lose memory then.
 #pragma once
 
-#include "event_loop.hpp"
+#include "connection_manager.hpp"
 
 #include <deque>
 #include <vector>
 
 namespace backplane::opcua {
 
-class Tcp : private UA_ConnectionManager {
+class Tcp final : private ConnectionManager {
  public:
   /// `host` and `loop` outlive it. `addresses` are numeric.
   Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port);
-  ~Tcp();
-  Tcp(const Tcp&) = delete;
-  Tcp& operator=(const Tcp&) = delete;
+  ~Tcp() override;
 
   /// No connection is opened any more.
   void forbid() noexcept { opens_left_ = 0; }
@@ -39,10 +37,9 @@ class Tcp : private UA_ConnectionManager {
 
  private:
   struct Connection;
-  static Tcp& self(UA_ConnectionManager* manager) noexcept { return *static_cast<Tcp*>(manager); }
-  void set_tables() noexcept;
-  UA_StatusCode open(void* application, void* context,
-                     UA_ConnectionManager_connectionCallback callback);
+  UA_StatusCode open(void* application, void* context, Callback callback) override;
+  UA_StatusCode send(uintptr_t connection, std::string_view bytes) override;
+  UA_StatusCode close(uintptr_t connection) override;
   void connect_next();
   /// Closes what there is when `body` throws.
   template <class Body>
@@ -55,7 +52,6 @@ class Tcp : private UA_ConnectionManager {
   void tell(UA_ConnectionState state, UA_ByteString message) noexcept;
 
   const Host& host_;
-  EventLoop& loop_;
   const std::vector<std::string> addresses_;
   const uint16_t port_;
   int opens_left_ = 2;

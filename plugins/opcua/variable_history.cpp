@@ -68,19 +68,28 @@ DataValue part_of(const UA_DataValue& value, const VariableHistory::Read& read) 
 }  // namespace
 
 void VariableHistory::add(const UA_DataValue& value) {
-  Entry entry{{value.sourceTimestamp, ++last_number_}, DataValue::copy_of(value)};
+  Entry entry{{value.sourceTimestamp, last_number_ + 1}, DataValue::copy_of(value)};
   if (!entry.value->hasServerTimestamp) {
     entry.value->hasServerTimestamp = true;
     entry.value->serverTimestamp = UA_DateTime_now();
   }
   if (entries_.size() == most_) {
-    if (entry.place < entries_.front().place) {
-      return;  // older than all that are kept
-    }
-    entries_.pop_front();
+    drop_first_to_come();
   }
   entries_.insert(entries_.begin() + static_cast<ptrdiff_t>(position(entry.place)),
                   std::move(entry));
+  ++last_number_;
+}
+
+// Not the one with the oldest source time: those of a clock that was ahead would stay for ever. As
+// long as times grow it is at the front, or near it.
+void VariableHistory::drop_first_to_come() {
+  const uint64_t first = last_number_ + 1 - entries_.size();  // the numbers have no gap
+  const auto at = std::find_if(entries_.begin(), entries_.end(),
+                               [first](const Entry& entry) { return entry.place.number == first; });
+  if (at != entries_.end()) {
+    entries_.erase(at);
+  }
 }
 
 size_t VariableHistory::position(const Place& place) const noexcept {

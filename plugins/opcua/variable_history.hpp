@@ -3,9 +3,9 @@
 //
 // Design notes.
 // - In the order of their source times: one that comes late is put where it belongs.
+//   The last ones are those that came last.
 // - Nothing is kept for who reads: a continuation point says behind which value he goes on, and
-// stays
-//   good when that one is gone.
+//   stays good when that one is gone.
 #pragma once
 
 #include "native.hpp"
@@ -64,6 +64,7 @@ class VariableHistory {
     std::optional<UA_DateTime> missing_last;
   };
 
+  void drop_first_to_come();
   /// The first entry that is not before the place.
   size_t position(const Place& place) const noexcept;
   size_t from(UA_DateTime time) const noexcept { return position({time, 0}); }

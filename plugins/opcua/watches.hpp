@@ -17,7 +17,7 @@
 #include "job.hpp"
 #include <backplane/sdk/hub.hpp>
 
-#include <deque>
+#include <list>
 #include <map>
 #include <open62541/client_subscriptions.h>
 
@@ -43,7 +43,7 @@ struct MonitorOptions {
   bool is_reversible = false;
   UA_DataChangeFilter filter{};
   std::string range;
-  std::optional<EventOptions> events;
+  std::unique_ptr<EventOptions> events;  // of a watch of events
 
  private:
   /// False: there is no such option.
@@ -67,8 +67,8 @@ struct Watch {
   UA_UInt32 item = 0;                 // 0: there is none
   EventOptions::Filter event_filter;  // by the namespaces of this session
   bool is_first = true;
-  bool has_had_item = false;   // in this session or in one before
-  std::deque<DataValue> held;  // until a structure in the first of them is known
+  bool has_had_item = false;  // in this session or in one before
+  std::list<DataValue> held;  // until a structure in the first of them is known
 };
 
 class Watches {

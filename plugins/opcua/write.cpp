@@ -30,7 +30,14 @@ void WriteJob::convert(DataTypes& types) {
   try {
     value_ = to_data_value(in_, wanted, &types);
   } catch (const Error& error) {
-    throw Error(Status(error.status()).with_context(context_of(target()), of_type(wanted)));
+    Status status = Status(error.status());
+    if (needs_type_) {
+      constexpr UA_StatusCode kCode = UA_STATUSCODE_BADTYPEMISMATCH;  // as the server would say
+      status = std::move(status)
+                   .with_context(std::string_view(UA_StatusCode_name(kCode)))
+                   .with_native(static_cast<int32_t>(kCode), kDomain);
+    }
+    throw Error(std::move(status).with_context(context_of(target()), of_type(wanted)));
   }
 }
 

@@ -5,6 +5,7 @@
 #include "opcua_side.hpp"
 #include "plugin_kernel.hpp"
 
+#include <array>
 #include <atomic>
 #include <semaphore>
 #include <stdexcept>
@@ -105,11 +106,13 @@ class Plugin final : public OpcuaSide {
   }
 
  private:
+  static constexpr std::size_t kScratch = 256;
   // One that goes out as one: what is submitted in a turn of the loop.
   struct Request {
     Plugin* side;
     std::vector<bp_op*> ops;
     std::size_t left = 0;
+    std::vector<std::array<std::byte, kScratch>> scratch{};  // of each operation, for its answer
   };
 
   static std::int64_t now() { return monotonic_ns(); }
@@ -117,15 +120,18 @@ class Plugin final : public OpcuaSide {
 
   std::unique_ptr<Request> request(std::uint16_t verb, unsigned nodes) {
     auto out = std::make_unique<Request>(Request{this, {}, 0});
+    out->scratch.resize(std::max(nodes, 1U));
     for (unsigned i = 0; i < std::max(nodes, 1U); ++i) {
       bp_op* const op = service().op_new(kernel_.host().raw());
       op->verb = verb;
       op->target = nodes == 0 ? go_.ref() : nodes_[i].ref();
       op->in = verb == BP_V_WRITE ? &value_.view().raw() : nullptr;
       op->user = out.get();
+      op->scratch = out->scratch[i].data();
+      op->scratch_len = kScratch;
       op->done = [](bp_op* ended) {
         auto& of = *static_cast<Request*>(ended->user);
-        of.side->done(of, ended->status);
+        of.side->done(of, ended, ended->status);
       };
       out->ops.push_back(op);
     }
@@ -137,10 +143,11 @@ class Plugin final : public OpcuaSide {
     request->left = request->ops.size();
     for (bp_op* const op : request->ops) {
       const bp_status status = service().submit(kernel_.host().raw(), op);
-      if (status != BP_PENDING) done(*request, status);
+      if (status != BP_PENDING) done(*request, op, status);
     }
   }
-  void done(Request& request, bp_status status) {
+  void done(Request& request, bp_op* op, bp_status status) {
+    static_cast<void>(Buffer::adopt(std::exchange(op->out.owner, nullptr)));
     if (status < 0) failure_ = status;
     if (--request.left != 0) return;
     auto& free = request.ops.front()->verb == BP_V_READ ? reads_ : writes_;

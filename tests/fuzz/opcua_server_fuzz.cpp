@@ -85,7 +85,7 @@ class Bench {
          {"methods",
           arena_.list({arena_.map({{"id", "ns=1;s=A.Set"}, {"inputs", arena_.list({argument})}})})},
          {"max_connections", 8},
-         {"max_sessions", 2 * kInputsPerServer},
+         {"max_sessions", 2 * kMostPieces * kInputsPerServer},
          {"max_subscriptions", 2 * kInputsPerServer},
          {"max_monitored_items", 1024},
          {"max_message", 65536},

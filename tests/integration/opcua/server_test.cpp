@@ -78,7 +78,9 @@ TEST(OpcuaServer, AClientMayOnlyDoWhatTheNodeAllows) {
   pair.open("plant:ns=1;s=Line1.Order").write("run").or_throw();
   EXPECT_EQ(pair.open("main:ns=1;s=Line1.Order").read<std::string>().value(), "run");
   const Status wrong = pair.open(kOutside).write("warm").get();
+  EXPECT_THAT(std::string(wrong.message()), HasSubstr("BadTypeMismatch: "));
   EXPECT_THAT(std::string(wrong.message()), HasSubstr("is no Double"));
+  EXPECT_EQ(static_cast<uint32_t>(wrong.native()), 0x80740000u);
 }
 
 TEST(OpcuaServer, ANodeWithoutAValueSaysSo) {

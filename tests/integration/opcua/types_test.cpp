@@ -39,7 +39,8 @@ TEST_F(OpcuaTypes, ANumberFromJsonBecomesTheTypeOfTheNode) {
 TEST_F(OpcuaTypes, ANumberThatTheNodeCannotHoldIsRefused) {
   const Status refused = types("Level").write(1.5).get();
   EXPECT_EQ(refused.code(), BP_INVALID_ARGUMENT);
-  EXPECT_EQ(refused.message(), "writing 'ns=1;s=Types.Level', which is Int16: 1.5 is no Int16");
+  EXPECT_EQ(refused.message(),
+            "writing 'ns=1;s=Types.Level', which is Int16: BadTypeMismatch: 1.5 is no Int16");
   EXPECT_EQ(types("Level").write(70000).get().code(), BP_INVALID_ARGUMENT);
 }
 

@@ -114,8 +114,10 @@ TEST_F(Opcua, EveryKindOfValueSurvivesTheServer) {
 TEST_F(Opcua, AValueThatTheNodeDoesNotTakeIsRefusedWithTheNodesType) {
   const Status refused = system_.open(kTemperature).write("warm").get();
   EXPECT_EQ(refused.code(), BP_INVALID_ARGUMENT);
-  EXPECT_THAT(std::string(refused.message()),
-              HasSubstr("writing 'ns=1;s=Line1.Temperature', which is Double: \"warm\" is no"));
+  EXPECT_THAT(
+      std::string(refused.message()),
+      HasSubstr(
+          "writing 'ns=1;s=Line1.Temperature', which is Double: BadTypeMismatch: \"warm\" is no"));
 }
 
 TEST_F(Opcua, ANumberBecomesTheTypeThatIsNamed) {

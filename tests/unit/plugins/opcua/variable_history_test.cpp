@@ -163,12 +163,20 @@ TEST(AVariablesHistory, GoesOnThoughTheValueIsGoneBehindWhichItStopped) {
               ElementsAre(503, 504, 505));
 }
 
-TEST(AVariablesHistory, HasTheLastOnes) {
+TEST(AVariablesHistory, HasTheLastThatCame) {
   VariableHistory history(2);
   for (const int time : {501, 502, 503, 500}) {
     history.add(*value_at(time));
   }
-  EXPECT_THAT(numbers(read(history, details(1, 600, 0, false))), ElementsAre(502, 503));
+  EXPECT_THAT(numbers(read(history, details(1, 600, 0, false))), ElementsAre(500, 503));
+}
+
+TEST(AVariablesHistory, LetsGoOfTheTimesOfAClockThatWasAhead) {
+  VariableHistory history(3);
+  for (const int time : {900, 901, 902, 500, 501, 502, 503}) {
+    history.add(*value_at(time));
+  }
+  EXPECT_THAT(numbers(read(history, details(400, 1000, 0, false))), ElementsAre(501, 502, 503));
 }
 
 TEST(AVariablesHistory, KeepsValuesOfOneTimeInTheOrderInWhichTheyCame) {

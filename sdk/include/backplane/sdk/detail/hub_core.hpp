@@ -346,11 +346,12 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       state->redelivery_armed = false;
     }
     for (const auto& watcher : state->watchers) {
-      for (; redeliver && !watcher->again.empty(); watcher->again.pop_back()) {
-        HubEntry entry = std::move(watcher->again.back());
-        entry.message.set_flags(entry.message.view().flags() | BP_M_REDELIVERED);
-        watcher->bytes += entry.size;
-        watcher->queue.push_front(std::move(entry));
+      if (redeliver) {
+        for (HubEntry& entry : watcher->again) {
+          entry.message.set_flags(entry.message.view().flags() | BP_M_REDELIVERED);
+          watcher->bytes += entry.size;
+        }
+        watcher->queue.splice(watcher->queue.begin(), watcher->again);
       }
       if (!watcher->busy && may_deliver(*watcher)) {
         watcher->busy = true;

@@ -5,7 +5,7 @@
 #include "../guarded.hpp"
 #include "../hub.hpp"
 
-#include <deque>
+#include <list>
 #include <map>
 
 namespace backplane::detail {
@@ -55,9 +55,9 @@ struct HubWatcher {
   HubWatcher* next = nullptr;   // in the chain of those that the present thread made busy
   bool direct = false;          // of that thread: gets the published message as it is
   size_t bytes = 0;             // of `queue`
-  std::deque<HubEntry> queue;
+  std::list<HubEntry> queue;    // an empty deque has half a KiB, and most are empty
   std::map<uint64_t, HubEntry> unsettled;  // delivered, not acknowledged
-  std::deque<HubEntry> again;              // refused, waits for the timer
+  std::list<HubEntry> again;               // refused, waits for the timer
 };
 
 struct HubState {
