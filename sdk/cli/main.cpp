@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   add_watch(app, commands);
   add_browse(app, commands);
   add_cert(app, commands);
+  add_key(app, commands);
   add_new(app, commands);
   add_validate(app, commands);
   add_demo(app, commands);

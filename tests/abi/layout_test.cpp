@@ -195,6 +195,10 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_state_service, struct_size, 0, 4),
     MEMBER(bp_state_service, reserved, 4, 4),
     MEMBER(bp_state_service, report, 8, 8),
+    // native_key.h
+    MEMBER(bp_key, type, 0, 4),
+    MEMBER(bp_key, length, 4, 4),
+    MEMBER(bp_key, name, 8, 4096),
     // kernel.h
     MEMBER(bp_log_record, time_ns, 0, 8),
     MEMBER(bp_log_record, level, 8, 4),
@@ -276,6 +280,7 @@ const std::map<std::string, std::size_t> kStructures = {
     STRUCTURE(bp_event),
     STRUCTURE(bp_queue_service),
     STRUCTURE(bp_state_service),
+    STRUCTURE(bp_key),
     STRUCTURE(bp_log_record),
     STRUCTURE(bp_kernel_options),
     STRUCTURE(bp_diagnostic),
@@ -305,8 +310,8 @@ TEST(Layout, NoMemberIsMissingFromTheTable) {
 
 TEST(Layout, EverySizedStructBeginsWithItsSize) {
   const std::vector<std::string> frozen = {
-      "bp_str",     "bp_error",    "bp_value", "bp_pair",       "bp_buffer",
-      "bp_message", "bp_endpoint", "bp_event", "bp_log_record", "bp_diagnostic"};
+      "bp_str",      "bp_error", "bp_value",      "bp_pair",       "bp_buffer", "bp_message",
+      "bp_endpoint", "bp_event", "bp_log_record", "bp_diagnostic", "bp_key"};
   std::map<std::string, bool> sized;
   for (const Member& member : kMembers) {
     if (member.golden_offset == 0)

@@ -9,6 +9,7 @@
 #include "kernel.h"
 #include "layout.h"
 #include "message.h"
+#include "native_key.h"
 #include "operation.h"
 #include "plugin.h"
 #include "service/buffers.h"

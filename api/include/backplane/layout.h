@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "native_key.h"
 #include "service/buffers.h"
 #include "service/credentials.h"
 #include "service/endpoint.h"
@@ -31,6 +32,7 @@ BP_ASSERT(sizeof(bp_endpoint) == 24);
 BP_ASSERT(sizeof(bp_event) == 24);
 BP_ASSERT(sizeof(bp_log_record) == 64);
 BP_ASSERT(sizeof(bp_diagnostic) == 48);
+BP_ASSERT(sizeof(bp_key) == 4104);
 /* sized */
 BP_ASSERT(BP_SIZE_TO(bp_buffer_ops, release) == 24);
 BP_ASSERT(BP_SIZE_TO(bp_sink, next) == 16);
