@@ -172,15 +172,21 @@ bool Witness::take_baselines() {
   if (!is_live) {
     return false;
   }
+  // A message may come while the counters are read: what came in is read last, so that this is too
+  // much rather than too little.
+  std::map<std::string, int64_t> gone;
+  for (const Account& account : read_accounts(plant_)) {
+    gone[account.destination] = elsewhere(account);
+  }
   for (const Account& account : read_accounts(plant_)) {
     const auto name = signal_of(account);
     if (!name) {
       continue;
     }
-    const int64_t unheard = account.in - elsewhere(account) - received[*name];
+    const int64_t unheard = account.in - gone[account.destination] - received[*name];
     const auto [at, is_first] = baselines_.try_emplace(account.destination, Baseline{});
     if (is_first) {
-      at->second = {unheard, elsewhere(account)};
+      at->second = {unheard, gone[account.destination]};
       signals_.lock()->at(*name).ledger.forget_sent();
     }
     at->second.unheard = std::min(at->second.unheard, unheard);

@@ -114,7 +114,7 @@ TEST_P(TheHelpOf, ShowsExamples) {
 
 INSTANTIATE_TEST_SUITE_P(ASubcommand, TheHelpOf,
                          testing::Values("run", "check", "plugins", "read", "write", "call",
-                                         "watch", "browse", "cert", "demo", "completion"),
+                                         "watch", "browse", "cert", "key", "demo", "completion"),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST(TheCommand, CompletesItsOwnOptions) {
