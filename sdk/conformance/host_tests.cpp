@@ -239,8 +239,10 @@ void one_that_fails_once_is_survived(Subject& subject) {
   // Each of the first calls, which are those of the start; then fewer and fewer.
   const auto end = std::chrono::steady_clock::now() + 2 * patience();
   for (int n = 0; survives(subject, n) && std::chrono::steady_clock::now() < end; n += 1 + n / 64) {
-    const Footprint after = Footprint::now();
-    require(after.threads <= before.threads && after.descriptors <= before.descriptors,
+    require(soon([&] {
+              const Footprint after = Footprint::now();
+              return after.threads <= before.threads && after.descriptors <= before.descriptors;
+            }),
             "when its call ", n + 1, " of the host fails, '", trouble.what.load(),
             "', it leaves a thread or a descriptor");
   }

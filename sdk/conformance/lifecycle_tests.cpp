@@ -5,23 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <thread>
 
 namespace backplane::conformance {
 namespace {
-
-/// What has ended is gone from /proc a little later.
-template <class Holds>
-bool soon(Holds holds) {
-  const auto end = std::chrono::steady_clock::now() + patience();
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) {
-      return false;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 void starts_and_stops(Subject& subject) {
   subject.system();
