@@ -56,19 +56,22 @@ BP_EXPORT bp_status bp_key_parse(bp_str text, bp_key* out, bp_error* error);
  * there is no memory. [any][nb] */
 BP_EXPORT uint64_t bp_key_text(const bp_key* key, char* out, uint64_t size);
 
-/* A key of this type for any string that is not empty; the same string gives the same key:
+/* A key of this type for any string that is not empty; the same string gives the same key.
+ *
  *   posix      `/` and the string
- *   System V   an absolute path as it is; else, below XDG_RUNTIME_DIR or, if there is none,
- *              runtime-USER in TMPDIR or /tmp, the string: the same for those who have the same
- * there anonymous  the string What is no file name - a slash or a NUL in it, "." and "..", more
- * bytes than the system takes - becomes as much of its letters, digits, `-` and `_` as fits, `-`,
- * and 32 digits of its SHA-256. Of a string without a slash that the system takes, it is the key
- * that Qt's platformSafeKey() gives. `use` is BP_KEY_SHARED_MEMORY or BP_KEY_SEMAPHORE; `out` and
- * `error` as above. INVALID_ARGUMENT: an empty string, another use. UNIMPLEMENTED: the type is not
- * supported for this use. OUT_OF_RANGE: the folder's path makes the name longer than
- * BP_KEY_NAME_MAX. RESOURCE_EXHAUSTED: no memory. INTERNAL: OpenSSL has no SHA-256. May ask the
- * system for the user's name, and thus a directory service; reads the environment, which nobody may
- * set meanwhile. [any] */
+ *   System V   an absolute path as it is; else the string, below XDG_RUNTIME_DIR or, if there is
+ *              none, runtime-USER in TMPDIR or /tmp: the same key where these are the same
+ *   anonymous  the string
+ *
+ * What is no file name - a slash or a NUL in it, "." and "..", more bytes than the system takes -
+ * becomes as much of its letters, digits, `-` and `_` as fits, `-`, and 32 digits of its SHA-256.
+ * Of a string without a slash that the system takes, it is the key that Qt's platformSafeKey()
+ * gives. `use` is BP_KEY_SHARED_MEMORY or BP_KEY_SEMAPHORE; `out` and `error` as above.
+ * INVALID_ARGUMENT: an empty string, another use. UNIMPLEMENTED: the type is not supported for this
+ * use. OUT_OF_RANGE: the folder's path makes the name longer than BP_KEY_NAME_MAX.
+ * RESOURCE_EXHAUSTED: no memory. INTERNAL: OpenSSL has no SHA-256. May ask the system for the
+ * user's name, and thus a directory service; reads the environment, which nobody may set meanwhile.
+ * [any] */
 BP_EXPORT bp_status bp_key_safe(uint32_t use, uint32_t type, bp_str string, bp_key* out,
                                 bp_error* error);
 
