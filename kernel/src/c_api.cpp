@@ -13,6 +13,7 @@
 #include <string>
 
 using backplane::kernel::Diagnostic;
+using backplane::kernel::guarded;
 using backplane::kernel::Kernel;
 using backplane::kernel::set_error;
 using backplane::kernel::Severity;
@@ -24,19 +25,8 @@ namespace {
 Kernel& of(bp_kernel* kernel) { return *reinterpret_cast<Kernel*>(kernel); }
 
 template <typename Function>
-bp_status boundary(bp_error* error, Function function) noexcept {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return set_error(error, BP_RESOURCE_EXHAUSTED, "no memory");
-  } catch (const std::exception& exception) {
-    return set_error(error, BP_INTERNAL, exception.what());
-  }
-}
-
-template <typename Function>
 void boundary(Function function) noexcept {
-  boundary(nullptr, [&] {
+  guarded(nullptr, [&] {
     function();
     return BP_OK;
   });
@@ -81,7 +71,7 @@ bp_status read_options(const bp_kernel_options* given, bp_kernel_options& option
 bp_str bp_kernel_version(void) { return BP_STR(BP_VERSION_STRING); }
 
 bp_status bp_kernel_create(const bp_kernel_options* options, bp_kernel** out, bp_error* error) {
-  return boundary(error, [&]() -> bp_status {
+  return guarded(error, [&]() -> bp_status {
     bp_kernel_options known{};
     if (const bp_status refused = read_options(options, known, error); refused < 0) return refused;
     auto kernel = std::make_unique<Kernel>(known);
@@ -94,12 +84,12 @@ bp_status bp_kernel_create(const bp_kernel_options* options, bp_kernel** out, bp
 
 bp_status bp_kernel_add_plugin(bp_kernel* kernel, bp_plugin_entry entry, bp_str manifest,
                                bp_error* error) {
-  return boundary(error, [&] { return of(kernel).add_plugin(entry, view(manifest), error); });
+  return guarded(error, [&] { return of(kernel).add_plugin(entry, view(manifest), error); });
 }
 
 bp_status bp_kernel_load(bp_kernel* kernel, bp_str path,
                          void (*report)(void*, const bp_diagnostic*), void* user, bp_error* error) {
-  return boundary(error, [&] {
+  return guarded(error, [&] {
     return of(kernel).load(std::string(view(path)), reporter(report, user), error);
   });
 }
@@ -107,21 +97,21 @@ bp_status bp_kernel_load(bp_kernel* kernel, bp_str path,
 bp_status bp_kernel_load_text(bp_kernel* kernel, bp_str name, bp_str text,
                               void (*report)(void*, const bp_diagnostic*), void* user,
                               bp_error* error) {
-  return boundary(error, [&] {
+  return guarded(error, [&] {
     return of(kernel).load_text(std::string(view(name)), view(text), reporter(report, user), error);
   });
 }
 
 bp_status bp_kernel_start(bp_kernel* kernel, bp_error* error) {
-  return boundary(error, [&] { return of(kernel).start(error); });
+  return guarded(error, [&] { return of(kernel).start(error); });
 }
 
 bp_status bp_kernel_drain(bp_kernel* kernel, bp_error* error) {
-  return boundary(error, [&] { return of(kernel).drain(error); });
+  return guarded(error, [&] { return of(kernel).drain(error); });
 }
 
 bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error) {
-  return boundary(error, [&] { return of(kernel).stop(error); });
+  return guarded(error, [&] { return of(kernel).stop(error); });
 }
 
 void bp_kernel_destroy(bp_kernel* kernel) {

@@ -42,16 +42,21 @@ inline std::string_view domain_of(const bp_error& error) noexcept {
   return {error.domain, strnlen(error.domain, sizeof error.domain)};  // it may fill its place
 }
 
-// Runs a function that gives a status, where an exception must not pass.
+// Runs a function that gives a status, where an exception must not pass: fills `error`, which may
+// be NULL, with what it says.
 template <typename Function>
-bp_status guarded(Function function) noexcept {
+bp_status guarded(bp_error* error, Function function) noexcept {
   try {
     return function();
   } catch (const std::bad_alloc&) {
-    return BP_RESOURCE_EXHAUSTED;
-  } catch (const std::exception&) {
-    return BP_INTERNAL;
+    return set_error(error, BP_RESOURCE_EXHAUSTED, "no memory");
+  } catch (const std::exception& exception) {
+    return set_error(error, BP_INTERNAL, exception.what());
   }
+}
+template <typename Function>
+bp_status guarded(Function function) noexcept {
+  return guarded(nullptr, function);
 }
 
 // "NOT_FOUND" for BP_NOT_FOUND.

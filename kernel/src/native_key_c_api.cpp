@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 
 namespace {
 
@@ -23,18 +22,6 @@ bp_status give(const NativeKey& key, bp_key* out, bp_error* error) noexcept {
   return BP_OK;
 }
 
-// Nothing unwinds through C.
-template <class Body>
-bp_status boundary(bp_error* error, Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return set_error(error, BP_RESOURCE_EXHAUSTED, "no memory for a key");
-  } catch (const std::exception& exception) {
-    return set_error(error, BP_INTERNAL, exception.what());
-  }
-}
-
 using Maker = NativeKey (*)(KeyUse, std::uint32_t, std::string_view);
 bp_status make(Maker maker, std::uint32_t use, std::uint32_t type, bp_str string, bp_key* out,
                bp_error* error) noexcept {
@@ -48,14 +35,14 @@ bp_status make(Maker maker, std::uint32_t use, std::uint32_t type, bp_str string
   if (!is_supported(whose, type)) {
     return set_error(error, BP_UNIMPLEMENTED, "this type of key is not supported here");
   }
-  return boundary(error, [&] { return give(maker(whose, type, view(string)), out, error); });
+  return guarded(error, [&] { return give(maker(whose, type, view(string)), out, error); });
 }
 
 }  // namespace
 
 bp_status bp_key_parse(bp_str text, bp_key* out, bp_error* error) {
   *out = bp_key{};
-  return boundary(error, [&] {
+  return guarded(error, [&] {
     std::string problem;
     const auto key = parse_key(view(text), problem);
     return key ? give(*key, out, error) : set_error(error, BP_INVALID_ARGUMENT, problem);
@@ -64,7 +51,7 @@ bp_status bp_key_parse(bp_str text, bp_key* out, bp_error* error) {
 
 std::uint64_t bp_key_text(const bp_key* key, char* out, std::uint64_t size) {
   std::string text;
-  boundary(nullptr, [&] {
+  guarded(nullptr, [&] {
     text = text_of({key->type, std::string(key->name, std::min(key->length, BP_KEY_NAME_MAX))});
     return BP_OK;
   });
