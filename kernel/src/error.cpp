@@ -2,9 +2,41 @@
 #include "error.hpp"
 
 #include <array>
+#include <cerrno>
 #include <string>
+#include <system_error>
 
 namespace backplane::kernel {
+namespace {
+
+bp_status status_of_errno(int number) noexcept {
+  switch (number) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return BP_PERMISSION_DENIED;
+    case ENOENT:
+      return BP_NOT_FOUND;
+    case EEXIST:
+      return BP_ALREADY_EXISTS;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+      return BP_INVALID_ARGUMENT;
+    case ENOMEM:
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+      return BP_RESOURCE_EXHAUSTED;
+    default:
+      return BP_UNKNOWN;
+  }
+}
+
+}  // namespace
 
 bp_status set_error(bp_error* error, bp_status status, std::string_view message,
                     std::string_view domain, std::int32_t native) noexcept {
@@ -24,6 +56,12 @@ bp_status set_error(bp_error* error, bp_status status, std::string_view message,
   if (status == BP_UNAVAILABLE || status == BP_RESOURCE_EXHAUSTED || status == BP_DEADLINE_EXCEEDED)
     error->flags |= BP_ERROR_RETRY;
   return status;
+}
+
+bp_status set_errno_error(bp_error* error, int number, std::string_view what) {
+  return set_error(error, status_of_errno(number),
+                   std::string(what).append(": ").append(std::generic_category().message(number)),
+                   "errno", number);
 }
 
 void fill_error(bp_error* error, bp_status status) noexcept {

@@ -16,6 +16,9 @@ namespace backplane::kernel {
 bp_status set_error(bp_error* error, bp_status status, std::string_view message,
                     std::string_view domain = {}, std::int32_t native = 0) noexcept;
 
+// Of a system call: `number` is its errno, `what` what was being done.
+bp_status set_errno_error(bp_error* error, int number, std::string_view what);
+
 // Before an operation: what an earlier one left in `error`, which may be NULL, is no reason of
 // this.
 inline void clear_error(bp_error* error) noexcept {

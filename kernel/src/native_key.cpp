@@ -118,12 +118,6 @@ std::string user_name() {
   return found != nullptr ? found->pw_name : std::to_string(geteuid());
 }
 
-std::string runtime_folder() {
-  const std::string folder = environment("XDG_RUNTIME_DIR");
-  return folder.empty() ? temporary_folder() + "/runtime-" + user_name()
-                        : without_slashes_behind(folder);
-}
-
 // The percent-encoded path of a URI; false: `problem` says why.
 bool decode(std::string_view path, std::string& out, std::string& problem) {
   for (std::size_t i = 0; i < path.size(); ++i) {
@@ -148,6 +142,12 @@ bool decode(std::string_view path, std::string& out, std::string& problem) {
 }
 
 }  // namespace
+
+std::string runtime_folder() {
+  const std::string folder = environment("XDG_RUNTIME_DIR");
+  return folder.empty() ? temporary_folder() + "/runtime-" + user_name()
+                        : without_slashes_behind(folder);
+}
 
 bool is_system_v(std::uint32_t type) noexcept { return type >= 1 && type <= kProjectIds; }
 

@@ -29,6 +29,9 @@ std::string text_of(const NativeKey& key);
 NativeKey safe_key(KeyUse use, std::uint32_t type, std::string_view string);
 NativeKey legacy_key(KeyUse use, std::uint32_t type, std::string_view string);
 
+// Where safe keys of System V have their files; perhaps it is not there.
+std::string runtime_folder();
+
 bool is_system_v(std::uint32_t type) noexcept;
 bool is_supported(KeyUse use, std::uint32_t type) noexcept;
 

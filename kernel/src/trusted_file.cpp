@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trusted_file.hpp"
 
+#include "descriptor.hpp"
+
 #include <openssl/evp.h>
 
 #include <array>
@@ -23,25 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMostLinks = 40;  // as in the kernel's own path walk
-
-class Descriptor {
- public:
-  explicit Descriptor(int value = -1) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(value_, other.value_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  int get() const { return value_; }
-  int release() { return std::exchange(value_, -1); }
-  explicit operator bool() const { return value_ >= 0; }
-
- private:
-  int value_;
-};
 
 std::string errno_text() { return std::error_code(errno, std::generic_category()).message(); }
 

@@ -123,6 +123,7 @@ void Client::close_session() noexcept {
   stack_.unwatch();
   stack_.forget_drops_of_peer();
   is_proven_ = false;
+  is_open_ = false;
   is_ending_ = false;
   if (const Session old = std::move(session_); old && dtls_) {
     // With all that it would send again, which else would keep it.

@@ -75,7 +75,7 @@ class Client {
   const Options& options() const noexcept { return options_; }
   /// Requests can be sent.
   bool is_ready() const noexcept {
-    return session_ != nullptr && (!dtls_ || (is_proven_ && !is_ending_));
+    return session_ != nullptr && (!dtls_ || (is_open_ && !is_ending_));
   }
   bool is_secure() const noexcept { return dtls_ != nullptr; }
   /// Of a client with coaps:.
@@ -154,6 +154,7 @@ class Client {
   Session session_;
   uint64_t session_number_ = 0;
   bool is_proven_ = false;  // DTLS: the handshake of session_ is over
+  bool is_open_ = false;    // DTLS: and what waited for it has been sent, before what comes now
   Status end_;              // why the session ends, as far as that is known
   Status refusal_;          // the peer said no, and will again; OK if not
   unsigned handshake_s_ = 0;

@@ -37,7 +37,7 @@ void Client::on_event(coap_session_t* session, coap_event_t event) {
       is_proven_ = dtls_->is_proven(session);
       if (is_proven_) {
         post(host(), [this, number = session_number_] {
-          if (number == session_number_ && is_ready()) {
+          if (number == session_number_ && session_ && !is_ending_) {
             proven();
           }
         }).or_throw();
@@ -59,6 +59,7 @@ void Client::on_event(coap_session_t* session, coap_event_t event) {
 }
 
 void Client::proven() {
+  is_open_ = true;
   refusal_ = Status::ok();
   handshake_s_ = 0;
   coap_session_set_max_retransmit(session_.get(), options_.max_retransmit);

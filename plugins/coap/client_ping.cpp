@@ -88,7 +88,8 @@ void Client::tick() {
     if (++ping_waited_s_ >= kPingPatienceSeconds) {
       lost_touch(Status(BP_UNAVAILABLE, "no answer to a ping within ", kPingPatienceSeconds, " s"));
     }
-  } else if (++quiet_s_ > ping_after_s() && ping_ == COAP_INVALID_MID) {
+  } else if (++quiet_s_ > ping_after_s() && (dtls_ || ping_ == COAP_INVALID_MID)) {
+    // With DTLS an older ping that was lost, while something else was answered, holds up no other.
     look_whether_it_is_there();
   }
 }

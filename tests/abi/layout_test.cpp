@@ -199,6 +199,13 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_key, type, 0, 4),
     MEMBER(bp_key, length, 4, 4),
     MEMBER(bp_key, name, 8, 4096),
+    // semaphore.h
+    MEMBER(bp_semaphore_options, struct_size, 0, 4),
+    MEMBER(bp_semaphore_options, which, 4, 4),
+    MEMBER(bp_semaphore_options, initial, 8, 4),
+    MEMBER(bp_semaphore_options, permissions, 12, 4),
+    MEMBER(bp_semaphore_options, flags, 16, 4),
+    MEMBER(bp_semaphore_options, reserved, 20, 4),
     // kernel.h
     MEMBER(bp_log_record, time_ns, 0, 8),
     MEMBER(bp_log_record, level, 8, 4),
@@ -281,6 +288,7 @@ const std::map<std::string, std::size_t> kStructures = {
     STRUCTURE(bp_queue_service),
     STRUCTURE(bp_state_service),
     STRUCTURE(bp_key),
+    STRUCTURE(bp_semaphore_options),
     STRUCTURE(bp_log_record),
     STRUCTURE(bp_kernel_options),
     STRUCTURE(bp_diagnostic),

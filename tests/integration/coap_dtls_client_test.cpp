@@ -282,7 +282,37 @@ TEST_F(CoapDtlsClient, SendsWhatWaitsAgainInItsOrderWhenItsSessionIsLost) {
   }
   relay.rebind();
   relay.become({});
-  EXPECT_TRUE(eventually([&] { return written == 9; })) << written;
+  EXPECT_TRUE(eventually([&] { return written == 9; }, 40s)) << written;
+  EXPECT_EQ(arrived.texts(), expected);
+}
+
+TEST_F(CoapDtlsClient, SendsOnceAndInItsOrderWhatComesWhileItsSessionBegins) {
+  TestKernel server(concat("[credentials.c]\n", kKey,
+                           "[instances.server]\nplugin = \"coap\"\nlisten = "
+                           "\"coaps://127.0.0.1:0\"\ncredentials = \"c\"\n"
+                           "resources = [{ path = \"/a\" }]\n"));
+  Collector arrived;
+  const Endpoint resource = server.open("server:/a");
+  const auto watch = resource.watch([&](MessageView message) { arrived.add(message); });
+  const std::string text = manifest(server.port("server"), kKey, "max_requests = 1000");
+  std::vector<std::string> expected;
+  for (int round = 0; round < 10; ++round) {
+    TestKernel test(text);
+    const Endpoint data = test.open("peer:/a");
+    std::atomic<size_t> written{0};
+    size_t begun = 0;
+    while (written == 0 && begun < 500) {  // more, until the session is there
+      expected.push_back(std::to_string(expected.size()));
+      data.write(std::string_view(expected.back())).then([&](const Status& status) {
+        written += status.is_ok() ? 1 : 1'000'000;
+      });
+      ++begun;
+      std::this_thread::yield();
+    }
+    EXPECT_TRUE(eventually([&] { return written >= begun; }));
+    EXPECT_EQ(written, begun);
+  }
+  EXPECT_TRUE(eventually([&] { return arrived.count() >= expected.size(); }));
   EXPECT_EQ(arrived.texts(), expected);
 }
 

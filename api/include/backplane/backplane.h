@@ -12,6 +12,7 @@
 #include "native_key.h"
 #include "operation.h"
 #include "plugin.h"
+#include "semaphore.h"
 #include "service/buffers.h"
 #include "service/credentials.h"
 #include "service/endpoint.h"

@@ -65,7 +65,7 @@ TEST_F(OpcuaIdentity, IsWhatTheStandardAsksFor) {
                                   KU_DATA_ENCIPHERMENT));
   EXPECT_EQ(X509_check_ca(sut.get()), 0);
   EXPECT_EQ(X509_get_extended_key_usage(sut.get()), uint32_t{XKU_SSL_SERVER | XKU_SSL_CLIENT});
-  EXPECT_GT(tls::not_after(*sut), std::time(nullptr) + 9 * 365 * tls::Expiry::kDay);
+  EXPECT_GT(tls::not_after(*sut), std::time(nullptr) + 9L * 365 * tls::Expiry::kDay);
 }
 
 TEST_F(OpcuaIdentity, OfASystemThatLooksAtAnotherOneHasNoName) {

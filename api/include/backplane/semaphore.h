@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counting semaphores between processes, by native key; they survive the death of whoever uses
+ * them. Needs no kernel object.
+ *
+ * A process holds what it acquired and has not released. When it closes its last object of the
+ * semaphore, or ends in any way, that is returned and who waits is woken: at once with a key of
+ * System V; with one of POSIX within a second while any process has the semaphore open by these
+ * functions, else when it is opened next. What counts events rather than resources - what one
+ * process releases is what another takes for good - is opened with BP_SEMAPHORE_SIGNAL: nothing of
+ * it is returned.
+ *
+ * The objects are the system's own, so that a program without Backplane can use them: sem_open(3),
+ * and semget(2) with ftok(3), semaphore 0 of the set, as QSystemSemaphore does. What is returned of
+ * a POSIX semaphore is written behind its sem_t, in the same object: docs/shared_memory.md has the
+ * layout, and says what holds beside such programs.
+ *
+ * An object is of the process that opened it: in a child made by fork(2) each call but close gives
+ * FAILED_PRECONDITION. All functions may be called for one object at once, but close.
+ *
+ * `error` may be NULL everywhere; native is an errno. Sources:
+ * https://doc.qt.io/qt-6/qsystemsemaphore.html, sem_overview(7), semop(2). */
+#pragma once
+
+#include "native_key.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bp_semaphore bp_semaphore;
+
+/* Which semaphore is opened. */
+#define BP_SEMAPHORE_EXISTING 0u /* one that there is, or NOT_FOUND */
+#define BP_SEMAPHORE_ANY 1u      /* one that there is, else a new one; QSystemSemaphore::Open */
+#define BP_SEMAPHORE_RESET 2u    /* the same, with its count set; QSystemSemaphore::Create */
+#define BP_SEMAPHORE_NEW 3u      /* a new one, or ALREADY_EXISTS */
+
+/* Sized; zero is a good value for every member but struct_size. */
+typedef struct bp_semaphore_options {
+  uint32_t struct_size;
+  uint32_t which; /* BP_SEMAPHORE_EXISTING to BP_SEMAPHORE_NEW */
+  uint32_t
+      initial; /* the count of a new one, and after a reset; what others hold they still hold */
+  uint32_t permissions; /* of a new one, as of chmod(2), whatever the umask; 0: 0600, this user
+                           alone. Who may not both read and write may not open it */
+  uint32_t flags;       /* BP_SEMAPHORE_SIGNAL */
+  uint32_t reserved;    /* 0 */
+} bp_semaphore_options;
+#define BP_SEMAPHORE_SIGNAL 1u /* what is acquired by this object is not returned */
+
+/* Opens, or makes. `options` NULL: all zero. `*out` is the caller's until bp_semaphore_close, NULL
+ * after an error. For a new one of System V the key's file is made, if it is not there, and stays.
+ * INVALID_ARGUMENT: the key has no name, a name that the system does not take, or an unknown
+ * option. OUT_OF_RANGE: a count above 2147483647, of System V 32767. UNIMPLEMENTED: the type of key
+ * is not supported for semaphores. NOT_FOUND, ALREADY_EXISTS: as `which` says; of System V also
+ * when the folder of the key's file is not there. PERMISSION_DENIED. DATA_LOSS: what is behind the
+ * sem_t was damaged; remove it. RESOURCE_EXHAUSTED: no memory, no space in /dev/shm, the system's
+ * bound of semaphores (semget(2)), 1024 processes have it open. Waits only for others that open the
+ * same one. [any] */
+BP_EXPORT bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
+                                      bp_semaphore** out, bp_error* error);
+
+/* Returns what this process holds of the semaphore, if this is its last object of it. Wakes nobody
+ * who waits with this object: that must be over. NULL is nothing. Allowed after fork(2). [any] */
+BP_EXPORT void bp_semaphore_close(bp_semaphore* semaphore);
+
+/* Takes one, and waits for it until `deadline_ns` (monotonic; 0: for ever; in the past: takes one
+ * or does not wait). OK: it is taken. DEADLINE_EXCEEDED: there was none. FAILED_PRECONDITION:
+ * opened before fork(2); removed (of System V, also while it waits). [any] */
+BP_EXPORT bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns,
+                                         bp_error* error);
+
+/* Adds `n` and wakes those that can go on: first what this process holds, then more. Nothing is
+ * added after an error. INVALID_ARGUMENT: n is 0. OUT_OF_RANGE: the count would exceed its bound
+ * (see bp_semaphore_open). FAILED_PRECONDITION as above. [any] */
+BP_EXPORT bp_status bp_semaphore_release(bp_semaphore* semaphore, uint32_t n, bp_error* error);
+
+/* How many can be taken now, which the next instant may change. FAILED_PRECONDITION as above.
+ * [any] */
+BP_EXPORT bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, bp_error* error);
+
+/* Takes the semaphore from its key. Who has it open goes on with one of POSIX; of System V their
+ * calls give FAILED_PRECONDITION, waiting ones too. NOT_FOUND, PERMISSION_DENIED,
+ * INVALID_ARGUMENT, UNIMPLEMENTED. [any] */
+BP_EXPORT bp_status bp_semaphore_remove(const bp_key* key, bp_error* error);
+
+#ifdef __cplusplus
+}
+#endif

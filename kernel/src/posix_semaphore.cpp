@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "posix_semaphore.hpp"
+
+#include "error.hpp"
+#include "kill_point.hpp"
+#include "open_objects.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <system_error>
+
+namespace backplane::kernel {
+namespace {
+
+using File = PosixSemaphoreFile;
+using Locked = RobustMutex::Locked;
+
+static_assert(sizeof(sem_t) == offsetof(File, magic));
+static_assert(sizeof(File::Process) == 64);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+constexpr std::uint64_t kMagic = 0x3130'6d65'735f'7062;  // "bp_sem01"
+constexpr std::uint32_t kMost = SEM_VALUE_MAX;
+// For what a stopped process may be in the middle of.
+constexpr std::int64_t kPatience = 100'000'000;
+constexpr int kAttempts = 100;  // to open what others make and remove
+
+constexpr std::uint64_t size_with(std::uint32_t processes) noexcept {
+  return offsetof(File, processes) + processes * sizeof(File::Process);
+}
+
+// Whether sem_t is what File says of it.
+bool is_layout_known() noexcept {
+  sem_t probe{};
+  std::uint64_t word = 0;
+  if (::sem_init(&probe, 0, 5) != 0) return false;
+  std::memcpy(&word, &probe, sizeof word);
+  ::sem_destroy(&probe);
+  return word == 5;
+}
+
+// What futex(2) compares: the count. The layout is one of little endian.
+const std::uint32_t* count_of(const File& file) noexcept {
+  return reinterpret_cast<const std::uint32_t*>(&file.word);
+}
+
+// The C library's path for a name: sem_overview(7).
+bp_status path_of(const NativeKey& key, std::string& out, bp_error* error) {
+  constexpr std::size_t kPrefix = 4;  // "sem."
+  const std::size_t begin = key.name.find_first_not_of('/');
+  const std::string name = begin == std::string::npos ? std::string() : key.name.substr(begin);
+  if (name.empty() || name.size() + kPrefix > NAME_MAX || name.find('/') != std::string::npos) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "the name of a POSIX semaphore is '/' and up to 251 bytes without a slash; "
+                     "bp_key_safe makes one of any string");
+  }
+  out = "/dev/shm/sem." + name;
+  return BP_OK;
+}
+
+File* map(const Descriptor& descriptor) noexcept {
+  void* const address =
+      ::mmap(nullptr, sizeof(File), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.get(), 0);
+  return address == MAP_FAILED ? nullptr : static_cast<File*>(address);
+}
+
+// Makes place for processes `from` to `to`; an errno, or 0. SIGBUS is what comes of memory that is
+// not there when it is written.
+int make_places(File& file, const Descriptor& descriptor, std::uint32_t from,
+                std::uint32_t to) noexcept {
+  const auto offset = static_cast<off_t>(from == 0 ? 0 : size_with(from));
+  const auto end = static_cast<off_t>(size_with(to));
+  const int failure = ::posix_fallocate(descriptor.get(), offset, end - offset);
+  if (failure != 0) return failure;
+  for (std::uint32_t i = from; i < to; ++i) {
+    File::Process& process = file.processes[i];
+    process.alive.init();
+    process.id = 0;
+    process.held = 0;
+    process.waiting = 0;
+  }
+  kill_point("places");
+  file.n_processes = to;
+  return 0;
+}
+
+int prepare_table(File& file, const Descriptor& descriptor) noexcept {
+  const int failure = make_places(file, descriptor, 0, File::kProcessesAtATime);
+  if (failure != 0) return failure;
+  file.change.process = 0;
+  file.guard.init();
+  kill_point("guard");
+  file.magic = kMagic;
+  return 0;
+}
+
+OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>& open_ones() {
+  static auto* const objects = new OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>;
+  return *objects;
+}
+
+// A new one, which nobody sees before it is whole. EEXIST: somebody else was faster.
+int make(const std::string& path, const SemaphoreOptions& options, Descriptor& out) {
+  Descriptor made(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) return errno;
+  File* const file = map(made);
+  if (file == nullptr) return errno;
+  const int failure = prepare_table(*file, made);
+  if (failure == 0) {
+    sem_t semaphore{};
+    ::sem_init(&semaphore, 1, options.initial);
+    std::memcpy(static_cast<void*>(file), &semaphore, sizeof semaphore);
+  }
+  ::munmap(file, sizeof(File));
+  if (failure != 0) return failure;
+  kill_point("made");
+  const std::string itself = "/proc/self/fd/" + std::to_string(made.get());
+  if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    return errno;
+  }
+  kill_point("linked");
+  out = std::move(made);
+  return 0;
+}
+
+// The table of what is there; the C library makes semaphores without one.
+bp_status find_table(File& file, const Descriptor& descriptor, const std::string& text,
+                     bp_error* error) {
+  while (::flock(descriptor.get(), LOCK_EX) != 0 && errno == EINTR) {
+  }
+  struct stat about {};
+  ::fstat(descriptor.get(), &about);
+  const auto size = static_cast<std::uint64_t>(about.st_size);
+  int failure = 0;
+  bool is_damaged = false;
+  if (size < size_with(0) || file.magic == 0) {
+    failure = prepare_table(file, descriptor);
+  } else {
+    const std::uint32_t n = file.n_processes;
+    is_damaged = file.magic != kMagic || n == 0 || n > File::kMostProcesses || size < size_with(n);
+  }
+  ::flock(descriptor.get(), LOCK_UN);
+  if (is_damaged) {
+    return set_error(error, BP_DATA_LOSS,
+                     "what is behind the count of " + text +
+                         " was damaged, or is of another version: remove it, and open it anew");
+  }
+  return failure == 0
+             ? BP_OK
+             : set_errno_error(error, failure, "no space in /dev/shm for who holds " + text);
+}
+
+}  // namespace
+
+PosixSemaphore::PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name)
+    : file_(file), descriptor_(std::move(descriptor)), name_(std::move(name)) {}
+
+PosixSemaphore::~PosixSemaphore() {
+  if (is_joined_ && is_of_this_process()) {
+    unwatch_lives(*this, [this] {
+      return_what_is_left_at(place_);
+      file_->processes[place_].id = 0;
+      file_->processes[place_].alive.unlock();
+    });
+  }
+  ::munmap(file_, sizeof *file_);
+}
+
+bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& options,
+                               std::shared_ptr<Semaphore>& out, bp_error* error) {
+  static const bool is_known = is_layout_known();
+  if (!is_known) {
+    return set_error(error, BP_UNIMPLEMENTED,
+                     "the POSIX semaphores of this C library are not known");
+  }
+  if (options.initial > kMost) {
+    return set_error(error, BP_OUT_OF_RANGE, "a POSIX semaphore counts up to 2147483647");
+  }
+  std::string path;
+  if (const bp_status status = path_of(key, path, error); status < 0) return status;
+  const std::string text = text_of(key);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Descriptor descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    const int failure = descriptor ? 0 : errno;
+    bool is_new = false;
+    if (failure == ENOENT && options.which != BP_SEMAPHORE_EXISTING) {
+      const int problem = make(path, options, descriptor);
+      if (problem == EEXIST) continue;
+      if (problem != 0) return set_errno_error(error, problem, "cannot make the semaphore " + text);
+      is_new = true;
+    } else if (failure == ENOENT) {
+      return set_error(error, BP_NOT_FOUND, "there is no semaphore " + text, "errno", ENOENT);
+    } else if (failure != 0) {
+      return set_errno_error(error, failure, "cannot open the semaphore " + text);
+    } else if (options.which == BP_SEMAPHORE_NEW) {
+      return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text, "errno", EEXIST);
+    }
+    struct stat about {};
+    if (::fstat(descriptor.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
+        static_cast<std::uint64_t>(about.st_size) < sizeof(sem_t)) {
+      return set_error(error, BP_DATA_LOSS, path + " is no semaphore: remove it");
+    }
+    const std::pair identity(about.st_dev, about.st_ino);
+    std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);
+    if (!object) {
+      File* const file = map(descriptor);
+      if (file == nullptr) return set_errno_error(error, errno, "cannot map " + path);
+      object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text);
+      bp_status status = is_new ? BP_OK : find_table(*file, object->descriptor_, text, error);
+      if (status == BP_OK) status = object->join(error);
+      if (status < 0) return status;
+      open_ones().add(identity, object);
+    }
+    if (options.which == BP_SEMAPHORE_RESET && !is_new) {
+      if (const bp_status status = object->set_count(options.initial, error); status < 0) {
+        return status;
+      }
+    }
+    out = std::move(object);
+    return BP_OK;
+  }
+  return set_error(error, BP_ABORTED, text + " is made and removed by others all the time");
+}
+
+bp_status PosixSemaphore::remove(const NativeKey& key, bp_error* error) {
+  std::string path;
+  if (const bp_status status = path_of(key, path, error); status < 0) return status;
+  if (::unlink(path.c_str()) == 0) return BP_OK;
+  return set_errno_error(error, errno,
+                         errno == ENOENT ? "there is no semaphore " + text_of(key)
+                                         : "cannot remove the semaphore " + text_of(key));
+}
+
+bp_status PosixSemaphore::join(bp_error* error) {
+  try {
+    is_joined_ = watch_lives(*this, [this] { return find_place(); });
+  } catch (const std::system_error& problem) {
+    return set_error(
+        error, BP_RESOURCE_EXHAUSTED,
+        std::string("no thread that tells others of this process' end: ") + problem.what());
+  }
+  return is_joined_ ? BP_OK
+                    : set_error(error, BP_RESOURCE_EXHAUSTED,
+                                name_ + " is open in 1024 processes, or /dev/shm is full");
+}
+
+// On the life thread. Who died before us is returned first.
+bool PosixSemaphore::find_place() {
+  for (;;) {
+    const std::uint32_t n = std::min(file_->n_processes.load(), File::kMostProcesses);
+    place_ = n;
+    for (std::uint32_t i = 0; i < n; ++i) {
+      Process& process = file_->processes[i];
+      const Locked locked = process.alive.try_lock();
+      if (locked == Locked::kNo || locked == Locked::kLost) continue;
+      kill_point("place");
+      if (locked == Locked::kOwnerDied) process.alive.repaired();
+      if (locked == Locked::kOwnerDied || process.id != 0) return_what_is_left_at(i);
+      if (place_ == n) {
+        place_ = i;
+        process.id = static_cast<std::uint32_t>(::getpid());
+      } else {
+        process.id = 0;
+        process.alive.unlock();
+      }
+    }
+    if (place_ < n) return true;
+    if (n != file_->n_processes) continue;
+    if (!add_places()) return false;
+  }
+}
+
+bool PosixSemaphore::add_places() noexcept {
+  if (!lock(monotonic_now() + kPatience)) return false;
+  const std::uint32_t n = file_->n_processes;
+  const bool is_added = n + File::kProcessesAtATime <= File::kMostProcesses &&
+                        make_places(*file_, descriptor_, n, n + File::kProcessesAtATime) == 0;
+  file_->guard.unlock();
+  return is_added;
+}
+
+void PosixSemaphore::look() noexcept {
+  const std::uint32_t n = std::min(file_->n_processes.load(), File::kMostProcesses);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    Process& process = file_->processes[i];
+    if (i == place_ || process.id == 0) continue;
+    const Locked locked = process.alive.try_lock();
+    if (locked == Locked::kNo || locked == Locked::kLost) continue;
+    if (locked == Locked::kOwnerDied) process.alive.repaired();
+    return_what_is_left_at(i);
+    process.alive.unlock();
+  }
+}
+
+// The caller has its `alive`. Wakes everybody, always: whom the dead one was woken for, or was
+// about to wake. Does nothing yet if a stopped process has the guard: what is left stays there.
+void PosixSemaphore::return_what_is_left_at(std::uint32_t place) noexcept {
+  Process& process = file_->processes[place];
+  if (!lock(monotonic_now() + kPatience)) return;
+  const std::uint64_t held = process.held;
+  const std::uint64_t waiting = process.waiting;
+  if (held != 0 || waiting != 0) {
+    change(place, 0, 0, [&](std::uint64_t& word) {
+      const std::uint64_t count = std::min<std::uint64_t>((word & File::kCount) + held, kMost);
+      const std::uint64_t others = (word & ~File::kUnsettled) / File::kOneWaiting;
+      word = (others - std::min(others, waiting)) * File::kOneWaiting | count;
+      return true;
+    });
+  }
+  kill_point("returned");
+  if (place != place_) process.id = 0;
+  file_->guard.unlock();
+  futex_wake(count_of(*file_));
+}
+
+// False: not within the time, or never again.
+bool PosixSemaphore::lock(std::int64_t deadline_ns) noexcept {
+  Locked locked = file_->guard.try_lock();
+  if (locked == Locked::kNo) {
+    if (deadline_ns != 0) deadline_ns = std::max(deadline_ns, monotonic_now() + kPatience);
+    locked = file_->guard.lock(deadline_ns);
+  }
+  if (locked == Locked::kOwnerDied) {
+    const std::uint32_t place = file_->change.process - 1;
+    if ((file_->word & File::kUnsettled) != 0 && place < File::kMostProcesses) settle(place);
+    file_->change.process = 0;
+    kill_point("repaired");
+    file_->guard.repaired();
+    return true;
+  }
+  return locked == Locked::kYes;
+}
+
+// One change of the word and of what a process has, wholly or not at all, wherever this process is
+// killed. The caller has the guard. False: `step` says that the word is not one to be changed.
+template <typename Step>
+bool PosixSemaphore::change(std::uint32_t place, std::uint32_t held, std::uint32_t waiting,
+                            Step step) noexcept {
+  file_->change.held = held;
+  file_->change.waiting = waiting;
+  file_->change.process = place + 1;
+  kill_point("announced");
+  std::uint64_t before = file_->word;
+  std::uint64_t after = before;
+  do {
+    after = before;
+    if (!step(after)) {
+      file_->change.process = 0;
+      return false;
+    }
+  } while (!file_->word.compare_exchange_weak(before, after | File::kUnsettled));
+  kill_point("changed");
+  settle(place);
+  file_->change.process = 0;
+  return true;
+}
+
+void PosixSemaphore::settle(std::uint32_t place) noexcept {
+  Process& process = file_->processes[place];
+  process.held = file_->change.held.load();
+  kill_point("half settled");
+  process.waiting = file_->change.waiting.load();
+  kill_point("settled");
+  file_->word &= ~File::kUnsettled;
+  kill_point("done");
+}
+
+bp_status PosixSemaphore::cannot_lock(bp_error* error) const {
+  return set_error(
+      error, BP_DEADLINE_EXCEEDED,
+      "a process was stopped in the middle of a change of " + name_ + ": continue or kill it");
+}
+
+bp_status PosixSemaphore::acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) {
+  Process& mine = file_->processes[place_];
+  const auto take = [](std::uint64_t& word) {
+    if ((word & File::kCount) == 0) return false;
+    --word;
+    return true;
+  };
+  bool is_over = false;
+  for (;;) {
+    if (!lock(deadline_ns)) return cannot_lock(error);
+    const bool is_taken = change(place_, mine.held + (is_held ? 1 : 0), mine.waiting, take);
+    is_over = is_taken || (deadline_ns != 0 && monotonic_now() >= deadline_ns);
+    if (!is_over) {
+      change(place_, mine.held, mine.waiting + 1, [](std::uint64_t& word) {
+        word += File::kOneWaiting;
+        return true;
+      });
+    }
+    file_->guard.unlock();
+    if (is_taken) return BP_OK;
+    if (is_over) return set_error(error, BP_DEADLINE_EXCEEDED, "nothing of " + name_ + " is free");
+    kill_point("waiting");
+    futex_wait(count_of(*file_), 0, deadline_ns);
+    kill_point("woken");
+    if (!lock(deadline_ns)) {
+      futex_wake(count_of(*file_), 1);  // for whoever can; we stay counted, and cost a system call
+      return cannot_lock(error);
+    }
+    change(place_, mine.held, mine.waiting - 1, [](std::uint64_t& word) {
+      word -= File::kOneWaiting;
+      return true;
+    });
+    file_->guard.unlock();
+  }
+}
+
+bp_status PosixSemaphore::release(std::uint32_t n, bp_error* error) {
+  if (!lock(0)) return cannot_lock(error);
+  Process& mine = file_->processes[place_];
+  const std::uint32_t held = mine.held;
+  bool is_anybody_waiting = false;
+  const bool is_added =
+      change(place_, held - std::min(n, held), mine.waiting, [&](std::uint64_t& word) {
+        if (n > kMost || (word & File::kCount) + n > kMost) return false;
+        is_anybody_waiting = (word & ~File::kUnsettled) >= File::kOneWaiting;
+        word += n;
+        return true;
+      });
+  file_->guard.unlock();
+  if (!is_added) {
+    return set_error(error, BP_OUT_OF_RANGE, name_ + " would count more than 2147483647");
+  }
+  kill_point("released");
+  if (is_anybody_waiting) futex_wake(count_of(*file_), static_cast<int>(n));
+  return BP_OK;
+}
+
+bp_status PosixSemaphore::count(std::uint32_t& out, bp_error* /*error*/) {
+  out = static_cast<std::uint32_t>(file_->word & File::kCount);
+  return BP_OK;
+}
+
+bp_status PosixSemaphore::set_count(std::uint32_t count, bp_error* error) {
+  if (!lock(0)) return cannot_lock(error);
+  const Process& mine = file_->processes[place_];
+  change(place_, mine.held, mine.waiting, [&](std::uint64_t& word) {
+    word = (word & ~File::kCount) | count;
+    return true;
+  });
+  file_->guard.unlock();
+  futex_wake(count_of(*file_));
+  return BP_OK;
+}
+
+}  // namespace backplane::kernel

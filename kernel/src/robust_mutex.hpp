@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A mutex in shared memory that tells of an owner who died: the C library's robust one.
+#pragma once
+
+#include "futex.hpp"
+
+#include <pthread.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace backplane::kernel {
+
+class RobustMutex {
+ public:
+  enum class Locked {
+    kYes,
+    kOwnerDied,  // locked, too: what it guards is perhaps half done
+    kNo,         // not until the deadline
+    kLost,       // an owner died, and who came next unlocked it without repaired()
+  };
+
+  // Once, before anybody else sees it.
+  void init() noexcept {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&mutex_, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+  }
+
+  Locked try_lock() noexcept { return from(pthread_mutex_trylock(&mutex_)); }
+  // `deadline_ns`: monotonic; 0: none.
+  Locked lock(std::int64_t deadline_ns) noexcept {
+    if (deadline_ns == 0) return from(pthread_mutex_lock(&mutex_));
+    const timespec deadline = to_timespec(deadline_ns);
+#ifdef __SANITIZE_THREAD__  // it does not know that function
+    __tsan_mutex_pre_lock(&mutex_, 0);
+    const int result = pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline);
+    const bool is_locked = result == 0 || result == EOWNERDEAD;
+    __tsan_mutex_post_lock(&mutex_, is_locked ? 0 : __tsan_mutex_try_lock_failed, 0);
+    return from(result);
+#else
+    return from(pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline));
+#endif
+  }
+  void repaired() noexcept { pthread_mutex_consistent(&mutex_); }
+  void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+
+ private:
+  static Locked from(int result) noexcept {
+    switch (result) {
+      case 0:
+        return Locked::kYes;
+      case EOWNERDEAD:
+        return Locked::kOwnerDied;
+      case EBUSY:
+      case ETIMEDOUT:
+        return Locked::kNo;
+      default:
+        return Locked::kLost;
+    }
+  }
+
+  pthread_mutex_t mutex_;
+};
+
+}  // namespace backplane::kernel

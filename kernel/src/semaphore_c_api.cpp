@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exported functions of backplane/semaphore.h.
+#include "error.hpp"
+#include "process_wide.hpp"
+#include "semaphore.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+struct bp_semaphore {
+  std::shared_ptr<backplane::kernel::Semaphore> object;
+  bool is_held = true;
+};
+
+namespace {
+
+using namespace backplane::kernel;
+
+bp_status to_key(const bp_key& key, NativeKey& out, bp_error* error) {
+  out = {key.type, std::string(key.name, std::min(key.length, BP_KEY_NAME_MAX))};
+  if (!is_supported(KeyUse::kSemaphore, out.type)) {
+    return set_error(error, BP_UNIMPLEMENTED,
+                     "there are no semaphores with this type of key: posix and systemv have them");
+  }
+  if (out.name.empty() || out.name.find('\0') != std::string::npos) {
+    return set_error(error, BP_INVALID_ARGUMENT, "the key's name is empty, or has a NUL");
+  }
+  return BP_OK;
+}
+
+bp_status to_options(const bp_semaphore_options* options, bp_semaphore_options& out,
+                     bp_error* error) {
+  out = bp_semaphore_options{};
+  if (options == nullptr) return BP_OK;
+  if (options->struct_size < BP_SIZE_TO(bp_semaphore_options, reserved)) {
+    return set_error(error, BP_INVALID_ARGUMENT, "bp_semaphore_options has no struct_size");
+  }
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(options);
+  if (std::any_of(bytes + sizeof out,
+                  bytes + std::max<std::size_t>(options->struct_size, sizeof out),
+                  [](unsigned char byte) { return byte != 0; })) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "bp_semaphore_options has members that this version does not know");
+  }
+  out = *options;
+  if (out.which > BP_SEMAPHORE_NEW || (out.flags & ~BP_SEMAPHORE_SIGNAL) != 0 ||
+      out.permissions > 0777 || out.reserved != 0) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "bp_semaphore_options has an unknown value: 'which' is 0 to 3, 'permissions' "
+                     "up to 0777, 'flags' BP_SEMAPHORE_SIGNAL");
+  }
+  return BP_OK;
+}
+
+// Runs it if this is the process that opened the semaphore.
+template <typename Function>
+bp_status in_its_process(const bp_semaphore& semaphore, bp_error* error,
+                         Function function) noexcept {
+  if (!semaphore.object->is_of_this_process()) {
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "the semaphore was opened before fork: open it again in the child");
+  }
+  return guarded(error, function);
+}
+
+}  // namespace
+
+bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
+                            bp_semaphore** out, bp_error* error) {
+  *out = nullptr;
+  return guarded(error, [&] {
+    NativeKey native;
+    bp_semaphore_options known;
+    if (const bp_status status = to_key(*key, native, error); status < 0) return status;
+    if (const bp_status status = to_options(options, known, error); status < 0) return status;
+    auto opened = std::make_unique<bp_semaphore>();
+    opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
+    const std::uint32_t permissions = known.permissions == 0 ? 0600 : known.permissions;
+    const std::scoped_lock lock(process_wide());
+    const bp_status status =
+        open_semaphore(native, {known.which, known.initial, permissions}, opened->object, error);
+    if (status == BP_OK) *out = opened.release();
+    return status;
+  });
+}
+
+void bp_semaphore_close(bp_semaphore* semaphore) {
+  const std::scoped_lock lock(process_wide());
+  delete semaphore;
+}
+
+bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns, bp_error* error) {
+  return in_its_process(*semaphore, error, [&] {
+    return semaphore->object->acquire(semaphore->is_held, deadline_ns, error);
+  });
+}
+
+bp_status bp_semaphore_release(bp_semaphore* semaphore, uint32_t n, bp_error* error) {
+  if (n == 0) return set_error(error, BP_INVALID_ARGUMENT, "nothing is to be released");
+  return in_its_process(*semaphore, error, [&] { return semaphore->object->release(n, error); });
+}
+
+bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, bp_error* error) {
+  *out = 0;
+  return in_its_process(*semaphore, error, [&] { return semaphore->object->count(*out, error); });
+}
+
+bp_status bp_semaphore_remove(const bp_key* key, bp_error* error) {
+  return guarded(error, [&] {
+    NativeKey native;
+    if (const bp_status status = to_key(*key, native, error); status < 0) return status;
+    return remove_semaphore(native, error);
+  });
+}

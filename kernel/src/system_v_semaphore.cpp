@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "system_v_semaphore.hpp"
+
+#include "descriptor.hpp"
+#include "error.hpp"
+#include "futex.hpp"
+#include "kill_point.hpp"
+#include "open_objects.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
+#include <sys/stat.h>
+
+namespace backplane::kernel {
+namespace {
+
+constexpr std::uint32_t kMost = 32767;  // SEMVMX, and what SEM_UNDO can count
+
+union SemunArgument {  // semctl(2) leaves its declaration to the caller
+  int val;
+  semid_ds* buf;
+};
+
+// The file whose inode is part of the key.
+bp_status open_file(const NativeKey& key, bool is_made, std::uint32_t permissions, Descriptor& out,
+                    bp_error* error) {
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC;
+  const char* const path = key.name.c_str();
+  out = Descriptor(::open(path, kFlags));
+  if (!out && errno == ENOENT && is_made) {
+    const std::string folder = key.name.substr(0, key.name.rfind('/'));
+    if (folder == runtime_folder()) ::mkdir(folder.c_str(), 0700);
+    out = Descriptor(::open(path, kFlags | O_CREAT | O_EXCL, permissions));
+    if (out) ::fchmod(out.get(), permissions);
+    if (!out && errno == EEXIST) out = Descriptor(::open(path, kFlags));
+  }
+  if (out) return BP_OK;
+  return set_errno_error(error, errno, "cannot open '" + key.name + "', the file of the key");
+}
+
+bp_status key_of(const NativeKey& key, key_t& out, bp_error* error) {
+  out = ::ftok(key.name.c_str(), static_cast<int>(key.type));
+  if (out != -1) return BP_OK;
+  return set_errno_error(error, errno, "cannot look at '" + key.name + "', the file of the key");
+}
+
+int get_count(int id) noexcept { return ::semctl(id, 0, GETVAL); }
+
+// Whether whoever made it ended before its count was set: nobody has set or changed it.
+bool is_unset(int id) noexcept {
+  semid_ds about{};
+  SemunArgument argument{};
+  argument.buf = &about;
+  return ::semctl(id, 0, IPC_STAT, argument) == 0 && about.sem_otime == 0 &&
+         ::semctl(id, 0, GETPID) == 0 && get_count(id) == 0;
+}
+
+// Adds, so that what processes hold stays theirs: SETVAL would forget it. At 0 it only looks, which
+// counts as a use, too (is_unset).
+bool set_count(int id, std::uint32_t wanted) noexcept {
+  for (;;) {
+    const int now = get_count(id);
+    if (now < 0) return false;
+    const int change = static_cast<int>(wanted) - now;
+    if (change == 0 && now != 0) return true;
+    sembuf step{0, static_cast<short>(change), IPC_NOWAIT};
+    if (::semop(id, &step, 1) == 0) return true;
+    if (errno != EAGAIN && errno != EINTR && errno != ERANGE) return false;
+  }
+}
+
+OpenObjects<int, SystemVSemaphore>& open_ones() {
+  static auto* const objects = new OpenObjects<int, SystemVSemaphore>;
+  return *objects;
+}
+
+}  // namespace
+
+SystemVSemaphore::SystemVSemaphore(int id, std::string name) : id_(id), name_(std::move(name)) {}
+
+SystemVSemaphore::~SystemVSemaphore() {
+  // The system has no undo of a parent for its child.
+  if (held_ == 0 || !is_of_this_process()) return;
+  sembuf step{0, static_cast<short>(held_), IPC_NOWAIT | SEM_UNDO};
+  while (::semop(id_, &step, 1) != 0 && errno == EINTR) {
+  }
+}
+
+bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& options,
+                                 std::shared_ptr<Semaphore>& out, bp_error* error) {
+  if (options.initial > kMost) {
+    return set_error(error, BP_OUT_OF_RANGE, "a semaphore of System V counts up to 32767");
+  }
+  const bool may_make = options.which != BP_SEMAPHORE_EXISTING;
+  Descriptor file;
+  if (const bp_status status = open_file(key, may_make, options.permissions, file, error);
+      status < 0) {
+    return status;
+  }
+  kill_point("file");
+  key_t number = -1;
+  if (const bp_status status = key_of(key, number, error); status < 0) return status;
+  // Between those that open by this function a semaphore is made and set at once.
+  while (::flock(file.get(), LOCK_EX) != 0 && errno == EINTR) {
+  }
+  kill_point("locked");
+  const std::string text = text_of(key);
+  int id = ::semget(number, 1, 0);
+  bool is_new = false;
+  if (id < 0 && errno == ENOENT && may_make) {
+    id = ::semget(number, 1, IPC_CREAT | IPC_EXCL | static_cast<int>(options.permissions & 0777));
+    if (id < 0 && errno == EEXIST) id = ::semget(number, 1, 0);  // a program of another kind
+    is_new = id >= 0;
+    kill_point("made");
+  } else if (id >= 0) {
+    is_new = is_unset(id) && may_make;
+    if (options.which == BP_SEMAPHORE_NEW && !is_new) {
+      return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text);
+    }
+  }
+  if (id < 0) {
+    return set_errno_error(
+        error, errno,
+        errno == ENOENT ? "there is no semaphore " + text : "cannot open the semaphore " + text);
+  }
+  if ((is_new || options.which == BP_SEMAPHORE_RESET) && !set_count(id, options.initial)) {
+    return set_errno_error(error, errno, "cannot set the count of " + text);
+  }
+  kill_point("set");
+  if (get_count(id) < 0) {  // semget(2) does not say that it may not be used
+    return set_errno_error(error, errno, "cannot open the semaphore " + text);
+  }
+  std::shared_ptr<SystemVSemaphore> object = open_ones().find(id);
+  if (!object) {
+    object = std::make_shared<SystemVSemaphore>(id, text);
+    open_ones().add(id, object);
+  }
+  out = std::move(object);
+  return BP_OK;
+}
+
+bp_status SystemVSemaphore::remove(const NativeKey& key, bp_error* error) {
+  key_t number = -1;
+  if (const bp_status status = key_of(key, number, error); status < 0) return status;
+  const int id = ::semget(number, 1, 0);
+  if (id >= 0 && ::semctl(id, 0, IPC_RMID) == 0) return BP_OK;
+  return set_errno_error(error, errno,
+                         errno == ENOENT ? "there is no semaphore " + text_of(key)
+                                         : "cannot remove the semaphore " + text_of(key));
+}
+
+bp_status SystemVSemaphore::failed(int number, std::string_view call, bp_error* error) const {
+  if (number == EIDRM || number == EINVAL) {
+    return set_error(error, BP_FAILED_PRECONDITION, name_ + " was removed: open it again", "errno",
+                     number);
+  }
+  return set_errno_error(error, number, std::string(call) + " of " + name_);
+}
+
+bp_status SystemVSemaphore::acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) {
+  bool is_counted = is_held;
+  for (;;) {
+    short flags = is_counted ? SEM_UNDO : 0;
+    timespec wait{};
+    if (deadline_ns != 0) {
+      const std::int64_t left = deadline_ns - monotonic_now();
+      if (left <= 0) flags = static_cast<short>(flags | IPC_NOWAIT);
+      wait = to_timespec(std::max<std::int64_t>(left, 0));
+    }
+    sembuf step{0, -1, flags};
+    const int result = ::semtimedop(id_, &step, 1, deadline_ns == 0 ? nullptr : &wait);
+    const int number = errno;
+    if (result == 0) {
+      kill_point("acquired");
+      if (is_counted) {
+        const std::scoped_lock lock(mutex_);
+        ++held_;
+      }
+      return BP_OK;
+    }
+    if (number == EAGAIN) {
+      if ((flags & IPC_NOWAIT) == 0) continue;  // a last look
+      return set_error(error, BP_DEADLINE_EXCEEDED, "nothing of " + name_ + " is free");
+    }
+    // The system counts no more of what this process holds: it keeps what comes on top.
+    if (number == ERANGE && is_counted) {
+      is_counted = false;
+    } else if (number != EINTR) {
+      return failed(number, "semop", error);
+    }
+  }
+}
+
+bp_status SystemVSemaphore::release(std::uint32_t n, bp_error* error) {
+  if (n > kMost) {
+    return set_error(error, BP_OUT_OF_RANGE, "a semaphore of System V counts up to 32767");
+  }
+  const std::scoped_lock lock(mutex_);
+  const std::uint32_t own = std::min(n, held_);
+  std::array<sembuf, 2> steps{};
+  std::size_t count = 0;
+  if (own > 0) steps[count++] = {0, static_cast<short>(own), SEM_UNDO};
+  if (n > own) steps[count++] = {0, static_cast<short>(n - own), 0};
+  while (::semop(id_, steps.data(), count) != 0) {
+    if (errno == ERANGE) {
+      return set_error(error, BP_OUT_OF_RANGE, name_ + " would count more than 32767", "errno",
+                       ERANGE);
+    }
+    if (errno != EINTR) return failed(errno, "semop", error);
+  }
+  kill_point("released");
+  held_ -= own;
+  return BP_OK;
+}
+
+bp_status SystemVSemaphore::count(std::uint32_t& out, bp_error* error) {
+  const int now = get_count(id_);
+  if (now < 0) return failed(errno, "semctl", error);
+  out = static_cast<std::uint32_t>(now);
+  return BP_OK;
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// peer KEY ACTION [STEP]: uses what processes share until it is done or killed. With STEP it kills
+// itself at that step of the kernel's code, counted from 1.
+//   once    all that there is to do with a semaphore of two; "done" when it got through
+//   hold    takes one, says "held", and waits for its end
+//   churn   takes and returns until its end; a line each thousand times
+#include "backplane/sdk/semaphore.hpp"
+#include "kill_point.hpp"
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <sys/prctl.h>
+#include <thread>
+#include <unistd.h>
+
+namespace {
+
+using namespace backplane;
+using namespace std::chrono_literals;
+
+std::atomic<long> steps_left{-1};
+
+void at_step(const char* label) {
+  if (steps_left.fetch_sub(1) == 1) {
+    std::fprintf(stderr, "%s\n", label);
+    raise(SIGKILL);
+  }
+}
+
+void once(const NativeKey& key) {
+  Semaphore semaphore = Semaphore::open(key, {.initial = 2}).value();
+  Semaphore::open(key, {.which = Semaphore::Which::kReset, .initial = 2}).or_throw();
+  std::thread waiting([&] {
+    if (semaphore.acquire_within(20s).is_ok()) {
+      semaphore.release().or_throw();
+    }
+  });
+  for (int i = 0; i < 3; ++i) {
+    if (semaphore.acquire_within(5ms).is_ok()) {
+      semaphore.release().or_throw();
+    }
+  }
+  waiting.join();
+  if (semaphore.try_acquire().value() && semaphore.try_acquire().value()) {
+    static_cast<void>(semaphore.acquire_within(1ms));
+    semaphore.release(2).or_throw();
+    semaphore.acquire().or_throw();
+  }
+}
+
+[[noreturn]] void churn(const NativeKey& key) {
+  Semaphore semaphore = Semaphore::open(key).value();
+  for (unsigned long i = 1;; ++i) {
+    semaphore.acquire().or_throw();
+    if (i % 3 == 0 && semaphore.try_acquire().value()) {
+      semaphore.release().or_throw();
+    }
+    semaphore.release().or_throw();
+    if (i % 1000 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    return 2;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const NativeKey key = NativeKey::parse(argv[1]).value();
+  const std::string_view action = argv[2];
+  if (argc > 3) {
+    steps_left = std::atol(argv[3]);
+    kernel::at_kill_point = &at_step;
+  }
+  if (action == "once") {
+    once(key);
+    std::puts("done");
+  } else if (action == "hold") {
+    Semaphore semaphore = Semaphore::open(key).value();
+    semaphore.acquire().or_throw();
+    std::puts("held");
+    std::fflush(stdout);
+    pause();
+  } else {
+    churn(key);
+  }
+}

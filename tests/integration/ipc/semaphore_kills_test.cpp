@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// A semaphore survives whoever is killed, wherever that is.
+#include "backplane/sdk/semaphore.hpp"
+#include "support/child_process.hpp"
+#include "support/eventually.hpp"
+#include "support/long_test.hpp"
+#include "support/scratch_folder.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <list>
+#include <random>
+#include <semaphore.h>
+#include <thread>
+
+namespace backplane::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class AKilledPeer : public testing::TestWithParam<uint32_t> {
+ protected:
+  AKilledPeer()
+      : key_(GetParam() == BP_KEY_POSIX ? "/bp-test-" + std::to_string(getpid())
+                                        : (folder_.path() / "key").string(),
+             GetParam()) {}
+  ~AKilledPeer() override { static_cast<void>(Semaphore::remove(key_)); }
+
+  std::vector<std::string> peer(const std::string& action) const {
+    return {BP_TEST_PEER, key_.to_string(), action};
+  }
+
+  const ScratchFolder folder_;
+  const NativeKey key_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Key, AKilledPeer, testing::Values(BP_KEY_POSIX, BP_KEY_SYSTEM_V),
+                         [](const auto& key) {
+                           return key.param == BP_KEY_POSIX ? "Posix" : "SystemV";
+                         });
+
+/// It is killed at each of its steps in turn, beside nobody: whoever opens the semaphore next finds
+/// it whole.
+TEST_P(AKilledPeer, LeavesAllToTheNextAtWhicheverStep) {
+  constexpr int kMostSteps = 2000;
+  int step = 1;
+  for (; step < kMostSteps; ++step) {
+    std::vector<std::string> args = peer("once");
+    args.push_back(std::to_string(step));
+    ChildProcess child(args);
+    const int code = child.wait();
+    SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
+    if (code == 0) {
+      break;
+    }
+    ASSERT_EQ(code, 128 + SIGKILL);
+    Semaphore next = Semaphore::open(key_, {.initial = 2}).value();
+    ASSERT_EQ(next.count().value(), 2u);
+    ASSERT_TRUE(next.acquire_within(10s).is_ok());
+    if (step % 2 == 0) {  // else the next peer finds what this one left
+      Semaphore::remove(key_).or_throw();
+    }
+  }
+  EXPECT_LT(step, kMostSteps);
+  std::printf("%d kills, each at another step\n", step - 1);
+}
+
+/// The same beside one who waits for what the peer may have.
+TEST_P(AKilledPeer, WakesWhoWaitsAtWhicheverStep) {
+  constexpr int kMostSteps = 2000;
+  int step = 1;
+  for (; step < kMostSteps; ++step) {
+    Semaphore sut =
+        Semaphore::open(key_, {.which = Semaphore::Which::kReset, .initial = 2}).value();
+    sut.acquire().or_throw();
+    sut.acquire().or_throw();
+    std::vector<std::string> args = peer("hold");
+    args.push_back(std::to_string(step));
+    ChildProcess child(args);
+    SCOPED_TRACE("to be killed at step " + std::to_string(step));
+    sut.release().or_throw();
+    const bool is_through = child.wait_for_output("held", 10s);
+    child.signal(SIGKILL);
+    child.wait();
+    ASSERT_TRUE(sut.acquire_within(10s).is_ok()) << child.err();
+    ASSERT_EQ(sut.count().value(), 0u) << child.err();
+    if (is_through) {
+      break;
+    }
+    sut.release(2).or_throw();
+    ASSERT_EQ(sut.count().value(), 2u) << child.err();
+  }
+  EXPECT_LT(step, kMostSteps);
+  std::printf("%d kills, each at another step\n", step);
+}
+
+/// At random instants, under load.
+TEST_P(AKilledPeer, UnderLoadTakesNothingWithIt) {
+  const int kills = is_long_test() ? 1000 : 20;
+  constexpr uint32_t kCount = 2;
+  std::mt19937 random(GetParam());
+  std::optional<Semaphore> sut(Semaphore::open(key_, {.initial = kCount}).value());
+  std::list<ChildProcess> peers;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 4; ++i) {
+    peers.emplace_back(peer("churn"));
+  }
+  for (int i = 0; i < kills; ++i) {
+    ChildProcess& oldest = peers.front();
+    ASSERT_TRUE(oldest.wait_for_output(".")) << "it does not get on after " << i << " kills";
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+    oldest.signal(SIGKILL);
+    oldest.wait();
+    peers.pop_front();
+    peers.emplace_back(peer("churn"));
+  }
+  peers.clear();
+  EXPECT_TRUE(eventually([&] { return sut->count().value() == kCount; }, 2s))
+      << sut->count().value();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::printf("%d kills under load in %.1f s: the count is %u of %u\n", kills, took.count(),
+              sut->count().value(), kCount);
+}
+
+/// One that has sem_wait(3) alone is woken, too.
+TEST(AKilledPeerOfSemWait, IsFollowedByAWake) {
+  const NativeKey key("/bp-test-foreign-" + std::to_string(getpid()));
+  const Semaphore beside = Semaphore::open(key, {.initial = 1}).value();
+  ChildProcess child({BP_TEST_PEER, key.to_string(), "hold"});
+  ASSERT_TRUE(child.wait_for_output("held"));
+  sem_t* const theirs = sem_open(key.name().c_str(), 0);
+  ASSERT_NE(theirs, SEM_FAILED);
+  std::atomic<bool> is_acquired{false};
+  std::thread waiting([&] { is_acquired = sem_wait(theirs) == 0; });
+  const auto is_waited_for = [&] {
+    const auto* const word = reinterpret_cast<const std::atomic<uint64_t>*>(theirs);
+    return *word >> 32 == 1;
+  };
+  EXPECT_TRUE(eventually(is_waited_for));
+  child.signal(SIGKILL);
+  EXPECT_TRUE(eventually([&] { return is_acquired.load(); }, 1s));
+  if (!is_acquired) {
+    sem_post(theirs);
+  }
+  waiting.join();
+  sem_close(theirs);
+  Semaphore::remove(key).or_throw();
+}
+
+}  // namespace
+}  // namespace backplane::test
