@@ -365,7 +365,7 @@ TEST(ASemaphoresKey, IsOneThatTheSystemTakes_SS6) {
   EXPECT_EQ(code_of(NativeKey("a", BP_KEY_WINDOWS)), BP_UNIMPLEMENTED);
   EXPECT_EQ(code_of(NativeKey("/no/such/folder/a", BP_KEY_SYSTEM_V)), BP_NOT_FOUND);
   EXPECT_EQ(Semaphore::remove(NativeKey("/a/b")).code(), BP_INVALID_ARGUMENT);
-  const NativeKey long_one("/" + std::string(251, 'a'));
+  const NativeKey long_one("/bp-test-" + std::string(243, 'a'));
   EXPECT_EQ(code_of(long_one), BP_OK);
   EXPECT_EQ(Semaphore::remove(long_one).code(), BP_OK);
   EXPECT_EQ(Semaphore::remove(long_one).code(), BP_NOT_FOUND);
