@@ -4,6 +4,7 @@
 #include "error.hpp"
 #include "kill_point.hpp"
 #include "open_objects.hpp"
+#include "posix_path.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -48,20 +49,6 @@ bool is_layout_known() noexcept {
 // What futex(2) compares: the count. The layout is one of little endian.
 const std::uint32_t* count_of(const File& file) noexcept {
   return reinterpret_cast<const std::uint32_t*>(&file.word);
-}
-
-// The C library's path for a name: sem_overview(7).
-bp_status path_of(const NativeKey& key, std::string& out, bp_error* error) {
-  constexpr std::size_t kPrefix = 4;  // "sem."
-  const std::size_t begin = key.name.find_first_not_of('/');
-  const std::string name = begin == std::string::npos ? std::string() : key.name.substr(begin);
-  if (name.empty() || name.size() + kPrefix > NAME_MAX || name.find('/') != std::string::npos) {
-    return set_error(error, BP_INVALID_ARGUMENT,
-                     "the name of a POSIX semaphore is '/' and up to 251 bytes without a slash; "
-                     "bp_key_safe makes one of any string");
-  }
-  out = "/dev/shm/sem." + name;
-  return BP_OK;
 }
 
 File* map(const Descriptor& descriptor) noexcept {
@@ -183,7 +170,7 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
     return set_error(error, BP_OUT_OF_RANGE, "a POSIX semaphore counts up to 2147483647");
   }
   std::string path;
-  if (const bp_status status = path_of(key, path, error); status < 0) return status;
+  if (const bp_status status = posix_path(key, "sem.", path, error); status < 0) return status;
   const std::string text = text_of(key);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Descriptor descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
@@ -230,7 +217,7 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
 
 bp_status PosixSemaphore::remove(const NativeKey& key, bp_error* error) {
   std::string path;
-  if (const bp_status status = path_of(key, path, error); status < 0) return status;
+  if (const bp_status status = posix_path(key, "sem.", path, error); status < 0) return status;
   if (::unlink(path.c_str()) == 0) return BP_OK;
   return set_errno_error(error, errno,
                          errno == ENOENT ? "there is no semaphore " + text_of(key)

@@ -26,6 +26,9 @@ std::mutex& registered() noexcept {
 
 std::mutex& process_wide() noexcept { return registered(); }
 
-std::uint32_t fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
+std::uint32_t fork_generation() noexcept {
+  registered();
+  return generation.load(std::memory_order_relaxed);
+}
 
 }  // namespace backplane::kernel

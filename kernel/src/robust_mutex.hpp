@@ -17,13 +17,15 @@ class RobustMutex {
     kYes,
     kOwnerDied,  // locked, too: what it guards is perhaps half done
     kNo,         // not until the deadline
+    kOwn,        // this thread has it; of PTHREAD_MUTEX_ERRORCHECK
     kLost,       // an owner died, and who came next unlocked it without repaired()
   };
 
   // Once, before anybody else sees it.
-  void init() noexcept {
+  void init(int type = PTHREAD_MUTEX_NORMAL) noexcept {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, type);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     pthread_mutex_init(&mutex_, &attributes);
@@ -46,7 +48,8 @@ class RobustMutex {
 #endif
   }
   void repaired() noexcept { pthread_mutex_consistent(&mutex_); }
-  void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+  // False: this thread does not have it.
+  bool unlock() noexcept { return pthread_mutex_unlock(&mutex_) == 0; }
 
  private:
   static Locked from(int result) noexcept {
@@ -58,6 +61,8 @@ class RobustMutex {
       case EBUSY:
       case ETIMEDOUT:
         return Locked::kNo;
+      case EDEADLK:
+        return Locked::kOwn;
       default:
         return Locked::kLost;
     }

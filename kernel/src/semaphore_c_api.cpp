@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported functions of backplane/semaphore.h.
 #include "error.hpp"
+#include "native_key_argument.hpp"
 #include "process_wide.hpp"
 #include "semaphore.hpp"
-
-#include <algorithm>
-#include <cstring>
 
 struct bp_semaphore {
   std::shared_ptr<backplane::kernel::Semaphore> object;
@@ -16,31 +14,14 @@ namespace {
 
 using namespace backplane::kernel;
 
-bp_status to_key(const bp_key& key, NativeKey& out, bp_error* error) {
-  out = {key.type, std::string(key.name, std::min(key.length, BP_KEY_NAME_MAX))};
-  if (!is_supported(KeyUse::kSemaphore, out.type)) {
-    return set_error(error, BP_UNIMPLEMENTED,
-                     "there are no semaphores with this type of key: posix and systemv have them");
-  }
-  if (out.name.empty() || out.name.find('\0') != std::string::npos) {
-    return set_error(error, BP_INVALID_ARGUMENT, "the key's name is empty, or has a NUL");
-  }
-  return BP_OK;
-}
-
 bp_status to_options(const bp_semaphore_options* options, bp_semaphore_options& out,
                      bp_error* error) {
   out = bp_semaphore_options{};
   if (options == nullptr) return BP_OK;
-  if (options->struct_size < BP_SIZE_TO(bp_semaphore_options, reserved)) {
-    return set_error(error, BP_INVALID_ARGUMENT, "bp_semaphore_options has no struct_size");
-  }
-  const auto* const bytes = reinterpret_cast<const unsigned char*>(options);
-  if (std::any_of(bytes + sizeof out,
-                  bytes + std::max<std::size_t>(options->struct_size, sizeof out),
-                  [](unsigned char byte) { return byte != 0; })) {
-    return set_error(error, BP_INVALID_ARGUMENT,
-                     "bp_semaphore_options has members that this version does not know");
+  if (const bp_status status = check_options(options, BP_SIZE_TO(bp_semaphore_options, reserved),
+                                             "bp_semaphore_options", error);
+      status < 0) {
+    return status;
   }
   out = *options;
   if (out.which > BP_SEMAPHORE_NEW || (out.flags & ~BP_SEMAPHORE_SIGNAL) != 0 ||
@@ -71,7 +52,8 @@ bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* optio
   return guarded(error, [&] {
     NativeKey native;
     bp_semaphore_options known;
-    if (const bp_status status = to_key(*key, native, error); status < 0) return status;
+    if (const bp_status status = to_native_key(*key, KeyUse::kSemaphore, native, error); status < 0)
+      return status;
     if (const bp_status status = to_options(options, known, error); status < 0) return status;
     auto opened = std::make_unique<bp_semaphore>();
     opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
@@ -108,7 +90,8 @@ bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, bp_error* e
 bp_status bp_semaphore_remove(const bp_key* key, bp_error* error) {
   return guarded(error, [&] {
     NativeKey native;
-    if (const bp_status status = to_key(*key, native, error); status < 0) return status;
+    if (const bp_status status = to_native_key(*key, KeyUse::kSemaphore, native, error); status < 0)
+      return status;
     return remove_semaphore(native, error);
   });
 }

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "system_v_semaphore.hpp"
 
-#include "descriptor.hpp"
 #include "error.hpp"
 #include "futex.hpp"
 #include "kill_point.hpp"
 #include "open_objects.hpp"
+#include "system_v_key.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
-#include <sys/stat.h>
 
 namespace backplane::kernel {
 namespace {
@@ -25,29 +22,6 @@ union SemunArgument {  // semctl(2) leaves its declaration to the caller
   int val;
   semid_ds* buf;
 };
-
-// The file whose inode is part of the key.
-bp_status open_file(const NativeKey& key, bool is_made, std::uint32_t permissions, Descriptor& out,
-                    bp_error* error) {
-  constexpr int kFlags = O_RDONLY | O_CLOEXEC;
-  const char* const path = key.name.c_str();
-  out = Descriptor(::open(path, kFlags));
-  if (!out && errno == ENOENT && is_made) {
-    const std::string folder = key.name.substr(0, key.name.rfind('/'));
-    if (folder == runtime_folder()) ::mkdir(folder.c_str(), 0700);
-    out = Descriptor(::open(path, kFlags | O_CREAT | O_EXCL, permissions));
-    if (out) ::fchmod(out.get(), permissions);
-    if (!out && errno == EEXIST) out = Descriptor(::open(path, kFlags));
-  }
-  if (out) return BP_OK;
-  return set_errno_error(error, errno, "cannot open '" + key.name + "', the file of the key");
-}
-
-bp_status key_of(const NativeKey& key, key_t& out, bp_error* error) {
-  out = ::ftok(key.name.c_str(), static_cast<int>(key.type));
-  if (out != -1) return BP_OK;
-  return set_errno_error(error, errno, "cannot look at '" + key.name + "', the file of the key");
-}
 
 int get_count(int id) noexcept { return ::semctl(id, 0, GETVAL); }
 
@@ -97,17 +71,11 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
     return set_error(error, BP_OUT_OF_RANGE, "a semaphore of System V counts up to 32767");
   }
   const bool may_make = options.which != BP_SEMAPHORE_EXISTING;
-  Descriptor file;
-  if (const bp_status status = open_file(key, may_make, options.permissions, file, error);
-      status < 0) {
+  SystemVKey system;
+  if (const bp_status status = system.open(key, may_make, options.permissions, error); status < 0) {
     return status;
   }
-  kill_point("file");
-  key_t number = -1;
-  if (const bp_status status = key_of(key, number, error); status < 0) return status;
-  // Between those that open by this function a semaphore is made and set at once.
-  while (::flock(file.get(), LOCK_EX) != 0 && errno == EINTR) {
-  }
+  const key_t number = system.number();
   kill_point("locked");
   const std::string text = text_of(key);
   int id = ::semget(number, 1, 0);
@@ -145,9 +113,9 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
 }
 
 bp_status SystemVSemaphore::remove(const NativeKey& key, bp_error* error) {
-  key_t number = -1;
-  if (const bp_status status = key_of(key, number, error); status < 0) return status;
-  const int id = ::semget(number, 1, 0);
+  SystemVKey system;
+  if (const bp_status status = system.open(key, false, 0, error); status < 0) return status;
+  const int id = ::semget(system.number(), 1, 0);
   if (id >= 0 && ::semctl(id, 0, IPC_RMID) == 0) return BP_OK;
   return set_errno_error(error, errno,
                          errno == ENOENT ? "there is no semaphore " + text_of(key)

@@ -199,6 +199,15 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_key, type, 0, 4),
     MEMBER(bp_key, length, 4, 4),
     MEMBER(bp_key, name, 8, 4096),
+    // mutex.h
+    MEMBER(bp_mutex, opaque, 0, 64),
+    MEMBER(bp_condition, opaque, 0, 8),
+    // shared_memory.h
+    MEMBER(bp_memory_options, struct_size, 0, 4),
+    MEMBER(bp_memory_options, which, 4, 4),
+    MEMBER(bp_memory_options, size, 8, 8),
+    MEMBER(bp_memory_options, permissions, 16, 4),
+    MEMBER(bp_memory_options, flags, 20, 4),
     // semaphore.h
     MEMBER(bp_semaphore_options, struct_size, 0, 4),
     MEMBER(bp_semaphore_options, which, 4, 4),
@@ -288,6 +297,9 @@ const std::map<std::string, std::size_t> kStructures = {
     STRUCTURE(bp_queue_service),
     STRUCTURE(bp_state_service),
     STRUCTURE(bp_key),
+    STRUCTURE(bp_mutex),
+    STRUCTURE(bp_condition),
+    STRUCTURE(bp_memory_options),
     STRUCTURE(bp_semaphore_options),
     STRUCTURE(bp_log_record),
     STRUCTURE(bp_kernel_options),
@@ -318,8 +330,9 @@ TEST(Layout, NoMemberIsMissingFromTheTable) {
 
 TEST(Layout, EverySizedStructBeginsWithItsSize) {
   const std::vector<std::string> frozen = {
-      "bp_str",      "bp_error", "bp_value",      "bp_pair",       "bp_buffer", "bp_message",
-      "bp_endpoint", "bp_event", "bp_log_record", "bp_diagnostic", "bp_key"};
+      "bp_str",     "bp_error",    "bp_value",    "bp_pair",       "bp_buffer",
+      "bp_message", "bp_endpoint", "bp_event",    "bp_log_record", "bp_diagnostic",
+      "bp_key",     "bp_mutex",    "bp_condition"};
   std::map<std::string, bool> sized;
   for (const Member& member : kMembers) {
     if (member.golden_offset == 0)

@@ -24,7 +24,10 @@ struct bp_everything {
   const bp_state_service* state;
   const bp_kernel_options* options;
   const bp_key* key;
+  const bp_mutex* mutex;
+  const bp_condition* condition;
   const bp_semaphore_options* semaphore_options;
+  const bp_memory_options* memory_options;
   const bp_log_record* record;
   const bp_diagnostic* diagnostic;
   const bp_instance_info* instance_info;

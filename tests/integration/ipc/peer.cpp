@@ -4,8 +4,12 @@
 //   once    all that there is to do with a semaphore of two; "done" when it got through
 //   hold    takes one, says "held", and waits for its end
 //   churn   takes and returns until its end; a line each thousand times
+//   memory  all that there is to do with a segment of memory
+//   even, odd   counts up in a segment when the count is that; a line each hundred times
 #include "backplane/sdk/semaphore.hpp"
+#include "backplane/sdk/shared_memory.hpp"
 #include "kill_point.hpp"
+#include "turns.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -65,6 +69,34 @@ void once(const NativeKey& key) {
   }
 }
 
+void memory(const NativeKey& key) {
+  for (int i = 0; i < 2; ++i) {
+    SharedMemory first = SharedMemory::open(key, {.size = 100}).value();
+    SharedMemory second = SharedMemory::attach(key).value();
+    ProcessLock lock = first.lock().value();
+    if (lock.owner_died()) {
+      lock.repaired();
+    }
+    if (key.type() == BP_KEY_POSIX) {
+      first.grow(10'000).or_throw();
+      second.refresh().or_throw();
+    }
+  }
+  { SharedMemory::open(key, {.size = 100, .kept = true}).or_throw(); }
+  SharedMemory::attach(key).or_throw();
+  SharedMemory::remove(key).or_throw();
+}
+
+[[noreturn]] void count(const NativeKey& key, int parity) {
+  SharedMemory memory = SharedMemory::open(key, {.size = sizeof(test::Turns)}).value();
+  for (unsigned long i = 1;; ++i) {
+    test::take_turn(memory, parity).or_throw();
+    if (i % 100 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -87,6 +119,11 @@ int main(int argc, char** argv) {
     std::puts("held");
     std::fflush(stdout);
     pause();
+  } else if (action == "memory") {
+    memory(key);
+    std::puts("done");
+  } else if (action == "even" || action == "odd") {
+    count(key, action == "odd" ? 1 : 0);
   } else {
     churn(key);
   }

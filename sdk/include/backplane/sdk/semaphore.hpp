@@ -2,10 +2,10 @@
 // Semaphore: a counting semaphore between processes (backplane/semaphore.h says what holds).
 #pragma once
 
+#include "deadline.hpp"
 #include "native_key.hpp"
 #include <backplane/semaphore.h>
 
-#include <chrono>
 #include <memory>
 
 namespace backplane {
@@ -68,13 +68,10 @@ class Semaphore {
   Status acquire() { return acquire_raw(0); }
   /// DEADLINE_EXCEEDED: there was none until then.
   Status acquire_until(Clock::time_point deadline) {
-    const auto since = std::chrono::nanoseconds(deadline.time_since_epoch()).count();
-    return acquire_raw(std::max<int64_t>(since, 1));
+    return acquire_raw(detail::deadline_of(deadline));
   }
-  /// The time is bounded by what a clock can tell: 292 years are for ever.
   Status acquire_within(std::chrono::nanoseconds at_most) {
-    const Clock::time_point now = Clock::now();
-    return at_most > Clock::time_point::max() - now ? acquire() : acquire_until(now + at_most);
+    return acquire_until(detail::time_after(at_most));
   }
   /// False: there is none now.
   Result<bool> try_acquire() {

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory that processes share, by native key or by descriptor. Needs no kernel object.
+ *
+ * A segment has 4096 bytes in front of its data, which say what it is, who made it, and guard it by
+ * a lock (docs/shared_memory.md has the layout). It lives as long as a process has it open, however
+ * that process ends; what nobody has open is none: it is removed by whoever opens its key next, or
+ * by `backplane shm clean`. One that was made with BP_MEMORY_KEPT lives until it is removed.
+ *
+ * BP_MEMORY_PLAIN is for programs without Backplane, QSharedMemory among them: the data begins at
+ * the first byte, and there is no lock. Its maker removes it with its last object of it.
+ *
+ * Memory is given by the system when a segment is made or grows, and not when it is written: where
+ * there is none there is an error, and no SIGBUS later. But who may write a POSIX segment may cut
+ * it, and then SIGBUS comes of touching what is gone; an anonymous segment is sealed against that
+ * (F_SEAL_SHRINK).
+ *
+ * Objects are not for several threads at once, but the memory is. `error` may be NULL everywhere;
+ * native is an errno. Sources: https://doc.qt.io/qt-6/qsharedmemory.html, shm_overview(7),
+ * shmget(2), memfd_create(2), fcntl(2) on seals. */
+#pragma once
+
+#include "native_key.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct bp_memory bp_memory;
+
+/* Which segment is opened. */
+#define BP_MEMORY_EXISTING 0u /* one that there is, or NOT_FOUND */
+#define BP_MEMORY_ANY 1u      /* one that there is, else a new one */
+#define BP_MEMORY_NEW 2u      /* a new one, or ALREADY_EXISTS */
+
+#define BP_MEMORY_READ_ONLY 1u /* the data cannot be written here; of one that there is */
+#define BP_MEMORY_PLAIN 2u     /* for programs without Backplane */
+#define BP_MEMORY_KEPT 4u      /* of a new one: lives until it is removed */
+#define BP_MEMORY_HUGE_PAGES \
+  8u /* of POSIX it is asked for, of the others RESOURCE_EXHAUSTED may come */
+#define BP_MEMORY_FIXED 16u      /* of a new anonymous one: its size is sealed, too */
+#define BP_MEMORY_ONE_WRITER 32u /* of a new anonymous one: who adopts it can read it alone */
+
+/* Sized; zero is a good value for every member but struct_size. */
+typedef struct bp_memory_options {
+  uint32_t struct_size;
+  uint32_t which;       /* BP_MEMORY_EXISTING to BP_MEMORY_NEW */
+  uint64_t size;        /* bytes of data of a new one; the least of one that there is */
+  uint32_t permissions; /* of a new one, as of chmod(2), whatever the umask; 0: 0600 */
+  uint32_t flags;       /* BP_MEMORY_* */
+} bp_memory_options;
+
+/* Opens, or makes; a new one is zero. `options` NULL: all zero. `*out` is the caller's until
+ * bp_memory_close, NULL after an error. An anonymous one is always new, and its name is for people.
+ * For a new one of System V the key's file is made, if it is not there, and stays.
+ * INVALID_ARGUMENT: no name, or one that the system does not take; no size for a new one; an
+ * unknown option, or two that exclude each other. OUT_OF_RANGE: there is one, smaller than `size`.
+ * UNIMPLEMENTED: the type of key is not supported. NOT_FOUND, ALREADY_EXISTS: as `which` says.
+ * PERMISSION_DENIED. DATA_LOSS: there is something else by this name, or it was damaged or cut.
+ * RESOURCE_EXHAUSTED: no memory, no space, the system's bound of segments. Waits only for others
+ * that open the same one. [any] */
+BP_EXPORT bp_status bp_memory_open(const bp_key* key, const bp_memory_options* options,
+                                   bp_memory** out, bp_error* error);
+
+/* Opens what another process gave by bp_memory_descriptor. The descriptor stays the caller's. Of
+ * `options` the size and BP_MEMORY_READ_ONLY, BP_MEMORY_PLAIN count; NULL: all zero.
+ * FAILED_PRECONDITION: it is not sealed, so that it could be cut. Other errors as above. [any] */
+BP_EXPORT bp_status bp_memory_adopt(int32_t descriptor, const bp_memory_options* options,
+                                    bp_memory** out, bp_error* error);
+
+/* Unmaps it. The last process that closes one which is not kept removes it; a child made by fork(2)
+ * closes its own mapping alone. NULL is nothing. [any] */
+BP_EXPORT void bp_memory_close(bp_memory* memory);
+
+/* The first byte of its data, aligned to 4096; the next bp_memory_grow or bp_memory_refresh may
+ * move it. [any][nb] */
+BP_EXPORT void* bp_memory_data(bp_memory* memory);
+/* Bytes of data that can be touched. Of a plain one, those of the file. [any][nb] */
+BP_EXPORT uint64_t bp_memory_size(const bp_memory* memory);
+
+/* Makes it as large as `size`, for all; others see that by bp_memory_refresh. A smaller size is
+ * nothing. UNIMPLEMENTED: of System V, or fixed. FAILED_PRECONDITION: opened to read.
+ * RESOURCE_EXHAUSTED: it is as it was. [any] */
+BP_EXPORT bp_status bp_memory_grow(bp_memory* memory, uint64_t size, bp_error* error);
+/* Maps what others made larger. DATA_LOSS: it was cut. [any] */
+BP_EXPORT bp_status bp_memory_refresh(bp_memory* memory, bp_error* error);
+
+/* The lock of the whole segment: a bp_mutex (mutex.h) behind bp_memory_mutex, NULL for one that is
+ * plain or opened to read. [any][nb] */
+BP_EXPORT struct bp_mutex* bp_memory_mutex(bp_memory* memory);
+
+/* A descriptor of an anonymous one, to be given to another process, which adopts it: the caller's,
+ * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. [any] */
+BP_EXPORT int32_t bp_memory_descriptor(bp_memory* memory, bp_error* error);
+
+/* Takes the segment from its key; who has it open goes on. NOT_FOUND, PERMISSION_DENIED,
+ * INVALID_ARGUMENT, UNIMPLEMENTED. [any] */
+BP_EXPORT bp_status bp_memory_remove(const bp_key* key, bp_error* error);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "file_memory.hpp"
+
+#include "error.hpp"
+#include "kill_point.hpp"
+#include "posix_path.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <limits>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace backplane::kernel {
+namespace {
+
+constexpr int kAttempts = 100;  // to open what others make and remove
+constexpr std::uint64_t kHugePage = 2U << 20U;
+constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+
+// What a file in /dev/shm is, for one who opens it.
+enum class Found { kOpen, kNobodys, kGone, kForeign };
+
+struct stat status_of(int file) noexcept {
+  struct stat out {};
+  ::fstat(file, &out);
+  return out;
+}
+
+// Takes the shared lock, or says why not; the exclusive one of what is nobody's.
+Found look_at(const Descriptor& file) {
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
+    MemoryHeader header{};
+    const ssize_t n = ::pread(file.get(), static_cast<void*>(&header), sizeof header, 0);
+    if (n < static_cast<ssize_t>(sizeof header) || header.magic != MemoryHeader::kMagic) {
+      return Found::kForeign;
+    }
+    if ((header.flags & BP_MEMORY_KEPT) == 0) return Found::kNobodys;
+  }
+  while (::flock(file.get(), LOCK_SH) != 0 && errno == EINTR) {
+  }
+  kill_point("shared");
+  return status_of(file.get()).st_nlink == 0 ? Found::kGone : Found::kOpen;
+}
+
+bp_status is_foreign(const std::string& name, bp_error* error) {
+  return set_error(error, BP_DATA_LOSS,
+                   name +
+                       " is no segment of Backplane, or damaged: open it with BP_MEMORY_PLAIN, "
+                       "or remove it");
+}
+
+// Removes the file if that is what its name stands for. The caller has its exclusive lock.
+int unlink_same(const std::string& path, const Descriptor& file) noexcept {
+  const struct stat ours = status_of(file.get());
+  struct stat named {};
+  if (::stat(path.c_str(), &named) != 0) return errno == ENOENT ? 0 : errno;
+  if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino) return 0;
+  return ::unlink(path.c_str()) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+}  // namespace
+
+FileMemory::FileMemory(Descriptor file, const MemoryOptions& options, std::string name)
+    : SharedMemory(options, std::move(name)), file_(std::move(file)) {}
+
+FileMemory::~FileMemory() {
+  if (base_ != nullptr) ::munmap(base_, begin_ + size_);
+  if (path_.empty() || !is_of_this_process()) return;
+  if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) unlink_same(path_, file_);
+}
+
+bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
+                           std::unique_ptr<SharedMemory>& out, bp_error* error) {
+  std::string path;
+  if (const bp_status status = posix_path(key, "", path, error); status < 0) return status;
+  const std::string text = text_of(key);
+  const bool is_plain = options.has(BP_MEMORY_PLAIN);
+  const int access = options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Descriptor file(::open(path.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
+    if (!file && errno != ENOENT) {
+      return set_errno_error(error, errno, "cannot open the segment " + text);
+    }
+    kill_point("opened");
+    if (file) {
+      if (!is_plain) {
+        const Found found = look_at(file);
+        if (found == Found::kGone) continue;
+        if (found == Found::kForeign) {
+          return is_foreign(text, error);
+        }
+        if (found == Found::kNobodys) {
+          if (const int failure = unlink_same(path, file); failure != 0) {
+            return set_errno_error(error, failure,
+                                   "nobody has " + text + " open, and it cannot be removed");
+          }
+          kill_point("unlinked");
+          continue;
+        }
+      }
+      if (options.which == BP_MEMORY_NEW) {
+        return set_error(error, BP_ALREADY_EXISTS, "there is a segment " + text, "errno", EEXIST);
+      }
+      std::unique_ptr<FileMemory> memory(new FileMemory(std::move(file), options, text));
+      if (const bp_status status = memory->map_what_is_there(options, error); status < 0) {
+        return status;
+      }
+      if (!is_plain && (memory->header()->flags & BP_MEMORY_KEPT) == 0) memory->path_ = path;
+      out = std::move(memory);
+      return BP_OK;
+    }
+    if (options.which == BP_MEMORY_EXISTING) {
+      return set_error(error, BP_NOT_FOUND, "there is no segment " + text, "errno", ENOENT);
+    }
+    // A new one, which nobody sees before it is whole.
+    Descriptor made(::open(kSharedMemoryFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) {
+      return set_errno_error(error, errno, "cannot make the segment " + text);
+    }
+    std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
+    if (const bp_status status = memory->make(options, error); status < 0) return status;
+    while (::flock(memory->file_.get(), LOCK_SH) != 0 && errno == EINTR) {
+    }
+    kill_point("made");
+    const std::string itself = "/proc/self/fd/" + std::to_string(memory->file_.get());
+    if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      kill_point("linked");
+      if (!options.has(BP_MEMORY_KEPT)) memory->path_ = path;
+      out = std::move(memory);
+      return BP_OK;
+    }
+    if (errno != EEXIST) {
+      return set_errno_error(error, errno, "cannot make the segment " + text);
+    }
+  }
+  return set_error(error, BP_ABORTED, text + " is made and removed by others all the time");
+}
+
+bp_status FileMemory::make_anonymous(const NativeKey& key, const MemoryOptions& options,
+                                     std::unique_ptr<SharedMemory>& out, bp_error* error) {
+  const std::string text = text_of(key);
+  const unsigned huge = options.has(BP_MEMORY_HUGE_PAGES) ? MFD_HUGETLB : 0;
+  MemoryOptions rounded = options;
+  if (huge != 0 && options.size < kMost - kHugePage) {
+    rounded.size =
+        (options.begin() + options.size + kHugePage - 1) / kHugePage * kHugePage - options.begin();
+  }
+  Descriptor made(::memfd_create(key.name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | huge));
+  if (!made) return set_errno_error(error, errno, "cannot make the segment " + text);
+  std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
+  memory->is_anonymous_ = true;
+  if (const bp_status status = memory->make(rounded, error); status < 0) return status;
+  int seals = F_SEAL_SHRINK | F_SEAL_SEAL;
+  if (options.has(BP_MEMORY_FIXED)) seals |= F_SEAL_GROW;
+  if (options.has(BP_MEMORY_ONE_WRITER)) seals |= F_SEAL_FUTURE_WRITE;
+  if (::fcntl(memory->file_.get(), F_ADD_SEALS, seals) != 0) {
+    return set_errno_error(error, errno, "cannot seal the segment " + text);
+  }
+  out = std::move(memory);
+  return BP_OK;
+}
+
+bp_status FileMemory::adopt(int descriptor, const MemoryOptions& options,
+                            std::unique_ptr<SharedMemory>& out, bp_error* error) {
+  const std::string text = "of the descriptor " + std::to_string(descriptor);
+  const int seals = ::fcntl(descriptor, F_GET_SEALS);
+  if (seals < 0 && errno == EBADF) {
+    return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
+  }
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "the memory " + text + " is not sealed against being cut (F_SEAL_SHRINK)");
+  }
+  Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!own) return set_errno_error(error, errno, "cannot keep the memory " + text);
+  std::unique_ptr<FileMemory> memory(new FileMemory(std::move(own), options, text));
+  memory->is_anonymous_ = true;
+  if (const bp_status status = memory->map_what_is_there(options, error); status < 0) return status;
+  out = std::move(memory);
+  return BP_OK;
+}
+
+bp_status FileMemory::remove(const NativeKey& key, bp_error* error) {
+  std::string path;
+  if (const bp_status status = posix_path(key, "", path, error); status < 0) return status;
+  if (::unlink(path.c_str()) == 0) return BP_OK;
+  return set_errno_error(error, errno,
+                         errno == ENOENT ? "there is no segment " + text_of(key)
+                                         : "cannot remove the segment " + text_of(key));
+}
+
+// Of a new one. Memory that is not there is SIGBUS for who touches it: it is taken now.
+bp_status FileMemory::allocate(std::uint64_t data_size, bp_error* error) const {
+  if (data_size > kMost - begin_) {
+    return set_error(error, BP_INVALID_ARGUMENT, "no file is as large as that");
+  }
+  const int failure = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(begin_ + data_size));
+  if (failure == 0) return BP_OK;
+  return set_errno_error(error, failure,
+                         "no memory for " + std::to_string(data_size) + " bytes of " + name_);
+}
+
+bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
+  if (const bp_status status = allocate(options.size, error); status < 0) return status;
+  if (const bp_status status = map(options.size, error); status < 0) return status;
+  if (options.has(BP_MEMORY_HUGE_PAGES) && !is_anonymous_) {
+    ::madvise(base_, begin_ + size_, MADV_HUGEPAGE);
+  }
+  if (begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT);
+  return BP_OK;
+}
+
+// Maps that much data, or that much more.
+bp_status FileMemory::map(std::uint64_t data_size, bp_error* error) {
+  const int access = is_read_only_ ? PROT_READ : PROT_READ | PROT_WRITE;
+  void* const address =
+      base_ == nullptr ? ::mmap(nullptr, begin_ + data_size, access, MAP_SHARED, file_.get(), 0)
+                       : ::mremap(base_, begin_ + size_, begin_ + data_size, MREMAP_MAYMOVE);
+  if (address == MAP_FAILED)
+    return set_errno_error(error, errno, "cannot map the segment " + name_);
+  base_ = static_cast<char*>(address);
+  size_ = data_size;
+  return BP_OK;
+}
+
+bp_status FileMemory::map_what_is_there(const MemoryOptions& options, bp_error* error) {
+  const struct stat about = status_of(file_.get());
+  const auto file_size = static_cast<std::uint64_t>(about.st_size);
+  if (!S_ISREG(about.st_mode) || file_size <= begin_) {
+    return set_error(error, BP_DATA_LOSS, "the segment " + name_ + " is no memory, or was cut");
+  }
+  if (const bp_status status = map(file_size - begin_, error); status < 0) return status;
+  if (begin_ != 0 && header()->magic != MemoryHeader::kMagic) {
+    return is_foreign(name_, error);
+  }
+  if (const bp_status status = refresh(error); status < 0) return status;
+  if (size_ < options.size) {
+    return set_error(error, BP_OUT_OF_RANGE,
+                     "the segment " + name_ + " has " + std::to_string(size_) + " bytes, not " +
+                         std::to_string(options.size));
+  }
+  return BP_OK;
+}
+
+bp_status FileMemory::refresh(bp_error* error) {
+  const auto file_size = static_cast<std::uint64_t>(status_of(file_.get()).st_size);
+  // What is cut cannot be touched; of a header that was written over, no more than the file has.
+  const bool has_header = begin_ != 0 && file_size > begin_;
+  const std::uint64_t now = has_header ? header()->size.load() : file_size;
+  if (now == 0 || file_size <= begin_ || now > file_size - begin_) {
+    return set_error(error, BP_DATA_LOSS,
+                     "the segment " + name_ +
+                         " was cut, or its header written over: its file has " +
+                         std::to_string(file_size) + " bytes");
+  }
+  return now == size_ ? BP_OK : map(now, error);
+}
+
+bp_status FileMemory::grow(std::uint64_t size, bp_error* error) {
+  if (is_read_only_) {
+    return set_error(error, BP_FAILED_PRECONDITION, name_ + " is opened to read");
+  }
+  if (is_anonymous_ && (::fcntl(file_.get(), F_GET_SEALS) & F_SEAL_GROW) != 0) {
+    return set_error(error, BP_UNIMPLEMENTED, name_ + " is of a fixed size");
+  }
+  if (size <= size_) return BP_OK;
+  if (const bp_status status = allocate(size, error); status < 0) return status;
+  kill_point("grown");
+  if (begin_ != 0) {
+    std::uint64_t before = header()->size;
+    while (before < size && !header()->size.compare_exchange_weak(before, size)) {
+    }
+  }
+  return refresh(error);
+}
+
+int FileMemory::descriptor(bp_error* error) {
+  if (!is_anonymous_) {
+    set_error(error, BP_UNIMPLEMENTED, name_ + " is given away by its key");
+    return -1;
+  }
+  const int out = ::fcntl(file_.get(), F_DUPFD_CLOEXEC, 0);
+  if (out < 0) set_errno_error(error, errno, "cannot give " + name_ + " away");
+  return out;
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A segment that is a file: of POSIX, in /dev/shm, or anonymous, a memfd.
+//
+// Whoever has one of POSIX open has a shared lock of its file (flock(2)), which the system takes
+// away when the process ends: a file whose exclusive lock can be had is nobody's.
+#pragma once
+
+#include "descriptor.hpp"
+#include "shared_memory.hpp"
+
+namespace backplane::kernel {
+
+class FileMemory final : public SharedMemory {
+ public:
+  static bp_status open(const NativeKey& key, const MemoryOptions& options,
+                        std::unique_ptr<SharedMemory>& out, bp_error* error);
+  static bp_status make_anonymous(const NativeKey& key, const MemoryOptions& options,
+                                  std::unique_ptr<SharedMemory>& out, bp_error* error);
+  static bp_status adopt(int descriptor, const MemoryOptions& options,
+                         std::unique_ptr<SharedMemory>& out, bp_error* error);
+  static bp_status remove(const NativeKey& key, bp_error* error);
+
+  ~FileMemory() override;
+
+  bp_status grow(std::uint64_t size, bp_error* error) override;
+  bp_status refresh(bp_error* error) override;
+  int descriptor(bp_error* error) override;
+
+ private:
+  FileMemory(Descriptor file, const MemoryOptions& options, std::string name);
+
+  bp_status map(std::uint64_t data_size, bp_error* error);
+  bp_status map_what_is_there(const MemoryOptions& options, bp_error* error);
+  bp_status make(const MemoryOptions& options, bp_error* error);
+  bp_status allocate(std::uint64_t data_size, bp_error* error) const;
+
+  const Descriptor file_;
+  std::string path_;  // empty: it is not removed by this
+  bool is_anonymous_ = false;
+};
+
+}  // namespace backplane::kernel

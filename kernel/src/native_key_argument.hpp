@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arguments that the C API's functions on native keys have in common.
+#pragma once
+
+#include "native_key.hpp"
+
+namespace backplane::kernel {
+
+// UNIMPLEMENTED: there are no objects of that use with this type of key. INVALID_ARGUMENT: no name.
+bp_status to_native_key(const bp_key& key, KeyUse use, NativeKey& out, bp_error* error);
+
+// Of a sized struct of options: it is as long as `known`, and zero behind that. `known` ends with
+// the last member, behind which there is no padding.
+bp_status check_options(const void* options, std::size_t known, const char* name, bp_error* error);
+
+}  // namespace backplane::kernel

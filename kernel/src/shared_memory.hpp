@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// One object of a segment (backplane/shared_memory.h).
+#pragma once
+
+#include "memory_header.hpp"
+#include "native_key.hpp"
+#include "process_wide.hpp"
+
+#include <memory>
+
+namespace backplane::kernel {
+
+struct MemoryOptions {
+  std::uint32_t which = BP_MEMORY_EXISTING;
+  std::uint64_t size = 0;
+  std::uint32_t permissions = 0600;
+  std::uint32_t flags = 0;
+
+  bool has(std::uint32_t flag) const noexcept { return (flags & flag) != 0; }
+  // Bytes in front of the data.
+  std::uint64_t begin() const noexcept { return has(BP_MEMORY_PLAIN) ? 0 : MemoryHeader::kSize; }
+};
+
+class SharedMemory {
+ public:
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+  virtual ~SharedMemory() = default;
+
+  void* data() const noexcept { return base_ + begin_; }
+  std::uint64_t size() const noexcept { return size_; }
+  bp_mutex* mutex() const noexcept {
+    return begin_ == 0 || is_read_only_ ? nullptr : &header()->mutex;
+  }
+
+  virtual bp_status grow(std::uint64_t size, bp_error* error) = 0;
+  virtual bp_status refresh(bp_error* error) = 0;
+  virtual int descriptor(bp_error* error) = 0;  // -1: none
+
+ protected:
+  SharedMemory(const MemoryOptions& options, std::string name)
+      : begin_(options.begin()),
+        is_read_only_(options.has(BP_MEMORY_READ_ONLY)),
+        name_(std::move(name)) {}
+  MemoryHeader* header() const noexcept { return reinterpret_cast<MemoryHeader*>(base_); }
+  bool is_of_this_process() const noexcept { return generation_ == fork_generation(); }
+
+  char* base_ = nullptr;
+  std::uint64_t size_ = 0;  // of the data, mapped
+  const std::uint64_t begin_;
+  const bool is_read_only_;
+  const std::string name_;  // text of the key
+
+ private:
+  const std::uint32_t generation_ = fork_generation();
+};
+
+// The type of the key is supported.
+bp_status open_memory(const NativeKey& key, const MemoryOptions& options,
+                      std::unique_ptr<SharedMemory>& out, bp_error* error);
+bp_status adopt_memory(int descriptor, const MemoryOptions& options,
+                       std::unique_ptr<SharedMemory>& out, bp_error* error);
+bp_status remove_memory(const NativeKey& key, bp_error* error);
+
+}  // namespace backplane::kernel

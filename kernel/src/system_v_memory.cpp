@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "system_v_memory.hpp"
+
+#include "error.hpp"
+#include "kill_point.hpp"
+#include "system_v_key.hpp"
+
+#include <cerrno>
+#include <limits>
+#include <optional>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+
+namespace backplane::kernel {
+namespace {
+
+constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+
+std::optional<shmid_ds> status_of(int id) noexcept {
+  shmid_ds out{};
+  if (::shmctl(id, IPC_STAT, &out) != 0) return std::nullopt;
+  return out;
+}
+
+// Whether nobody has it, and it was not made to be kept: also if its maker ended before it was
+// whole.
+bool is_nobodys(int id) noexcept {
+  const auto about = status_of(id);
+  if (!about || about->shm_nattch != 0) return false;
+  if (about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
+  const void* const address = ::shmat(id, nullptr, SHM_RDONLY);
+  if (address == reinterpret_cast<void*>(-1)) return false;
+  const auto* const header = static_cast<const MemoryHeader*>(address);
+  const std::uint64_t magic = header->magic;
+  const bool out =
+      magic == 0 || (magic == MemoryHeader::kMagic && (header->flags & BP_MEMORY_KEPT) == 0);
+  ::shmdt(address);
+  return out;
+}
+
+}  // namespace
+
+SystemVMemory::SystemVMemory(NativeKey key, int id, const MemoryOptions& options)
+    : SharedMemory(options, text_of(key)), key_(std::move(key)), id_(id) {}
+
+SystemVMemory::~SystemVMemory() {
+  // Nobody attaches between the look and the end.
+  SystemVKey system;
+  system.open(key_, false, 0, nullptr);
+  if (base_ != nullptr) ::shmdt(base_);
+  if (is_kept_ || !is_of_this_process()) return;
+  const auto about = status_of(id_);
+  if (about && about->shm_nattch == 0) ::shmctl(id_, IPC_RMID, nullptr);
+}
+
+bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options,
+                              std::unique_ptr<SharedMemory>& out, bp_error* error) {
+  const bool may_make = options.which != BP_MEMORY_EXISTING;
+  const std::string text = text_of(key);
+  SystemVKey system;
+  if (const bp_status status = system.open(key, may_make, options.permissions, error); status < 0) {
+    return status;
+  }
+  kill_point("locked");
+  int id = ::shmget(system.number(), 0, 0);
+  if (id >= 0 && !options.has(BP_MEMORY_PLAIN) && is_nobodys(id)) {
+    if (::shmctl(id, IPC_RMID, nullptr) != 0) {
+      return set_errno_error(error, errno,
+                             "nobody has " + text + " open, and it cannot be removed");
+    }
+    kill_point("removed");
+    id = -1;
+    errno = ENOENT;
+  }
+  const bool is_new = id < 0 && errno == ENOENT && may_make;
+  if (is_new) {
+    if (options.size > kMost - options.begin()) {
+      return set_error(error, BP_INVALID_ARGUMENT, "no segment is as large as that");
+    }
+    const int huge = options.has(BP_MEMORY_HUGE_PAGES) ? SHM_HUGETLB : 0;
+    id = ::shmget(system.number(), options.begin() + options.size,
+                  IPC_CREAT | IPC_EXCL | huge | static_cast<int>(options.permissions & 0777));
+    kill_point("made");
+  } else if (id >= 0 && options.which == BP_MEMORY_NEW) {
+    return set_error(error, BP_ALREADY_EXISTS, "there is a segment " + text, "errno", EEXIST);
+  }
+  if (id < 0) {
+    return set_errno_error(
+        error, errno,
+        errno == ENOENT ? "there is no segment " + text : "cannot open the segment " + text);
+  }
+  std::unique_ptr<SystemVMemory> memory(new SystemVMemory(key, id, options));
+  const bp_status status = memory->attach(options.size, is_new, options, error);
+  system = SystemVKey();  // the end of `memory` needs it
+  if (status == BP_OK) out = std::move(memory);
+  return status;
+}
+
+bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOptions& options,
+                                bp_error* error) {
+  const auto about = status_of(id_);
+  void* const address = ::shmat(id_, nullptr, is_read_only_ ? SHM_RDONLY : 0);
+  if (address == reinterpret_cast<void*>(-1)) {
+    return set_errno_error(error, errno, "cannot attach the segment " + name_);
+  }
+  base_ = static_cast<char*>(address);
+  const std::uint64_t size = about ? about->shm_segsz : 0;
+  if (is_new && begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT);
+  kill_point("attached");
+  if (size <= begin_ || (begin_ != 0 && (header()->magic != MemoryHeader::kMagic ||
+                                         header()->size > size - begin_))) {
+    return set_error(error, BP_DATA_LOSS,
+                     name_ +
+                         " is no segment of Backplane: open it with BP_MEMORY_PLAIN, or "
+                         "remove it");
+  }
+  size_ = begin_ == 0 ? size : header()->size.load();
+  if (size_ < least) {
+    return set_error(error, BP_OUT_OF_RANGE,
+                     "the segment " + name_ + " has " + std::to_string(size_) + " bytes, not " +
+                         std::to_string(least));
+  }
+  // As QSharedMemory: the last one who detaches removes it.
+  is_kept_ = begin_ == 0 ? options.has(BP_MEMORY_KEPT) : (header()->flags & BP_MEMORY_KEPT) != 0;
+  return BP_OK;
+}
+
+bp_status SystemVMemory::remove(const NativeKey& key, bp_error* error) {
+  SystemVKey system;
+  if (const bp_status status = system.open(key, false, 0, error); status < 0) return status;
+  const int id = ::shmget(system.number(), 0, 0);
+  if (id >= 0 && ::shmctl(id, IPC_RMID, nullptr) == 0) return BP_OK;
+  return set_errno_error(error, errno,
+                         errno == ENOENT ? "there is no segment " + text_of(key)
+                                         : "cannot remove the segment " + text_of(key));
+}
+
+bp_status SystemVMemory::grow(std::uint64_t size, bp_error* error) {
+  if (size <= size_) return BP_OK;
+  return set_error(error, BP_UNIMPLEMENTED, "a segment of System V does not grow");
+}
+
+bp_status SystemVMemory::refresh(bp_error* /*error*/) { return BP_OK; }
+
+int SystemVMemory::descriptor(bp_error* error) {
+  set_error(error, BP_UNIMPLEMENTED, name_ + " is given away by its key");
+  return -1;
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// A segment of System V: the system counts who has it attached.
+#pragma once
+
+#include "shared_memory.hpp"
+
+namespace backplane::kernel {
+
+class SystemVMemory final : public SharedMemory {
+ public:
+  static bp_status open(const NativeKey& key, const MemoryOptions& options,
+                        std::unique_ptr<SharedMemory>& out, bp_error* error);
+  static bp_status remove(const NativeKey& key, bp_error* error);
+
+  ~SystemVMemory() override;
+
+  bp_status grow(std::uint64_t size, bp_error* error) override;
+  bp_status refresh(bp_error* error) override;
+  int descriptor(bp_error* error) override;
+
+ private:
+  SystemVMemory(NativeKey key, int id, const MemoryOptions& options);
+
+  bp_status attach(std::uint64_t least, bool is_new, const MemoryOptions& options, bp_error* error);
+
+  const NativeKey key_;
+  const int id_;
+  bool is_kept_ = true;
+};
+
+}  // namespace backplane::kernel

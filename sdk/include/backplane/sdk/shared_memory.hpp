@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// SharedMemory: memory that processes share (backplane/shared_memory.h says what holds).
+#pragma once
+
+#include "mutex.hpp"
+#include "native_key.hpp"
+#include <backplane/shared_memory.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace backplane {
+
+/// Lives as long as a process has it open:
+///
+///     const auto key = NativeKey::safe(NativeKey::Use::kSharedMemory, "line 1").value();
+///     SharedMemory memory = SharedMemory::open(key, {.size = sizeof(Line)}).value();
+///     ProcessLock lock = memory.lock().value();
+///     memory.as<Line>().speed = 1.5;
+class SharedMemory {
+ public:
+  enum class Which : uint32_t {
+    kExisting = BP_MEMORY_EXISTING,
+    kAny = BP_MEMORY_ANY,
+    kNew = BP_MEMORY_NEW,
+  };
+  struct Options {
+    Which which = Which::kAny;
+    uint64_t size = 0;
+    uint32_t permissions = 0600;
+    bool read_only = false;  // of one that there is
+    bool plain = false;      // for programs without Backplane
+    bool kept = false;
+    bool huge_pages = false;
+    bool fixed = false;       // anonymous
+    bool one_writer = false;  // anonymous
+  };
+
+  /// Errors: as of bp_memory_open.
+  static Result<SharedMemory> open(const NativeKey& key, const Options& options) {
+    bp_key raw_key{};
+    if (Status status = key.raw(raw_key); status.is_error()) {
+      return status;
+    }
+    const bp_memory_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_memory* raw = nullptr;
+    const bp_status status = bp_memory_open(&raw_key, &raw_options, &raw, &error);
+    return made(status, error, raw, options);
+  }
+  /// One that there is.
+  static Result<SharedMemory> attach(const NativeKey& key, bool read_only = false) {
+    return open(key, {.which = Which::kExisting, .read_only = read_only});
+  }
+  /// Of a descriptor that another process gave; it stays the caller's. Errors: as of
+  /// bp_memory_adopt.
+  static Result<SharedMemory> adopt(int descriptor, Options options) {
+    options.which = Which::kExisting;
+    const bp_memory_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_memory* raw = nullptr;
+    const bp_status status = bp_memory_adopt(descriptor, &raw_options, &raw, &error);
+    return made(status, error, raw, options);
+  }
+  /// Errors: as of bp_memory_remove.
+  static Status remove(const NativeKey& key) {
+    bp_key raw_key{};
+    if (Status status = key.raw(raw_key); status.is_error()) {
+      return status;
+    }
+    bp_error error{};
+    const bp_status status = bp_memory_remove(&raw_key, &error);
+    return Status::from(status, error);
+  }
+
+  uint64_t size() const noexcept { return bp_memory_size(raw_.get()); }
+  /// Empty of one that is opened to read.
+  std::span<std::byte> data() noexcept {
+    return is_read_only_ ? std::span<std::byte>() : std::span(first(), size());
+  }
+  std::span<const std::byte> const_data() const noexcept { return {first(), size()}; }
+  /// The object at its first byte. OUT_OF_RANGE is thrown: it is too small for one.
+  template <class Object>
+  Object& as() {
+    check_for(sizeof(Object), true);
+    return *reinterpret_cast<Object*>(first());
+  }
+  template <class Object>
+  const Object& as() const {
+    check_for(sizeof(Object), false);
+    return *reinterpret_cast<const Object*>(first());
+  }
+
+  /// The lock of the whole segment. FAILED_PRECONDITION: it is plain, or opened to read. Other
+  /// errors: as of bp_mutex_lock.
+  Result<ProcessLock> lock() { return lock_until(ProcessMutex::Clock::time_point::max()); }
+  Result<ProcessLock> lock_within(std::chrono::nanoseconds at_most) {
+    return lock_until(detail::time_after(at_most));
+  }
+  Result<ProcessLock> lock_until(ProcessMutex::Clock::time_point deadline) {
+    bp_mutex* const mutex = bp_memory_mutex(raw_.get());
+    if (mutex == nullptr) {
+      return Status(BP_FAILED_PRECONDITION,
+                    "a segment that is plain, or opened to read, has no lock");
+    }
+    return ProcessLock::of(*mutex, deadline);
+  }
+
+  /// References into it may be invalid then. Errors: as of bp_memory_grow.
+  Status grow(uint64_t size) {
+    bp_error error{};
+    const bp_status status = bp_memory_grow(raw_.get(), size, &error);
+    return Status::from(status, error);
+  }
+  /// What others made larger. Errors: as of bp_memory_refresh.
+  Status refresh() {
+    bp_error error{};
+    const bp_status status = bp_memory_refresh(raw_.get(), &error);
+    return Status::from(status, error);
+  }
+  /// Of an anonymous one, to be given away and closed. Errors: as of bp_memory_descriptor.
+  Result<int> descriptor() {
+    bp_error error{};
+    const int out = bp_memory_descriptor(raw_.get(), &error);
+    if (out < 0) {
+      return Status::from(error.code, error);
+    }
+    return out;
+  }
+
+  /// For the functions of C.
+  bp_memory* raw() const noexcept { return raw_.get(); }
+
+ private:
+  struct Close {
+    void operator()(bp_memory* memory) const noexcept { bp_memory_close(memory); }
+  };
+  SharedMemory(bp_memory* raw, bool is_read_only) : raw_(raw), is_read_only_(is_read_only) {}
+
+  static Result<SharedMemory> made(bp_status status, const bp_error& error, bp_memory* raw,
+                                   const Options& options) {
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return SharedMemory(raw, options.read_only);
+  }
+  static bp_memory_options raw_of(const Options& options) noexcept {
+    const uint32_t flags =
+        (options.read_only ? BP_MEMORY_READ_ONLY : 0) | (options.plain ? BP_MEMORY_PLAIN : 0) |
+        (options.kept ? BP_MEMORY_KEPT : 0) | (options.huge_pages ? BP_MEMORY_HUGE_PAGES : 0) |
+        (options.fixed ? BP_MEMORY_FIXED : 0) | (options.one_writer ? BP_MEMORY_ONE_WRITER : 0);
+    return {sizeof(bp_memory_options), static_cast<uint32_t>(options.which), options.size,
+            options.permissions, flags};
+  }
+  std::byte* first() const noexcept { return static_cast<std::byte*>(bp_memory_data(raw_.get())); }
+  void check_for(size_t object, bool is_written) const {
+    if (size() < object) {
+      throw Error(BP_OUT_OF_RANGE, "the segment has ", size(), " bytes, the object ", object);
+    }
+    if (is_written && is_read_only_) {
+      throw Error(BP_FAILED_PRECONDITION, "the segment is opened to read: take a const object");
+    }
+  }
+
+  std::unique_ptr<bp_memory, Close> raw_;
+  bool is_read_only_;
+};
+
+}  // namespace backplane
