@@ -68,7 +68,7 @@ TEST_F(AProcessMutex, ExcludesOthers) {
 }
 
 TEST_F(AProcessMutex, ExcludesOtherProcesses) {
-  in_child([&] { ProcessLock(line_.mutex.lock().value()); });
+  in_child([&] { static_cast<void>(line_.mutex.lock().value()); });
   const ProcessLock lock = line_.mutex.lock().value();
   EXPECT_FALSE(lock.owner_died());
   in_child([&] {
