@@ -191,6 +191,16 @@ bp_status FileMemory::remove(const NativeKey& key, bp_error* error) {
                                          : "cannot remove the segment " + text_of(key));
 }
 
+bool FileMemory::remove_if_nobodys(const std::string& path) noexcept {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  MemoryHeader header{};
+  const ssize_t n = ::pread(file.get(), static_cast<void*>(&header), sizeof header, 0);
+  return n == static_cast<ssize_t>(sizeof header) && header.magic == MemoryHeader::kMagic &&
+         (header.flags & BP_MEMORY_KEPT) == 0 && status_of(file.get()).st_nlink != 0 &&
+         unlink_same(path, file) == 0;
+}
+
 // Of a new one. Memory that is not there is SIGBUS for who touches it: it is taken now.
 bp_status FileMemory::allocate(std::uint64_t data_size, bp_error* error) const {
   if (data_size > kMost - begin_) {
@@ -208,7 +218,7 @@ bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
   if (options.has(BP_MEMORY_HUGE_PAGES) && !is_anonymous_) {
     ::madvise(base_, begin_ + size_, MADV_HUGEPAGE);
   }
-  if (begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT);
+  if (begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
   return BP_OK;
 }
 
@@ -232,7 +242,7 @@ bp_status FileMemory::map_what_is_there(const MemoryOptions& options, bp_error* 
     return set_error(error, BP_DATA_LOSS, "the segment " + name_ + " is no memory, or was cut");
   }
   if (const bp_status status = map(file_size - begin_, error); status < 0) return status;
-  if (begin_ != 0 && header()->magic != MemoryHeader::kMagic) {
+  if (begin_ != 0 && !header()->is_valid(size_)) {
     return is_foreign(name_, error);
   }
   if (const bp_status status = refresh(error); status < 0) return status;

@@ -20,6 +20,9 @@ class FileMemory final : public SharedMemory {
                          std::unique_ptr<SharedMemory>& out, bp_error* error);
   static bp_status remove(const NativeKey& key, bp_error* error);
 
+  // Removes the file if nobody has it open, and it is not kept. False: it is not removed.
+  static bool remove_if_nobodys(const std::string& path) noexcept;
+
   ~FileMemory() override;
 
   bp_status grow(std::uint64_t size, bp_error* error) override;

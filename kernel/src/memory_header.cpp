@@ -44,15 +44,22 @@ std::uint64_t start_of(std::uint64_t process) noexcept {
 
 }  // namespace
 
-void MemoryHeader::make(std::uint64_t data_size, std::uint32_t kept) noexcept {
+void MemoryHeader::make(std::uint64_t data_size, std::uint32_t kept,
+                        std::string_view key_text) noexcept {
   flags = kept;
   size = data_size;
   maker = static_cast<std::uint64_t>(::getpid());
   maker_start = start_of(maker);
   std::memcpy(boot, boot_id().data(), sizeof boot);
   bp_mutex_init(&mutex);
+  if (key_text.size() < sizeof key) key_text.copy(key, sizeof key);
   kill_point("header");
   magic = kMagic;
+}
+
+bool MemoryHeader::is_valid(std::uint64_t most) const noexcept {
+  return magic == kMagic && size > 0 && size <= most &&
+         reinterpret_cast<const RobustMutex*>(&mutex)->is_one(PTHREAD_MUTEX_ERRORCHECK);
 }
 
 bool MemoryHeader::is_maker_alive() const noexcept {

@@ -7,7 +7,7 @@
 #include "robust_mutex.hpp"
 
 #include <atomic>
-#include <string>
+#include <string_view>
 
 namespace backplane::kernel {
 
@@ -24,9 +24,12 @@ struct MemoryHeader {
   std::uint64_t maker_start;  // in clock ticks since the boot: proc(5), stat, field 22
   char boot[40];              // /proc/sys/kernel/random/boot_id
   bp_mutex mutex;
+  char key[1024];  // its text; empty: it is longer
 
   // Of memory that is zero and that nobody else sees.
-  void make(std::uint64_t data_size, std::uint32_t flags) noexcept;
+  void make(std::uint64_t data_size, std::uint32_t kept, std::string_view key_text) noexcept;
+  // Whether it is a header, of a segment with at most `most` bytes of data.
+  bool is_valid(std::uint64_t most) const noexcept;
   // Whether the process that made it is there.
   bool is_maker_alive() const noexcept;
 };

@@ -30,7 +30,8 @@ constexpr std::uint64_t kMagic = 0x3130'6d65'735f'7062;  // "bp_sem01"
 constexpr std::uint32_t kMost = SEM_VALUE_MAX;
 // For what a stopped process may be in the middle of.
 constexpr std::int64_t kPatience = 100'000'000;
-constexpr int kAttempts = 100;  // to open what others make and remove
+constexpr std::int64_t kReleasePatience = 1'000'000'000;  // of who has said no deadline
+constexpr int kAttempts = 100;                            // to open what others make and remove
 
 constexpr std::uint64_t size_with(std::uint32_t processes) noexcept {
   return offsetof(File, processes) + processes * sizeof(File::Process);
@@ -130,7 +131,10 @@ bp_status find_table(File& file, const Descriptor& descriptor, const std::string
     failure = prepare_table(file, descriptor);
   } else {
     const std::uint32_t n = file.n_processes;
-    is_damaged = file.magic != kMagic || n == 0 || n > File::kMostProcesses || size < size_with(n);
+    is_damaged = file.magic != kMagic || n == 0 || n > File::kMostProcesses ||
+                 size < size_with(n) || !file.guard.is_one() ||
+                 !std::all_of(file.processes, file.processes + n,
+                              [](const auto& process) { return process.alive.is_one(); });
   }
   ::flock(descriptor.get(), LOCK_UN);
   if (is_damaged) {
@@ -401,7 +405,7 @@ bp_status PosixSemaphore::acquire(bool is_held, std::int64_t deadline_ns, bp_err
 }
 
 bp_status PosixSemaphore::release(std::uint32_t n, bp_error* error) {
-  if (!lock(0)) return cannot_lock(error);
+  if (!lock(monotonic_now() + kReleasePatience)) return cannot_lock(error);
   Process& mine = file_->processes[place_];
   const std::uint32_t held = mine.held;
   bool is_anybody_waiting = false;
@@ -427,7 +431,7 @@ bp_status PosixSemaphore::count(std::uint32_t& out, bp_error* /*error*/) {
 }
 
 bp_status PosixSemaphore::set_count(std::uint32_t count, bp_error* error) {
-  if (!lock(0)) return cannot_lock(error);
+  if (!lock(monotonic_now() + kReleasePatience)) return cannot_lock(error);
   const Process& mine = file_->processes[place_];
   change(place_, mine.held, mine.waiting, [&](std::uint64_t& word) {
     word = (word & ~File::kCount) | count;

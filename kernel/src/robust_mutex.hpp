@@ -32,6 +32,14 @@ class RobustMutex {
     pthread_mutexattr_destroy(&attributes);
   }
 
+  // Whether it was made by init(type), as far as that shows: of other bytes the C library may make
+  // anything.
+  bool is_one(int type = PTHREAD_MUTEX_NORMAL) const noexcept {
+    RobustMutex other;
+    other.init(type);
+    return mutex_.__data.__kind == other.mutex_.__data.__kind;
+  }
+
   Locked try_lock() noexcept { return from(pthread_mutex_trylock(&mutex_)); }
   // `deadline_ns`: monotonic; 0: none.
   Locked lock(std::int64_t deadline_ns) noexcept {

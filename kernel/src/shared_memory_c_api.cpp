@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported functions of backplane/shared_memory.h.
 #include "error.hpp"
+#include "memory_list.hpp"
 #include "native_key_argument.hpp"
 #include "shared_memory.hpp"
 
@@ -121,5 +122,28 @@ bp_status bp_memory_remove(const bp_key* key, bp_error* error) {
       return set_error(error, BP_UNIMPLEMENTED, "an anonymous segment has no name in the system");
     }
     return remove_memory(native, error);
+  });
+}
+
+bp_status bp_memory_list(void (*each)(void* user, const bp_memory_info* info), void* user,
+                         bp_error* error) {
+  return guarded(error, [&] {
+    std::vector<FoundMemory> found;
+    const bp_status status = list_memory(found, error);
+    for (const FoundMemory& memory : found) {
+      const bp_memory_info info{sizeof info,  memory.flags, str(memory.key),   memory.size,
+                                memory.maker, memory.owner, memory.permissions};
+      each(user, &info);
+    }
+    return status;
+  });
+}
+
+bp_status bp_memory_clean(uint64_t* removed, bp_error* error) {
+  return guarded(error, [&] {
+    std::uint64_t count = 0;
+    const bp_status status = clean_memory(count, error);
+    if (removed != nullptr) *removed = count;
+    return status;
   });
 }

@@ -105,10 +105,9 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   }
   base_ = static_cast<char*>(address);
   const std::uint64_t size = about ? about->shm_segsz : 0;
-  if (is_new && begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT);
+  if (is_new && begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
   kill_point("attached");
-  if (size <= begin_ || (begin_ != 0 && (header()->magic != MemoryHeader::kMagic ||
-                                         header()->size > size - begin_))) {
+  if (size <= begin_ || (begin_ != 0 && !header()->is_valid(size - begin_))) {
     return set_error(error, BP_DATA_LOSS,
                      name_ +
                          " is no segment of Backplane: open it with BP_MEMORY_PLAIN, or "
@@ -133,6 +132,16 @@ bp_status SystemVMemory::remove(const NativeKey& key, bp_error* error) {
   return set_errno_error(error, errno,
                          errno == ENOENT ? "there is no segment " + text_of(key)
                                          : "cannot remove the segment " + text_of(key));
+}
+
+bool SystemVMemory::remove_if_nobodys(int id, const std::string& key_text) noexcept {
+  SystemVKey system;  // as those that open it, if the key is known and its file is there
+  std::string problem;
+  guarded([&] {
+    const auto key = parse_key(key_text, problem);
+    return key ? system.open(*key, false, 0, nullptr) : BP_NOT_FOUND;
+  });
+  return is_nobodys(id) && ::shmctl(id, IPC_RMID, nullptr) == 0;
 }
 
 bp_status SystemVMemory::grow(std::uint64_t size, bp_error* error) {

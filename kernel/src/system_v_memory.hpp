@@ -12,6 +12,9 @@ class SystemVMemory final : public SharedMemory {
                         std::unique_ptr<SharedMemory>& out, bp_error* error);
   static bp_status remove(const NativeKey& key, bp_error* error);
 
+  // Removes the segment if nobody has it attached, and it is not kept. False: it is not removed.
+  static bool remove_if_nobodys(int id, const std::string& key_text) noexcept;
+
   ~SystemVMemory() override;
 
   bp_status grow(std::uint64_t size, bp_error* error) override;

@@ -28,6 +28,7 @@ void add_watch(CLI::App& app, Commands& commands);
 void add_browse(CLI::App& app, Commands& commands);
 void add_cert(CLI::App& app, Commands& commands);
 void add_key(CLI::App& app, Commands& commands);
+void add_shm(CLI::App& app, Commands& commands);
 void add_new(CLI::App& app, Commands& commands);
 void add_validate(CLI::App& app, Commands& commands);
 void add_demo(CLI::App& app, Commands& commands);

@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   add_browse(app, commands);
   add_cert(app, commands);
   add_key(app, commands);
+  add_shm(app, commands);
   add_new(app, commands);
   add_validate(app, commands);
   add_demo(app, commands);

@@ -28,6 +28,7 @@ struct bp_everything {
   const bp_condition* condition;
   const bp_semaphore_options* semaphore_options;
   const bp_memory_options* memory_options;
+  const bp_memory_info* memory_info;
   const bp_log_record* record;
   const bp_diagnostic* diagnostic;
   const bp_instance_info* instance_info;

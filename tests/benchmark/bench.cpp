@@ -159,6 +159,7 @@ int main(int argc, char** argv) {
 #endif
              route_experiments,
              host_experiments,
+             shared_memory_experiments,
              startup_experiments,
          }) {
       for (const Experiment& experiment : part()) run(experiment, pattern, json);

@@ -40,6 +40,7 @@ std::vector<Experiment> opcua_experiments();
 std::vector<Experiment> route_experiments();
 std::vector<Experiment> host_experiments();
 Experiment host_kill_experiment();  // one of them
+std::vector<Experiment> shared_memory_experiments();
 std::vector<Experiment> startup_experiments();
 
 // Percentiles of latencies in ns, which are sorted here: <prefix>_p50, _p99, _p999.

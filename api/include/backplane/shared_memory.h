@@ -96,6 +96,30 @@ BP_EXPORT int32_t bp_memory_descriptor(bp_memory* memory, bp_error* error);
  * INVALID_ARGUMENT, UNIMPLEMENTED. [any] */
 BP_EXPORT bp_status bp_memory_remove(const bp_key* key, bp_error* error);
 
+/* A segment with a name, as it is found. Sized; borrowed for the call. */
+typedef struct bp_memory_info {
+  uint32_t struct_size;
+  uint32_t flags; /* BP_MEMORY_INFO_* */
+  bp_str key;     /* its text; empty: not known */
+  uint64_t size;  /* bytes of data */
+  uint64_t maker; /* number of the process that made it */
+  uint32_t owner; /* number of the user */
+  uint32_t permissions;
+} bp_memory_info;
+#define BP_MEMORY_INFO_OPEN 1u /* a process has it open; else it is nobody's, unless it is kept */
+#define BP_MEMORY_INFO_KEPT 2u
+#define BP_MEMORY_INFO_MAKER_LIVES 4u
+
+/* Calls `each` for every segment of Backplane's that this user may read; not for plain ones. Within
+ * a call nothing of this header but bp_memory_remove may be used. RESOURCE_EXHAUSTED: no memory;
+ * UNKNOWN: /dev/shm cannot be read. [any] */
+BP_EXPORT bp_status bp_memory_list(void (*each)(void* user, const bp_memory_info* info), void* user,
+                                   bp_error* error);
+
+/* Removes those that nobody has open and that are not kept, as far as this user may. `*removed`:
+ * how many, unless NULL. Errors as above. [any] */
+BP_EXPORT bp_status bp_memory_clean(uint64_t* removed, bp_error* error);
+
 #ifdef __cplusplus
 }
 #endif

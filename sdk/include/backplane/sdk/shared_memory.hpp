@@ -9,8 +9,22 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace backplane {
+
+/// A segment of Backplane's, as it is found.
+struct MemoryInfo {
+  std::string key;  // its text; empty: not known
+  uint64_t size = 0;
+  bool is_open = false;
+  bool is_kept = false;
+  uint64_t maker = 0;  // number of the process that made it
+  bool maker_lives = false;
+  uint32_t owner = 0;  // number of the user
+  uint32_t permissions = 0;
+};
 
 /// Lives as long as a process has it open:
 ///
@@ -72,6 +86,34 @@ class SharedMemory {
     bp_error error{};
     const bp_status status = bp_memory_remove(&raw_key, &error);
     return Status::from(status, error);
+  }
+
+  /// Those that this user may read. Errors: as of bp_memory_list.
+  static Result<std::vector<MemoryInfo>> list() {
+    std::vector<MemoryInfo> out;
+    const auto add = [](void* user, const bp_memory_info* info) {
+      const auto has = [&](uint32_t flag) { return (info->flags & flag) != 0; };
+      static_cast<std::vector<MemoryInfo>*>(user)->push_back(
+          {std::string(to_view(info->key)), info->size, has(BP_MEMORY_INFO_OPEN),
+           has(BP_MEMORY_INFO_KEPT), info->maker, has(BP_MEMORY_INFO_MAKER_LIVES), info->owner,
+           info->permissions});
+    };
+    bp_error error{};
+    const bp_status status = bp_memory_list(add, &out, &error);
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return out;
+  }
+  /// Removes those that nobody has open and that are not kept: how many. Errors: as above.
+  static Result<uint64_t> clean() {
+    bp_error error{};
+    uint64_t removed = 0;
+    const bp_status status = bp_memory_clean(&removed, &error);
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return removed;
   }
 
   uint64_t size() const noexcept { return bp_memory_size(raw_.get()); }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// backplane shm.
+#include "backplane/sdk/shared_memory.hpp"
+#include "support/child_process.hpp"
+#include "support/scratch_folder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <sys/wait.h>
+
+namespace backplane::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+struct Result {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Result shm(std::vector<std::string> args) {
+  args.insert(args.begin(), {BP_TEST_BUILD_DIR "/bin/backplane", "shm"});
+  ChildProcess child(std::move(args));
+  const int code = child.wait();
+  return {code, child.out(), child.err()};
+}
+
+class TheCommandShm : public testing::TestWithParam<uint32_t> {
+ protected:
+  NativeKey key(const std::string& name) const {
+    return GetParam() == BP_KEY_POSIX
+               ? NativeKey("/bp-test-" + std::to_string(getpid()) + name)
+               : NativeKey(folder_.path() / ("key " + name), BP_KEY_SYSTEM_V);
+  }
+  /// What a process leaves that is killed while it has it open.
+  static void leave(const NativeKey& key, SharedMemory::Options options) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const SharedMemory memory = SharedMemory::open(key, options).value();
+      raise(SIGKILL);
+    }
+    waitpid(child, nullptr, 0);
+  }
+  nlohmann::json inspected(const NativeKey& key) const {
+    const Result result = shm({"inspect", "--json", key.to_string()});
+    return result.code == 0 ? nlohmann::json::parse(result.out)
+                            : nlohmann::json{{"failed", result.err}};
+  }
+
+  const ScratchFolder folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Key, TheCommandShm, testing::Values(BP_KEY_POSIX, BP_KEY_SYSTEM_V),
+                         [](const auto& key) {
+                           return key.param == BP_KEY_POSIX ? "Posix" : "SystemV";
+                         });
+
+TEST_P(TheCommandShm, ListsWhatThereIs) {
+  const SharedMemory memory =
+      SharedMemory::open(key("a"), {.size = 12'345, .permissions = 0640}).value();
+  const Result list = shm({"list"});
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_THAT(list.out, HasSubstr(key("a").to_string() + "\n"));
+  const nlohmann::json one = inspected(key("a"));
+  EXPECT_EQ(one["key"], key("a").to_string());
+  EXPECT_EQ(one["size"], 12'345);
+  EXPECT_EQ(one["open"], true);
+  EXPECT_EQ(one["kept"], false);
+  EXPECT_EQ(one["maker"], getpid());
+  EXPECT_EQ(one["maker_lives"], true);
+  EXPECT_EQ(one["mode"], "0640");
+}
+
+TEST_P(TheCommandShm, CleansWhatIsNobodys) {
+  const SharedMemory open = SharedMemory::open(key("open"), {.size = 10}).value();
+  leave(key("left"), {.size = 10});
+  leave(key("kept"), {.size = 10, .kept = true});
+  EXPECT_EQ(inspected(key("left"))["open"], false);
+  EXPECT_EQ(inspected(key("left"))["maker_lives"], false);
+  EXPECT_EQ(inspected(key("kept"))["kept"], true);
+  const Result clean = shm({"clean"});
+  EXPECT_EQ(clean.code, 0) << clean.err;
+  EXPECT_THAT(clean.out, HasSubstr("removed: "));
+  const std::string list = shm({"list"}).out;
+  EXPECT_THAT(list, HasSubstr(key("open").to_string() + "\n"));
+  EXPECT_THAT(list, HasSubstr(key("kept").to_string() + "\n"));
+  EXPECT_THAT(list, Not(HasSubstr(key("left").to_string() + "\n")));
+  SharedMemory::remove(key("kept")).or_throw();
+}
+
+TEST_P(TheCommandShm, SaysWhatIsWrong) {
+  const Result none = shm({"inspect", key("none").to_string()});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.err, HasSubstr("no segment of Backplane has the key"));
+  EXPECT_EQ(shm({"inspect", "line 1"}).code, 1);
+  EXPECT_EQ(shm({}).code, 2);
+}
+
+}  // namespace
+}  // namespace backplane::test
