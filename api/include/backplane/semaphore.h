@@ -72,8 +72,8 @@ BP_EXPORT bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadli
 
 /* Adds `n` and wakes those that can go on: first what this process holds, then more. Nothing is
  * added after an error. INVALID_ARGUMENT: n is 0. DEADLINE_EXCEEDED: for a second a stopped process
- * was in the middle of a change of a POSIX semaphore. OUT_OF_RANGE: the count would exceed its bound
- * (see bp_semaphore_open). FAILED_PRECONDITION as above. [any] */
+ * was in the middle of a change of a POSIX semaphore. OUT_OF_RANGE: the count would exceed its
+ * bound (see bp_semaphore_open). FAILED_PRECONDITION as above. [any] */
 BP_EXPORT bp_status bp_semaphore_release(bp_semaphore* semaphore, uint32_t n, bp_error* error);
 
 /* How many can be taken now, which the next instant may change. FAILED_PRECONDITION as above.
