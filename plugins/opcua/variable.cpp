@@ -4,7 +4,28 @@
 #include "error_map.hpp"
 #include "put_element.hpp"
 
+#include <algorithm>
+
 namespace backplane::opcua {
+namespace {
+
+/// Whether the range is within the value, which the library (1.4.11) does not look at when it
+/// writes: it cuts a copy of the range to what there is, and then copies by the range itself.
+bool is_within(const UA_NumericRange& range, const UA_Variant& value) noexcept {
+  const auto length = static_cast<UA_UInt32>(value.arrayLength);
+  const UA_UInt32* const ends = value.arrayDimensionsSize > 0 ? value.arrayDimensions : &length;
+  if (range.dimensionsSize != std::max<size_t>(value.arrayDimensionsSize, 1)) {
+    return false;
+  }
+  for (size_t i = 0; i < range.dimensionsSize; ++i) {
+    if (range.dimensions[i].max >= ends[i]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
     : declared_(declared), changed_(std::move(changed)), hub_(host, [this] {
@@ -85,6 +106,9 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next = DataValue::copy_of(*value_);
     if (!value.hasValue || !value_->hasValue || part.type != value_->value.type) {
       return UA_STATUSCODE_BADTYPEMISMATCH;
+    }
+    if (!is_within(*range, next->value)) {
+      return UA_STATUSCODE_BADINDEXRANGENODATA;
     }
     const size_t n = UA_Variant_isScalar(&part) ? 1 : part.arrayLength;
     if (const UA_StatusCode status = UA_Variant_setRangeCopy(&next->value, part.data, n, *range);

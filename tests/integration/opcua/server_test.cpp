@@ -157,11 +157,17 @@ TEST(OpcuaServer, APartOfAnArrayIsWrittenAndTheWholeIsTold) {
         message.body().get<std::vector<double>>().value_or(std::vector<double>()));
   });
   const std::vector<double> part{9, 8};
-  pair.open("plant:ns=1;s=Line1.Profile")
-      .write(ValueView::array(std::span<const double>(part)), {{BP_H_INDEX_RANGE, "1:2"}})
+  const Endpoint outside = pair.open("plant:ns=1;s=Line1.Profile");
+  outside.write(ValueView::array(std::span<const double>(part)), {{BP_H_INDEX_RANGE, "1:2"}})
       .or_throw();
   ASSERT_TRUE(eventually([&] { return told->copy().size() == 2; }, kPatience));
   EXPECT_THAT(told->copy()[1], ElementsAre(1, 9, 8, 4));
+  for (const char* const beyond : {"3:4", "4:5", "5"}) {
+    const Status status =
+        outside.write(ValueView::array(std::span<const double>(part)), {{BP_H_INDEX_RANGE, beyond}})
+            .get();
+    EXPECT_THAT(status.to_string(), HasSubstr("BadIndexRange")) << beyond;
+  }
   EXPECT_EQ(inside.read<std::vector<double>>({{BP_H_INDEX_RANGE, "2"}}).value(),
             std::vector<double>{8});
 }
