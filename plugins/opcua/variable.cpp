@@ -120,6 +120,12 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next->hasSourceTimestamp = value.hasSourceTimestamp;
     next->sourceTimestamp = value.sourceTimestamp;
   }
+  // The library takes an empty array of ExtensionObject for a value of any type.
+  const UA_DataType& object = UA_TYPES[UA_TYPES_EXTENSIONOBJECT];
+  if (declared_.shape.type != kVariant && &built_in_type(declared_.shape.type) != &object &&
+      next->hasValue && UA_Variant_hasArrayType(&next->value, &object)) {
+    return UA_STATUSCODE_BADTYPEMISMATCH;
+  }
   const bool is_empty = !next->hasValue || next->value.type == nullptr;
   if (is_empty && declared_.shape.type != kVariant && !(next->hasStatus && is_bad(next->status))) {
     return UA_STATUSCODE_BADTYPEMISMATCH;

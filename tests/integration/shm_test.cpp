@@ -2,6 +2,7 @@
 // backplane shm.
 #include "backplane/sdk/shared_memory.hpp"
 #include "support/child_process.hpp"
+#include "support/eventually.hpp"
 #include "support/scratch_folder.hpp"
 
 #include <gmock/gmock.h>
@@ -98,6 +99,21 @@ TEST_P(TheCommandShm, SaysWhatIsWrong) {
   EXPECT_THAT(none.err, HasSubstr("no segment of Backplane has the key"));
   EXPECT_EQ(shm({"inspect", "line 1"}).code, 1);
   EXPECT_EQ(shm({}).code, 2);
+}
+
+TEST(TheExampleLine, TellsWatchersOfEachSpeed) {
+  const std::string program = BP_TEST_BUILD_DIR "/examples/line";
+  const std::string key = "posix:/bp-test-line-" + std::to_string(getpid());
+  ChildProcess watching({program, "watch", key});
+  ChildProcess also({program, "watch", key});
+  ASSERT_TRUE(eventually([&] { return shm({"inspect", key}).code == 0; }));
+  ChildProcess setting({program, "set", key, "1.5"});
+  EXPECT_EQ(setting.wait(), 0) << setting.err();
+  EXPECT_TRUE(watching.wait_for_output("1.5\n")) << watching.err();
+  EXPECT_TRUE(also.wait_for_output("1.5\n")) << also.err();
+  ChildProcess next({program, "set", key, "2.5"});
+  EXPECT_TRUE(watching.wait_for_output("2.5\n")) << watching.err();
+  EXPECT_EQ(ChildProcess({program, "set", "mach:/a", "1"}).wait(), 1);
 }
 
 }  // namespace
