@@ -241,10 +241,14 @@ bp_status PosixSemaphore::join(bp_error* error) {
                                 name_ + " is open in 1024 processes, or /dev/shm is full");
 }
 
+std::uint32_t PosixSemaphore::places() const noexcept {
+  return std::min(file_->n_processes.load(), File::kMostProcesses);
+}
+
 // On the life thread. Who died before us is returned first.
 bool PosixSemaphore::find_place() {
   for (;;) {
-    const std::uint32_t n = std::min(file_->n_processes.load(), File::kMostProcesses);
+    const std::uint32_t n = places();
     place_ = n;
     for (std::uint32_t i = 0; i < n; ++i) {
       Process& process = file_->processes[i];
@@ -277,7 +281,7 @@ bool PosixSemaphore::add_places() noexcept {
 }
 
 void PosixSemaphore::look() noexcept {
-  const std::uint32_t n = std::min(file_->n_processes.load(), File::kMostProcesses);
+  const std::uint32_t n = places();
   for (std::uint32_t i = 0; i < n; ++i) {
     Process& process = file_->processes[i];
     if (i == place_ || process.id == 0) continue;
@@ -319,7 +323,7 @@ bool PosixSemaphore::lock(std::int64_t deadline_ns) noexcept {
   }
   if (locked == Locked::kOwnerDied) {
     const std::uint32_t place = file_->change.process - 1;
-    if ((file_->word & File::kUnsettled) != 0 && place < File::kMostProcesses) settle(place);
+    if ((file_->word & File::kUnsettled) != 0 && place < places()) settle(place);
     file_->change.process = 0;
     kill_point("repaired");
     file_->guard.repaired();

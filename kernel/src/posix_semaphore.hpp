@@ -67,6 +67,7 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   using Process = PosixSemaphoreFile::Process;
 
   void look() noexcept override;
+  std::uint32_t places() const noexcept;
   bool find_place();
   bool add_places() noexcept;
   void return_what_is_left_at(std::uint32_t place) noexcept;
