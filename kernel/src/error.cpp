@@ -30,7 +30,11 @@ bp_status status_of_errno(int number) noexcept {
     case EDQUOT:
     case EMFILE:
     case ENFILE:
+    case EFBIG:
+    case ENOLCK:
       return BP_RESOURCE_EXHAUSTED;
+    case EBUSY:
+      return BP_DEADLINE_EXCEEDED;
     default:
       return BP_UNKNOWN;
   }
@@ -59,6 +63,7 @@ bp_status set_error(bp_error* error, bp_status status, std::string_view message,
 }
 
 bp_status set_errno_error(bp_error* error, int number, std::string_view what) {
+  if (error == nullptr) return status_of_errno(number);
   return set_error(error, status_of_errno(number),
                    std::string(what).append(": ").append(std::generic_category().message(number)),
                    "errno", number);

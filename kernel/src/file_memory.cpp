@@ -2,25 +2,29 @@
 #include "file_memory.hpp"
 
 #include "error.hpp"
+#include "file_lock.hpp"
 #include "kill_point.hpp"
 #include "posix_path.hpp"
 
 #include <cerrno>
 #include <fcntl.h>
 #include <limits>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 namespace backplane::kernel {
 namespace {
 
-constexpr int kAttempts = 100;  // to open what others make and remove
+constexpr int kAttempts = 100;    // to open what others make and remove
+constexpr int kFulls = 20;        // attempts to make one where there is no space
+constexpr int kBetweenFulls = 5;  // ms
 constexpr std::uint64_t kHugePage = 2U << 20U;
+constexpr unsigned kOf2MiB = 21U << 26U;  // memfd_create(2)
 constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
 
 // What a file in /dev/shm is, for one who opens it.
-enum class Found { kOpen, kNobodys, kGone, kForeign };
+enum class Found { kOpen, kNobodys, kGone, kForeign, kBusy };
 
 struct stat status_of(int file) noexcept {
   struct stat out {};
@@ -28,7 +32,7 @@ struct stat status_of(int file) noexcept {
   return out;
 }
 
-// Takes the shared lock, or says why not; the exclusive one of what is nobody's.
+// Takes the shared lock if it is open; has the exclusive one of what is nobody's.
 Found look_at(const Descriptor& file) {
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
     MemoryHeader header{};
@@ -38,10 +42,19 @@ Found look_at(const Descriptor& file) {
     }
     if ((header.flags & BP_MEMORY_KEPT) == 0) return Found::kNobodys;
   }
-  while (::flock(file.get(), LOCK_SH) != 0 && errno == EINTR) {
-  }
+  if (lock_file(file.get(), LOCK_SH) != 0) return Found::kBusy;
   kill_point("shared");
   return status_of(file.get()).st_nlink == 0 ? Found::kGone : Found::kOpen;
+}
+
+// Said, because a child made by fork(2) meanwhile has the descriptor, too.
+void unlock_file(const Descriptor& file) noexcept { ::flock(file.get(), LOCK_UN); }
+
+// More than there is would end in the hands of who ends processes for memory.
+bool is_more_than_the_machine_has(std::uint64_t size) noexcept {
+  struct sysinfo machine {};
+  return ::sysinfo(&machine) == 0 &&
+         size / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap;
 }
 
 bp_status is_foreign(const std::string& name, bp_error* error) {
@@ -66,9 +79,15 @@ FileMemory::FileMemory(Descriptor file, const MemoryOptions& options, std::strin
     : SharedMemory(options, std::move(name)), file_(std::move(file)) {}
 
 FileMemory::~FileMemory() {
-  if (base_ != nullptr) ::munmap(base_, begin_ + size_);
+  if (is_of_huge_pages_ && header_ != nullptr) {
+    ::munmap(header_, begin_ + size_);
+  } else {
+    if (data_ != nullptr) ::munmap(data_, size_);
+    if (header_ != nullptr) ::munmap(header_, MemoryHeader::kSize);
+  }
   if (path_.empty() || !is_of_this_process()) return;
   if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) unlink_same(path_, file_);
+  unlock_file(file_);
 }
 
 bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
@@ -77,27 +96,50 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
   if (const bp_status status = posix_path(key, "", path, error); status < 0) return status;
   const std::string text = text_of(key);
   const bool is_plain = options.has(BP_MEMORY_PLAIN);
-  const int access = options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR;
+  const int access =
+      (options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR) | O_NONBLOCK;  // it may be a pipe
+  int fulls = 0;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Descriptor file(::open(path.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
+    if (!file && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) {
+      return is_foreign(text, error);
+    }
     if (!file && errno != ENOENT) {
       return set_errno_error(error, errno, "cannot open the segment " + text);
     }
     kill_point("opened");
     if (file) {
       if (!is_plain) {
+        const struct stat about = status_of(file.get());
+        if (about.st_uid != 0 && about.st_uid != ::geteuid() &&
+            !options.has(BP_MEMORY_TRUST_OWNER)) {
+          return set_error(error, BP_PERMISSION_DENIED,
+                           "the segment " + text +
+                               " is of another user, who could write into this "
+                               "process by its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
+        }
         const Found found = look_at(file);
-        if (found == Found::kGone) continue;
-        if (found == Found::kForeign) {
-          return is_foreign(text, error);
+        if (found == Found::kBusy) {
+          return set_errno_error(error, EBUSY, "cannot lock the segment " + text);
         }
         if (found == Found::kNobodys) {
-          if (const int failure = unlink_same(path, file); failure != 0) {
-            return set_errno_error(error, failure,
-                                   "nobody has " + text + " open, and it cannot be removed");
+          const int failure = unlink_same(path, file);
+          unlock_file(file);
+          if (failure == 0) {
+            kill_point("unlinked");
+            continue;
           }
-          kill_point("unlinked");
-          continue;
+          if (options.which == BP_MEMORY_EXISTING) {
+            return set_error(error, BP_NOT_FOUND, "nobody has the segment " + text + " open",
+                             "errno", failure);
+          }
+          return set_errno_error(error, failure,
+                                 "nobody has " + text + " open, and it cannot be removed");
+        }
+        if (found != Found::kOpen) {
+          unlock_file(file);
+          if (found == Found::kGone) continue;
+          return is_foreign(text, error);
         }
       }
       if (options.which == BP_MEMORY_NEW) {
@@ -107,7 +149,7 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
       if (const bp_status status = memory->map_what_is_there(options, error); status < 0) {
         return status;
       }
-      if (!is_plain && (memory->header()->flags & BP_MEMORY_KEPT) == 0) memory->path_ = path;
+      if (!is_plain && (memory->header_->flags & BP_MEMORY_KEPT) == 0) memory->path_ = path;
       out = std::move(memory);
       return BP_OK;
     }
@@ -120,8 +162,15 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
       return set_errno_error(error, errno, "cannot make the segment " + text);
     }
     std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
-    if (const bp_status status = memory->make(options, error); status < 0) return status;
-    while (::flock(memory->file_.get(), LOCK_SH) != 0 && errno == EINTR) {
+    if (const bp_status status = memory->make(options, error); status < 0) {
+      // Perhaps others make the same one just now: one of them is enough.
+      if (status != BP_RESOURCE_EXHAUSTED || ++fulls == kFulls) return status;
+      memory.reset();
+      ::poll(nullptr, 0, kBetweenFulls);
+      continue;
+    }
+    if (const int failure = lock_file(memory->file_.get(), LOCK_SH); failure != 0) {
+      return set_errno_error(error, failure, "cannot lock the segment " + text);
     }
     kill_point("made");
     const std::string itself = "/proc/self/fd/" + std::to_string(memory->file_.get());
@@ -141,7 +190,7 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
 bp_status FileMemory::make_anonymous(const NativeKey& key, const MemoryOptions& options,
                                      std::unique_ptr<SharedMemory>& out, bp_error* error) {
   const std::string text = text_of(key);
-  const unsigned huge = options.has(BP_MEMORY_HUGE_PAGES) ? MFD_HUGETLB : 0;
+  const unsigned huge = options.has(BP_MEMORY_HUGE_PAGES) ? MFD_HUGETLB | kOf2MiB : 0;
   MemoryOptions rounded = options;
   if (huge != 0 && options.size < kMost - kHugePage) {
     rounded.size =
@@ -151,6 +200,7 @@ bp_status FileMemory::make_anonymous(const NativeKey& key, const MemoryOptions& 
   if (!made) return set_errno_error(error, errno, "cannot make the segment " + text);
   std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
   memory->is_anonymous_ = true;
+  memory->is_of_huge_pages_ = huge != 0;
   if (const bp_status status = memory->make(rounded, error); status < 0) return status;
   int seals = F_SEAL_SHRINK | F_SEAL_SEAL;
   if (options.has(BP_MEMORY_FIXED)) seals |= F_SEAL_GROW;
@@ -175,8 +225,17 @@ bp_status FileMemory::adopt(int descriptor, const MemoryOptions& options,
   }
   Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own) return set_errno_error(error, errno, "cannot keep the memory " + text);
+  const struct stat about = status_of(own.get());
+  if (options.begin() != 0 && about.st_uid != 0 && about.st_uid != ::geteuid() &&
+      !options.has(BP_MEMORY_TRUST_OWNER)) {
+    return set_error(error, BP_PERMISSION_DENIED,
+                     "the memory " + text +
+                         " is of another user, who could write into this process by "
+                         "its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
+  }
   std::unique_ptr<FileMemory> memory(new FileMemory(std::move(own), options, text));
   memory->is_anonymous_ = true;
+  memory->is_of_huge_pages_ = static_cast<std::uint64_t>(about.st_blksize) >= kHugePage;
   if (const bp_status status = memory->map_what_is_there(options, error); status < 0) return status;
   out = std::move(memory);
   return BP_OK;
@@ -201,36 +260,77 @@ bool FileMemory::remove_if_nobodys(const std::string& path) noexcept {
          unlink_same(path, file) == 0;
 }
 
-// Of a new one. Memory that is not there is SIGBUS for who touches it: it is taken now.
+// Memory that is not there is SIGBUS for who touches it: it is taken now, all or nothing.
 bp_status FileMemory::allocate(std::uint64_t data_size, bp_error* error) const {
   if (data_size > kMost - begin_) {
     return set_error(error, BP_INVALID_ARGUMENT, "no file is as large as that");
   }
-  const int failure = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(begin_ + data_size));
+  const std::uint64_t end = begin_ + data_size;
+  int failure = is_anonymous_ && is_more_than_the_machine_has(end) ? ENOMEM : EINTR;
+  for (int attempt = 0; attempt < kAttempts && failure == EINTR; ++attempt) {
+    failure = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(end));
+  }
   if (failure == 0) return BP_OK;
   return set_errno_error(error, failure,
                          "no memory for " + std::to_string(data_size) + " bytes of " + name_);
 }
 
-bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
-  if (const bp_status status = allocate(options.size, error); status < 0) return status;
-  if (const bp_status status = map(options.size, error); status < 0) return status;
-  if (options.has(BP_MEMORY_HUGE_PAGES) && !is_anonymous_) {
-    ::madvise(base_, begin_ + size_, MADV_HUGEPAGE);
+// The same by faults, which give huge pages where fallocate(2) gives small ones.
+bp_status FileMemory::allocate_huge(std::uint64_t data_size, bp_error* error) {
+  if (data_size > kMost - begin_) {
+    return set_error(error, BP_INVALID_ARGUMENT, "no file is as large as that");
   }
-  if (begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+  if (::ftruncate(file_.get(), static_cast<off_t>(begin_ + data_size)) != 0) {
+    return set_errno_error(error, errno, "cannot make " + name_ + " as large as that");
+  }
+  if (const bp_status status = map(data_size, error); status < 0) return status;
+  ::madvise(data_, size_, MADV_HUGEPAGE);
+  if (::madvise(data_, size_, MADV_POPULATE_WRITE) == 0) return allocate(data_size, error);
+  return set_errno_error(error, ENOSPC,
+                         "no memory for " + std::to_string(data_size) + " bytes of " + name_);
+}
+
+bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
+  const bool is_asked_for = options.has(BP_MEMORY_HUGE_PAGES) && !is_anonymous_;
+  bp_status status =
+      is_asked_for ? allocate_huge(options.size, error) : allocate(options.size, error);
+  if (status == BP_OK) status = map_header(error);
+  if (status == BP_OK && data_ == nullptr) status = map(options.size, error);
+  if (status == BP_OK && header_ != nullptr) {
+    header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+  }
+  return status;
+}
+
+bp_status FileMemory::map_header(bp_error* error) {
+  if (begin_ == 0 || is_of_huge_pages_) return BP_OK;
+  const int access = is_read_only_ ? PROT_READ : PROT_READ | PROT_WRITE;
+  void* const address = ::mmap(nullptr, MemoryHeader::kSize, access, MAP_SHARED, file_.get(), 0);
+  if (address == MAP_FAILED)
+    return set_errno_error(error, errno, "cannot map the segment " + name_);
+  header_ = static_cast<MemoryHeader*>(address);
   return BP_OK;
 }
 
 // Maps that much data, or that much more.
 bp_status FileMemory::map(std::uint64_t data_size, bp_error* error) {
   const int access = is_read_only_ ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* const address =
-      base_ == nullptr ? ::mmap(nullptr, begin_ + data_size, access, MAP_SHARED, file_.get(), 0)
-                       : ::mremap(base_, begin_ + size_, begin_ + data_size, MREMAP_MAYMOVE);
+  void* address = nullptr;
+  if (is_of_huge_pages_) {
+    address = ::mmap(nullptr, begin_ + data_size, access, MAP_SHARED, file_.get(), 0);
+  } else if (data_ == nullptr) {
+    address =
+        ::mmap(nullptr, data_size, access, MAP_SHARED, file_.get(), static_cast<off_t>(begin_));
+  } else {
+    address = ::mremap(data_, size_, data_size, MREMAP_MAYMOVE);
+  }
   if (address == MAP_FAILED)
     return set_errno_error(error, errno, "cannot map the segment " + name_);
-  base_ = static_cast<char*>(address);
+  if (is_of_huge_pages_) {
+    if (begin_ != 0) header_ = static_cast<MemoryHeader*>(address);
+    address = static_cast<char*>(address) + begin_;
+  }
+  data_ = address;
   size_ = data_size;
   return BP_OK;
 }
@@ -241,8 +341,9 @@ bp_status FileMemory::map_what_is_there(const MemoryOptions& options, bp_error* 
   if (!S_ISREG(about.st_mode) || file_size <= begin_) {
     return set_error(error, BP_DATA_LOSS, "the segment " + name_ + " is no memory, or was cut");
   }
+  if (const bp_status status = map_header(error); status < 0) return status;
   if (const bp_status status = map(file_size - begin_, error); status < 0) return status;
-  if (begin_ != 0 && !header()->is_valid(size_)) {
+  if (header_ != nullptr && !header_->is_valid(size_)) {
     return is_foreign(name_, error);
   }
   if (const bp_status status = refresh(error); status < 0) return status;
@@ -257,30 +358,32 @@ bp_status FileMemory::map_what_is_there(const MemoryOptions& options, bp_error* 
 bp_status FileMemory::refresh(bp_error* error) {
   const auto file_size = static_cast<std::uint64_t>(status_of(file_.get()).st_size);
   // What is cut cannot be touched; of a header that was written over, no more than the file has.
-  const bool has_header = begin_ != 0 && file_size > begin_;
-  const std::uint64_t now = has_header ? header()->size.load() : file_size;
+  const bool has_header = header_ != nullptr && file_size > begin_;
+  const std::uint64_t now = has_header ? header_->size.load() : file_size;
   if (now == 0 || file_size <= begin_ || now > file_size - begin_) {
     return set_error(error, BP_DATA_LOSS,
                      "the segment " + name_ +
                          " was cut, or its header written over: its file has " +
                          std::to_string(file_size) + " bytes");
   }
-  return now == size_ ? BP_OK : map(now, error);
+  return now == size_ || is_of_huge_pages_ ? BP_OK : map(now, error);
 }
 
 bp_status FileMemory::grow(std::uint64_t size, bp_error* error) {
+  if (size <= size_) return BP_OK;
   if (is_read_only_) {
     return set_error(error, BP_FAILED_PRECONDITION, name_ + " is opened to read");
   }
-  if (is_anonymous_ && (::fcntl(file_.get(), F_GET_SEALS) & F_SEAL_GROW) != 0) {
+  if (is_of_huge_pages_ ||
+      (is_anonymous_ && (::fcntl(file_.get(), F_GET_SEALS) & F_SEAL_GROW) != 0)) {
     return set_error(error, BP_UNIMPLEMENTED, name_ + " is of a fixed size");
   }
-  if (size <= size_) return BP_OK;
   if (const bp_status status = allocate(size, error); status < 0) return status;
   kill_point("grown");
-  if (begin_ != 0) {
-    std::uint64_t before = header()->size;
-    while (before < size && !header()->size.compare_exchange_weak(before, size)) {
+  if (const bp_status status = map(size, error); status < 0) return status;
+  if (header_ != nullptr) {
+    std::uint64_t before = header_->size;
+    while (before < size && !header_->size.compare_exchange_weak(before, size)) {
     }
   }
   return refresh(error);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A segment that is a file: of POSIX, in /dev/shm, or anonymous, a memfd.
+// Header and data are mapped apart: the data moves when it grows, the lock in the header must not.
 //
 // Whoever has one of POSIX open has a shared lock of its file (flock(2)), which the system takes
 // away when the process ends: a file whose exclusive lock can be had is nobody's.
@@ -32,14 +33,17 @@ class FileMemory final : public SharedMemory {
  private:
   FileMemory(Descriptor file, const MemoryOptions& options, std::string name);
 
+  bp_status map_header(bp_error* error);
   bp_status map(std::uint64_t data_size, bp_error* error);
   bp_status map_what_is_there(const MemoryOptions& options, bp_error* error);
   bp_status make(const MemoryOptions& options, bp_error* error);
   bp_status allocate(std::uint64_t data_size, bp_error* error) const;
+  bp_status allocate_huge(std::uint64_t data_size, bp_error* error);
 
   const Descriptor file_;
   std::string path_;  // empty: it is not removed by this
   bool is_anonymous_ = false;
+  bool is_of_huge_pages_ = false;  // which have one mapping, that does not grow
 };
 
 }  // namespace backplane::kernel

@@ -24,6 +24,11 @@ inline std::int64_t monotonic_now() noexcept {
   return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+// A deadline of the C API, where 0 is none and the past may be anything.
+inline std::int64_t deadline_from(std::int64_t deadline_ns) noexcept {
+  return deadline_ns < 0 ? 1 : deadline_ns;
+}
+
 // Waits while the word has this value, until it is woken or `deadline_ns` (monotonic; 0: none).
 // False: the deadline passed. May end early.
 inline bool futex_wait(const std::uint32_t* word, std::uint32_t value,

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -24,7 +25,7 @@ class LifeThread {
   // Runs the job there and waits.
   void run(const std::function<void()>& job) {
     std::unique_lock lock(mutex_);
-    if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+    if (!thread_.joinable()) start();
     job_ = &job;
     wake_.notify_all();
     wake_.wait(lock, [&] { return job_ == nullptr; });
@@ -43,11 +44,28 @@ class LifeThread {
   LifeWatched* first = nullptr;  // the thread's; of others while run() waits or has waited
 
  private:
+  // The application's signals are not for it.
+  void start() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      thread_ = std::thread([this] { work(); });
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
   void work() noexcept {
     std::unique_lock lock(mutex_);
+    auto next_look = std::chrono::steady_clock::now() + kBetweenLooks;
     while (!ending_) {
-      if (!wake_.wait_for(lock, kBetweenLooks, [&] { return job_ != nullptr || ending_; })) {
+      wake_.wait_until(lock, next_look, [&] { return job_ != nullptr || ending_; });
+      if (std::chrono::steady_clock::now() >= next_look) {
         for (LifeWatched* at = first; at != nullptr; at = at->next) at->look();
+        next_look = std::chrono::steady_clock::now() + kBetweenLooks;
       }
       if (job_ != nullptr) {
         (*job_)();

@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <string_view>
 #include <unistd.h>
 
 namespace backplane::kernel {
@@ -21,7 +20,7 @@ void read_line(const char* path, std::array<char, Size>& out) noexcept {
   out.fill('\0');
   const Descriptor file(::open(path, O_RDONLY | O_CLOEXEC));
   if (file && ::read(file.get(), out.data(), out.size() - 1) < 0) out.fill('\0');
-  out[std::string_view(out.data()).find_first_of("\n\0") % out.size()] = '\0';
+  if (char* const end = std::strchr(out.data(), '\n')) *end = '\0';
 }
 
 std::array<char, 40> boot_id() noexcept {
@@ -59,7 +58,7 @@ void MemoryHeader::make(std::uint64_t data_size, std::uint32_t kept,
 
 bool MemoryHeader::is_valid(std::uint64_t most) const noexcept {
   return magic == kMagic && size > 0 && size <= most &&
-         reinterpret_cast<const RobustMutex*>(&mutex)->is_one(PTHREAD_MUTEX_ERRORCHECK);
+         reinterpret_cast<const RobustMutex*>(&mutex)->is_one<PTHREAD_MUTEX_ERRORCHECK>();
 }
 
 bool MemoryHeader::is_maker_alive() const noexcept {

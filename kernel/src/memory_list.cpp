@@ -51,7 +51,10 @@ std::optional<FoundMemory> found_in(const MemoryHeader& header) {
   FoundMemory out;
   if ((header.flags & BP_MEMORY_KEPT) != 0) out.flags |= BP_MEMORY_INFO_KEPT;
   if (header.is_maker_alive()) out.flags |= BP_MEMORY_INFO_MAKER_LIVES;
-  out.key.assign(header.key, ::strnlen(header.key, sizeof header.key));
+  // Any bytes of any user: only what is the text of a key.
+  std::string problem;
+  const std::string_view text(header.key, ::strnlen(header.key, sizeof header.key));
+  if (const auto key = parse_key(text, problem)) out.key = text_of(*key);
   out.size = header.size;
   out.maker = header.maker;
   return out;
@@ -98,6 +101,12 @@ void list_system_v(std::vector<FoundMemory>& out) {
     std::optional<FoundMemory> found = found_in(*static_cast<const MemoryHeader*>(address));
     ::shmdt(address);
     if (!found) continue;
+    // Whoever closed it meanwhile saw us, and left it.
+    const bool was_open = about.shm_nattch != 0;
+    if (was_open && ::shmctl(id, IPC_STAT, &about) == 0 && about.shm_nattch == 0 &&
+        SystemVMemory::remove_if_nobodys(id, found->key)) {
+      continue;
+    }
     if (about.shm_nattch != 0) found->flags |= BP_MEMORY_INFO_OPEN;
     found->owner = about.shm_perm.uid;
     found->permissions = about.shm_perm.mode & 0777;

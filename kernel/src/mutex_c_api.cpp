@@ -45,8 +45,11 @@ bp_status bp_mutex_lock(bp_mutex* mutex, int64_t deadline_ns, uint32_t* owner_di
   using Locked = RobustMutex::Locked;
   if (owner_died != nullptr) *owner_died = 0;
   RobustMutex& robust = mutex_in(*mutex);
+  if (!robust.is_one<PTHREAD_MUTEX_ERRORCHECK>()) {
+    return set_error(error, BP_DATA_LOSS, "this is no mutex: bp_mutex_init makes one");
+  }
   Locked locked = robust.try_lock();
-  if (locked == Locked::kNo) locked = robust.lock(deadline_ns);
+  if (locked == Locked::kNo) locked = robust.lock(deadline_from(deadline_ns));
   kill_point("mutex locked");
   switch (locked) {
     case Locked::kOwnerDied:
@@ -81,6 +84,7 @@ void bp_condition_init(bp_condition* condition) {
 bp_status bp_condition_wait(bp_condition* condition, bp_mutex* mutex, int64_t deadline_ns,
                             uint32_t* owner_died, bp_error* error) {
   Condition& shared = condition_in(*condition);
+  deadline_ns = deadline_from(deadline_ns);
   if (owner_died != nullptr) *owner_died = 0;
   const std::uint32_t before = shared.notifications;
   ++shared.waiting;

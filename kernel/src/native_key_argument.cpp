@@ -17,8 +17,9 @@ bp_status to_native_key(const bp_key& key, KeyUse use, NativeKey& out, bp_error*
                          : "there is no memory with this type of key: posix, systemv, anonymous "
                            "have it");
   }
-  if (out.name.empty() || out.name.find('\0') != std::string::npos) {
-    return set_error(error, BP_INVALID_ARGUMENT, "the key's name is empty, or has a NUL");
+  if (key.length > BP_KEY_NAME_MAX || out.name.empty() ||
+      out.name.find('\0') != std::string::npos) {
+    return set_error(error, BP_INVALID_ARGUMENT, "the key's name is empty, too long, or has a NUL");
   }
   return BP_OK;
 }

@@ -2,6 +2,7 @@
 #include "posix_semaphore.hpp"
 
 #include "error.hpp"
+#include "file_lock.hpp"
 #include "kill_point.hpp"
 #include "open_objects.hpp"
 #include "posix_path.hpp"
@@ -11,7 +12,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <semaphore.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -120,19 +120,22 @@ int make(const std::string& path, const SemaphoreOptions& options, Descriptor& o
 // The table of what is there; the C library makes semaphores without one.
 bp_status find_table(File& file, const Descriptor& descriptor, const std::string& text,
                      bp_error* error) {
-  while (::flock(descriptor.get(), LOCK_EX) != 0 && errno == EINTR) {
+  if (const int failure = lock_file(descriptor.get(), LOCK_EX); failure != 0) {
+    return set_errno_error(error, failure, "cannot lock the semaphore " + text);
   }
-  struct stat about {};
-  ::fstat(descriptor.get(), &about);
-  const auto size = static_cast<std::uint64_t>(about.st_size);
+  const auto size = [&] {
+    struct stat about {};
+    ::fstat(descriptor.get(), &about);
+    return static_cast<std::uint64_t>(about.st_size);
+  };
   int failure = 0;
   bool is_damaged = false;
-  if (size < size_with(0) || file.magic == 0) {
+  if (size() < size_with(0) || file.magic == 0) {
     failure = prepare_table(file, descriptor);
   } else {
-    const std::uint32_t n = file.n_processes;
+    const std::uint32_t n = file.n_processes;  // the file was long enough before it was that
     is_damaged = file.magic != kMagic || n == 0 || n > File::kMostProcesses ||
-                 size < size_with(n) || !file.guard.is_one() ||
+                 size() < size_with(n) || !file.guard.is_one() ||
                  !std::all_of(file.processes, file.processes + n,
                               [](const auto& process) { return process.alive.is_one(); });
   }
@@ -155,8 +158,7 @@ PosixSemaphore::PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, 
 PosixSemaphore::~PosixSemaphore() {
   if (is_joined_ && is_of_this_process()) {
     unwatch_lives(*this, [this] {
-      return_what_is_left_at(place_);
-      file_->processes[place_].id = 0;
+      return_what_is_left_at(place_);  // or others do
       file_->processes[place_].alive.unlock();
     });
   }
@@ -196,6 +198,12 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
     if (::fstat(descriptor.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
         static_cast<std::uint64_t>(about.st_size) < sizeof(sem_t)) {
       return set_error(error, BP_DATA_LOSS, path + " is no semaphore: remove it");
+    }
+    if (about.st_uid != 0 && about.st_uid != ::geteuid() && !options.is_owner_trusted) {
+      return set_error(error, BP_PERMISSION_DENIED,
+                       "the semaphore " + text +
+                           " is of another user, who could write into this "
+                           "process by it: if you trust them, say BP_SEMAPHORE_TRUST_OWNER");
     }
     const std::pair identity(about.st_dev, about.st_ino);
     std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);
@@ -245,37 +253,38 @@ std::uint32_t PosixSemaphore::places() const noexcept {
   return std::min(file_->n_processes.load(), File::kMostProcesses);
 }
 
-// On the life thread. Who died before us is returned first.
+// On the life thread. What others left is returned on the way.
 bool PosixSemaphore::find_place() {
-  for (;;) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::uint32_t n = places();
-    place_ = n;
+    bool is_found = false;
     for (std::uint32_t i = 0; i < n; ++i) {
       Process& process = file_->processes[i];
       const Locked locked = process.alive.try_lock();
-      if (locked == Locked::kNo || locked == Locked::kLost) continue;
+      if (locked != Locked::kYes && locked != Locked::kOwnerDied) continue;
       kill_point("place");
       if (locked == Locked::kOwnerDied) process.alive.repaired();
-      if (locked == Locked::kOwnerDied || process.id != 0) return_what_is_left_at(i);
-      if (place_ == n) {
-        place_ = i;
-        process.id = static_cast<std::uint32_t>(::getpid());
-      } else {
-        process.id = 0;
+      const bool is_left = locked == Locked::kOwnerDied || process.id != 0;
+      if ((is_left && !return_what_is_left_at(i)) || is_found) {
         process.alive.unlock();
+        continue;
       }
+      is_found = true;
+      place_ = i;
+      process.id = static_cast<std::uint32_t>(::getpid());
     }
-    if (place_ < n) return true;
-    if (n != file_->n_processes) continue;
-    if (!add_places()) return false;
+    if (is_found) return true;
+    if (!add_places(n)) return false;
   }
+  return false;
 }
 
-bool PosixSemaphore::add_places() noexcept {
-  if (!lock(monotonic_now() + kPatience)) return false;
-  const std::uint32_t n = file_->n_processes;
-  const bool is_added = n + File::kProcessesAtATime <= File::kMostProcesses &&
-                        make_places(*file_, descriptor_, n, n + File::kProcessesAtATime) == 0;
+// To the `n` that there were. False: there cannot be more.
+bool PosixSemaphore::add_places(std::uint32_t n) noexcept {
+  if (lock(monotonic_now() + kPatience) != Locked::kYes) return false;
+  const bool is_added = file_->n_processes != n ||
+                        (n + File::kProcessesAtATime <= File::kMostProcesses &&
+                         make_places(*file_, descriptor_, n, n + File::kProcessesAtATime) == 0);
   file_->guard.unlock();
   return is_added;
 }
@@ -286,7 +295,7 @@ void PosixSemaphore::look() noexcept {
     Process& process = file_->processes[i];
     if (i == place_ || process.id == 0) continue;
     const Locked locked = process.alive.try_lock();
-    if (locked == Locked::kNo || locked == Locked::kLost) continue;
+    if (locked != Locked::kYes && locked != Locked::kOwnerDied) continue;
     if (locked == Locked::kOwnerDied) process.alive.repaired();
     return_what_is_left_at(i);
     process.alive.unlock();
@@ -294,10 +303,11 @@ void PosixSemaphore::look() noexcept {
 }
 
 // The caller has its `alive`. Wakes everybody, always: whom the dead one was woken for, or was
-// about to wake. Does nothing yet if a stopped process has the guard: what is left stays there.
-void PosixSemaphore::return_what_is_left_at(std::uint32_t place) noexcept {
+// about to wake. False: a stopped process has the guard; what is left stays there, and so does
+// `id`, by which the next look finds it.
+bool PosixSemaphore::return_what_is_left_at(std::uint32_t place) noexcept {
   Process& process = file_->processes[place];
-  if (!lock(monotonic_now() + kPatience)) return;
+  if (lock(monotonic_now() + kPatience) != Locked::kYes) return false;
   const std::uint64_t held = process.held;
   const std::uint64_t waiting = process.waiting;
   if (held != 0 || waiting != 0) {
@@ -309,27 +319,26 @@ void PosixSemaphore::return_what_is_left_at(std::uint32_t place) noexcept {
     });
   }
   kill_point("returned");
-  if (place != place_) process.id = 0;
+  process.id = 0;
   file_->guard.unlock();
   futex_wake(count_of(*file_));
+  return true;
 }
 
-// False: not within the time, or never again.
-bool PosixSemaphore::lock(std::int64_t deadline_ns) noexcept {
+// kYes, kNo: not within the time, or kLost: never again.
+RobustMutex::Locked PosixSemaphore::lock(std::int64_t deadline_ns) noexcept {
   Locked locked = file_->guard.try_lock();
   if (locked == Locked::kNo) {
     if (deadline_ns != 0) deadline_ns = std::max(deadline_ns, monotonic_now() + kPatience);
     locked = file_->guard.lock(deadline_ns);
   }
-  if (locked == Locked::kOwnerDied) {
-    const std::uint32_t place = file_->change.process - 1;
-    if ((file_->word & File::kUnsettled) != 0 && place < places()) settle(place);
-    file_->change.process = 0;
-    kill_point("repaired");
-    file_->guard.repaired();
-    return true;
-  }
-  return locked == Locked::kYes;
+  if (locked != Locked::kOwnerDied) return locked;
+  const std::uint32_t place = file_->change.process - 1;
+  if ((file_->word & File::kUnsettled) != 0 && place < places()) settle(place);
+  file_->change.process = 0;
+  kill_point("repaired");
+  file_->guard.repaired();
+  return Locked::kYes;
 }
 
 // One change of the word and of what a process has, wholly or not at all, wherever this process is
@@ -366,29 +375,39 @@ void PosixSemaphore::settle(std::uint32_t place) noexcept {
   kill_point("done");
 }
 
-bp_status PosixSemaphore::cannot_lock(bp_error* error) const {
-  return set_error(
-      error, BP_DEADLINE_EXCEEDED,
-      "a process was stopped in the middle of a change of " + name_ + ": continue or kill it");
+bp_status PosixSemaphore::cannot_lock(Locked locked, bp_error* error) const {
+  if (locked == Locked::kNo) {
+    return set_error(
+        error, BP_DEADLINE_EXCEEDED,
+        "a process was stopped in the middle of a change of " + name_ + ": continue or kill it");
+  }
+  return set_error(error, BP_DATA_LOSS, name_ + " was damaged: remove it, and open it anew");
 }
 
 bp_status PosixSemaphore::acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) {
   Process& mine = file_->processes[place_];
-  const auto take = [](std::uint64_t& word) {
-    if ((word & File::kCount) == 0) return false;
-    --word;
-    return true;
-  };
-  bool is_over = false;
+  std::uint64_t counted = 0;  // kOneWaiting: this thread is counted as waiting
   for (;;) {
-    if (!lock(deadline_ns)) return cannot_lock(error);
-    const bool is_taken = change(place_, mine.held + (is_held ? 1 : 0), mine.waiting, take);
-    is_over = is_taken || (deadline_ns != 0 && monotonic_now() >= deadline_ns);
-    if (!is_over) {
-      change(place_, mine.held, mine.waiting + 1, [](std::uint64_t& word) {
-        word += File::kOneWaiting;
+    if (const Locked locked = lock(deadline_ns); locked != Locked::kYes) {
+      // It stays counted, which costs others a system call; the wake is for whoever can take.
+      if (counted != 0) futex_wake(count_of(*file_), 1);
+      return cannot_lock(locked, error);
+    }
+    const std::uint32_t others = mine.waiting - (counted != 0 ? 1 : 0);
+    const bool is_taken =
+        change(place_, mine.held + (is_held ? 1 : 0), others, [&](std::uint64_t& word) {
+          if ((word & File::kCount) == 0) return false;
+          word -= counted + 1;
+          return true;
+        });
+    const bool is_over = !is_taken && deadline_ns != 0 && monotonic_now() >= deadline_ns;
+    const std::uint64_t wanted = is_over ? 0 : File::kOneWaiting;
+    if (!is_taken && counted != wanted) {
+      change(place_, mine.held, others + (wanted != 0 ? 1 : 0), [&](std::uint64_t& word) {
+        word += wanted - counted;
         return true;
       });
+      counted = wanted;
     }
     file_->guard.unlock();
     if (is_taken) return BP_OK;
@@ -396,20 +415,13 @@ bp_status PosixSemaphore::acquire(bool is_held, std::int64_t deadline_ns, bp_err
     kill_point("waiting");
     futex_wait(count_of(*file_), 0, deadline_ns);
     kill_point("woken");
-    if (!lock(deadline_ns)) {
-      futex_wake(count_of(*file_), 1);  // for whoever can; we stay counted, and cost a system call
-      return cannot_lock(error);
-    }
-    change(place_, mine.held, mine.waiting - 1, [](std::uint64_t& word) {
-      word -= File::kOneWaiting;
-      return true;
-    });
-    file_->guard.unlock();
   }
 }
 
 bp_status PosixSemaphore::release(std::uint32_t n, bp_error* error) {
-  if (!lock(monotonic_now() + kReleasePatience)) return cannot_lock(error);
+  if (const Locked locked = lock(monotonic_now() + kReleasePatience); locked != Locked::kYes) {
+    return cannot_lock(locked, error);
+  }
   Process& mine = file_->processes[place_];
   const std::uint32_t held = mine.held;
   bool is_anybody_waiting = false;
@@ -435,7 +447,9 @@ bp_status PosixSemaphore::count(std::uint32_t& out, bp_error* /*error*/) {
 }
 
 bp_status PosixSemaphore::set_count(std::uint32_t count, bp_error* error) {
-  if (!lock(monotonic_now() + kReleasePatience)) return cannot_lock(error);
+  if (const Locked locked = lock(monotonic_now() + kReleasePatience); locked != Locked::kYes) {
+    return cannot_lock(locked, error);
+  }
   const Process& mine = file_->processes[place_];
   change(place_, mine.held, mine.waiting, [&](std::uint64_t& word) {
     word = (word & ~File::kCount) | count;

@@ -69,14 +69,14 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   void look() noexcept override;
   std::uint32_t places() const noexcept;
   bool find_place();
-  bool add_places() noexcept;
-  void return_what_is_left_at(std::uint32_t place) noexcept;
+  bool add_places(std::uint32_t n) noexcept;
+  bool return_what_is_left_at(std::uint32_t place) noexcept;
 
-  bool lock(std::int64_t deadline_ns) noexcept;
+  RobustMutex::Locked lock(std::int64_t deadline_ns) noexcept;
   template <typename Step>
   bool change(std::uint32_t place, std::uint32_t held, std::uint32_t waiting, Step step) noexcept;
   void settle(std::uint32_t place) noexcept;
-  bp_status cannot_lock(bp_error* error) const;
+  bp_status cannot_lock(RobustMutex::Locked locked, bp_error* error) const;
 
   PosixSemaphoreFile* const file_;
   const Descriptor descriptor_;

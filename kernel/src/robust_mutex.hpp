@@ -34,32 +34,45 @@ class RobustMutex {
 
   // Whether it was made by init(type), as far as that shows: of other bytes the C library may make
   // anything.
-  bool is_one(int type = PTHREAD_MUTEX_NORMAL) const noexcept {
-    RobustMutex other;
-    other.init(type);
-    return mutex_.__data.__kind == other.mutex_.__data.__kind;
+  template <int Type = PTHREAD_MUTEX_NORMAL>
+  bool is_one() const noexcept {
+    static const int kind = [] {
+      RobustMutex other;
+      other.init(Type);
+      return other.mutex_.__data.__kind;
+    }();
+    return mutex_.__data.__kind == kind;
   }
 
   Locked try_lock() noexcept { return from(pthread_mutex_trylock(&mutex_)); }
-  // `deadline_ns`: monotonic; 0: none.
+  // `deadline_ns`: monotonic, positive; 0: none. It looks again in between: who unlocks may be
+  // killed before it wakes, and who is woken before it locks.
   Locked lock(std::int64_t deadline_ns) noexcept {
-    if (deadline_ns == 0) return from(pthread_mutex_lock(&mutex_));
-    const timespec deadline = to_timespec(deadline_ns);
-#ifdef __SANITIZE_THREAD__  // it does not know that function
-    __tsan_mutex_pre_lock(&mutex_, 0);
-    const int result = pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline);
-    const bool is_locked = result == 0 || result == EOWNERDEAD;
-    __tsan_mutex_post_lock(&mutex_, is_locked ? 0 : __tsan_mutex_try_lock_failed, 0);
-    return from(result);
-#else
-    return from(pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline));
-#endif
+    for (;;) {
+      const std::int64_t look = monotonic_now() + kBetweenLooks;
+      const bool is_last = deadline_ns != 0 && deadline_ns <= look;
+      const int result = lock_until(to_timespec(is_last ? deadline_ns : look));
+      if (result != ETIMEDOUT || is_last) return from(result);
+    }
   }
   void repaired() noexcept { pthread_mutex_consistent(&mutex_); }
   // False: this thread does not have it.
   bool unlock() noexcept { return pthread_mutex_unlock(&mutex_) == 0; }
 
  private:
+  static constexpr std::int64_t kBetweenLooks = 250'000'000;
+
+  int lock_until(const timespec& deadline) noexcept {
+#ifdef __SANITIZE_THREAD__  // it does not know that function
+    __tsan_mutex_pre_lock(&mutex_, 0);
+    const int result = pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline);
+    const bool is_locked = result == 0 || result == EOWNERDEAD;
+    __tsan_mutex_post_lock(&mutex_, is_locked ? 0 : __tsan_mutex_try_lock_failed, 0);
+    return result;
+#else
+    return pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline);
+#endif
+  }
   static Locked from(int result) noexcept {
     switch (result) {
       case 0:

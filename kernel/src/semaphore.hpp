@@ -34,6 +34,7 @@ struct SemaphoreOptions {
   std::uint32_t which = BP_SEMAPHORE_EXISTING;
   std::uint32_t initial = 0;
   std::uint32_t permissions = 0600;
+  bool is_owner_trusted = false;
 };
 
 // The type of the key is supported. One object a process: what is open already is returned again.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported functions of backplane/semaphore.h.
 #include "error.hpp"
+#include "futex.hpp"
 #include "native_key_argument.hpp"
 #include "process_wide.hpp"
 #include "semaphore.hpp"
@@ -24,11 +25,12 @@ bp_status to_options(const bp_semaphore_options* options, bp_semaphore_options& 
     return status;
   }
   out = *options;
-  if (out.which > BP_SEMAPHORE_NEW || (out.flags & ~BP_SEMAPHORE_SIGNAL) != 0 ||
+  if (out.which > BP_SEMAPHORE_NEW ||
+      (out.flags & ~(BP_SEMAPHORE_SIGNAL | BP_SEMAPHORE_TRUST_OWNER)) != 0 ||
       out.permissions > 0777 || out.reserved != 0) {
     return set_error(error, BP_INVALID_ARGUMENT,
                      "bp_semaphore_options has an unknown value: 'which' is 0 to 3, 'permissions' "
-                     "up to 0777, 'flags' BP_SEMAPHORE_SIGNAL");
+                     "up to 0777, 'flags' are BP_SEMAPHORE_*");
   }
   return BP_OK;
 }
@@ -59,8 +61,9 @@ bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* optio
     opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
     const std::uint32_t permissions = known.permissions == 0 ? 0600 : known.permissions;
     const std::scoped_lock lock(process_wide());
-    const bp_status status =
-        open_semaphore(native, {known.which, known.initial, permissions}, opened->object, error);
+    const bool is_owner_trusted = (known.flags & BP_SEMAPHORE_TRUST_OWNER) != 0;
+    const bp_status status = open_semaphore(
+        native, {known.which, known.initial, permissions, is_owner_trusted}, opened->object, error);
     if (status == BP_OK) *out = opened.release();
     return status;
   });
@@ -73,7 +76,7 @@ void bp_semaphore_close(bp_semaphore* semaphore) {
 
 bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns, bp_error* error) {
   return in_its_process(*semaphore, error, [&] {
-    return semaphore->object->acquire(semaphore->is_held, deadline_ns, error);
+    return semaphore->object->acquire(semaphore->is_held, deadline_from(deadline_ns), error);
   });
 }
 

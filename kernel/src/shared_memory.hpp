@@ -27,10 +27,10 @@ class SharedMemory {
   SharedMemory& operator=(const SharedMemory&) = delete;
   virtual ~SharedMemory() = default;
 
-  void* data() const noexcept { return base_ + begin_; }
+  void* data() const noexcept { return data_; }
   std::uint64_t size() const noexcept { return size_; }
   bp_mutex* mutex() const noexcept {
-    return begin_ == 0 || is_read_only_ ? nullptr : &header()->mutex;
+    return header_ == nullptr || is_read_only_ ? nullptr : &header_->mutex;
   }
 
   virtual bp_status grow(std::uint64_t size, bp_error* error) = 0;
@@ -42,10 +42,10 @@ class SharedMemory {
       : begin_(options.begin()),
         is_read_only_(options.has(BP_MEMORY_READ_ONLY)),
         name_(std::move(name)) {}
-  MemoryHeader* header() const noexcept { return reinterpret_cast<MemoryHeader*>(base_); }
   bool is_of_this_process() const noexcept { return generation_ == fork_generation(); }
 
-  char* base_ = nullptr;
+  MemoryHeader* header_ = nullptr;  // null: plain
+  void* data_ = nullptr;
   std::uint64_t size_ = 0;  // of the data, mapped
   const std::uint64_t begin_;
   const bool is_read_only_;

@@ -17,7 +17,8 @@ namespace {
 using namespace backplane::kernel;
 
 constexpr std::uint32_t kKnownFlags = BP_MEMORY_READ_ONLY | BP_MEMORY_PLAIN | BP_MEMORY_KEPT |
-                                      BP_MEMORY_HUGE_PAGES | BP_MEMORY_FIXED | BP_MEMORY_ONE_WRITER;
+                                      BP_MEMORY_HUGE_PAGES | BP_MEMORY_FIXED |
+                                      BP_MEMORY_ONE_WRITER | BP_MEMORY_TRUST_OWNER;
 
 bp_status to_options(const bp_memory_options* options, MemoryOptions& out, bp_error* error) {
   out = MemoryOptions();
@@ -34,9 +35,6 @@ bp_status to_options(const bp_memory_options* options, MemoryOptions& out, bp_er
                      "bp_memory_options has an unknown value: 'which' is 0 to 2, 'permissions' up "
                      "to 0777, 'flags' are BP_MEMORY_*");
   }
-  if (out.has(BP_MEMORY_READ_ONLY) && out.which != BP_MEMORY_EXISTING) {
-    return set_error(error, BP_INVALID_ARGUMENT, "a segment that is opened to read is not made");
-  }
   return BP_OK;
 }
 
@@ -46,6 +44,8 @@ bp_status check_for_making(const NativeKey& key, MemoryOptions& options, bp_erro
       return set_error(error, BP_INVALID_ARGUMENT, "an anonymous segment is new, and written");
     }
     options.which = BP_MEMORY_NEW;
+  } else if (options.has(BP_MEMORY_READ_ONLY) && options.which != BP_MEMORY_EXISTING) {
+    return set_error(error, BP_INVALID_ARGUMENT, "a segment that is opened to read is not made");
   } else if (options.has(BP_MEMORY_FIXED) || options.has(BP_MEMORY_ONE_WRITER)) {
     return set_error(error, BP_INVALID_ARGUMENT, "anonymous segments alone can be sealed");
   }

@@ -9,12 +9,19 @@
 
 namespace backplane::kernel {
 
-// While it lives, no other process has the same one open: what is made and set within that time is
-// so at once for all that use this.
+// While it is open, no other process has the same one open: what is made and set within that time
+// is so at once for all that use this.
 class SystemVKey {
  public:
-  // `is_made`: the file, if it is not there; and the folder of safe keys.
+  SystemVKey() = default;
+  SystemVKey(const SystemVKey&) = delete;
+  SystemVKey& operator=(const SystemVKey&) = delete;
+  ~SystemVKey() { close(); }
+
+  // `is_made`: the file, if it is not there; and the folder of safe keys. DEADLINE_EXCEEDED:
+  // another has had it for a second.
   bp_status open(const NativeKey& key, bool is_made, std::uint32_t permissions, bp_error* error);
+  void close() noexcept;
   key_t number() const noexcept { return number_; }
 
  private:

@@ -5,11 +5,15 @@
 #include "kill_point.hpp"
 #include "system_v_key.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <optional>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 namespace backplane::kernel {
 namespace {
@@ -22,7 +26,10 @@ std::optional<shmid_ds> status_of(int id) noexcept {
   return out;
 }
 
-// Whether nobody has it, and it was not made to be kept: also if its maker ended before it was
+// In place of the magic until a new one is whole; what is neither is of another kind.
+constexpr std::uint64_t kHalfMade = MemoryHeader::kMagic + 1;
+
+// Whether nobody has it, and it was not made to be kept; or whoever made it ended before it was
 // whole.
 bool is_nobodys(int id) noexcept {
   const auto about = status_of(id);
@@ -32,10 +39,10 @@ bool is_nobodys(int id) noexcept {
   if (address == reinterpret_cast<void*>(-1)) return false;
   const auto* const header = static_cast<const MemoryHeader*>(address);
   const std::uint64_t magic = header->magic;
-  const bool out =
-      magic == 0 || (magic == MemoryHeader::kMagic && (header->flags & BP_MEMORY_KEPT) == 0);
+  const bool is_kept = (header->flags & BP_MEMORY_KEPT) != 0;
   ::shmdt(address);
-  return out;
+  const bool was_never_attached = magic == 0 && about->shm_atime == 0 && about->shm_lpid == 0;
+  return was_never_attached || magic == kHalfMade || (magic == MemoryHeader::kMagic && !is_kept);
 }
 
 }  // namespace
@@ -50,7 +57,7 @@ SystemVMemory::~SystemVMemory() {
   if (base_ != nullptr) ::shmdt(base_);
   if (is_kept_ || !is_of_this_process()) return;
   const auto about = status_of(id_);
-  if (about && about->shm_nattch == 0) ::shmctl(id_, IPC_RMID, nullptr);
+  if (about && (about->shm_nattch == 0 || begin_ == 0)) ::shmctl(id_, IPC_RMID, nullptr);
 }
 
 bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options,
@@ -77,6 +84,11 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
     if (options.size > kMost - options.begin()) {
       return set_error(error, BP_INVALID_ARGUMENT, "no segment is as large as that");
     }
+    struct sysinfo machine {};
+    if (::sysinfo(&machine) == 0 &&
+        options.size / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap) {
+      return set_errno_error(error, ENOMEM, "no memory for " + text);
+    }
     const int huge = options.has(BP_MEMORY_HUGE_PAGES) ? SHM_HUGETLB : 0;
     id = ::shmget(system.number(), options.begin() + options.size,
                   IPC_CREAT | IPC_EXCL | huge | static_cast<int>(options.permissions & 0777));
@@ -91,36 +103,57 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
   }
   std::unique_ptr<SystemVMemory> memory(new SystemVMemory(key, id, options));
   const bp_status status = memory->attach(options.size, is_new, options, error);
-  system = SystemVKey();  // the end of `memory` needs it
+  system.close();  // the end of `memory` needs it
   if (status == BP_OK) out = std::move(memory);
   return status;
 }
 
 bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOptions& options,
                                 bp_error* error) {
+  is_kept_ = !is_new;  // of a new one nothing is left after a failure
   const auto about = status_of(id_);
+  if (begin_ != 0 && about && about->shm_perm.uid != 0 && about->shm_perm.uid != ::geteuid() &&
+      !options.has(BP_MEMORY_TRUST_OWNER)) {
+    return set_error(error, BP_PERMISSION_DENIED,
+                     "the segment " + name_ +
+                         " is of another user, who could write into this process "
+                         "by its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
+  }
   void* const address = ::shmat(id_, nullptr, is_read_only_ ? SHM_RDONLY : 0);
   if (address == reinterpret_cast<void*>(-1)) {
     return set_errno_error(error, errno, "cannot attach the segment " + name_);
   }
-  base_ = static_cast<char*>(address);
-  const std::uint64_t size = about ? about->shm_segsz : 0;
-  if (is_new && begin_ != 0) header()->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+  base_ = address;
+  data_ = static_cast<char*>(address) + begin_;
+  const std::uint64_t all = about ? about->shm_segsz : 0;
+  if (begin_ != 0 && all > begin_) header_ = static_cast<MemoryHeader*>(address);
+  if (is_new && header_ != nullptr) {
+    header_->magic = kHalfMade;
+    kill_point("half made");
+  }
+  if (is_new && ::madvise(address, all, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
+    return set_errno_error(error, ENOMEM,
+                           "no memory for " + std::to_string(options.size) + " bytes of " + name_);
+  }
+  if (is_new && header_ != nullptr) {
+    header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+  }
   kill_point("attached");
-  if (size <= begin_ || (begin_ != 0 && !header()->is_valid(size - begin_))) {
+  const std::uint64_t most = all > begin_ ? all - begin_ : 0;
+  if (most == 0 || (header_ != nullptr && !header_->is_valid(most))) {
     return set_error(error, BP_DATA_LOSS,
                      name_ +
                          " is no segment of Backplane: open it with BP_MEMORY_PLAIN, or "
                          "remove it");
   }
-  size_ = begin_ == 0 ? size : header()->size.load();
+  size_ = header_ == nullptr ? most : std::min(header_->size.load(), most);
   if (size_ < least) {
     return set_error(error, BP_OUT_OF_RANGE,
                      "the segment " + name_ + " has " + std::to_string(size_) + " bytes, not " +
                          std::to_string(least));
   }
-  // As QSharedMemory: the last one who detaches removes it.
-  is_kept_ = begin_ == 0 ? options.has(BP_MEMORY_KEPT) : (header()->flags & BP_MEMORY_KEPT) != 0;
+  is_kept_ = header_ == nullptr ? !is_new || options.has(BP_MEMORY_KEPT)
+                                : (header_->flags & BP_MEMORY_KEPT) != 0;
   return BP_OK;
 }
 
@@ -134,14 +167,23 @@ bp_status SystemVMemory::remove(const NativeKey& key, bp_error* error) {
                                          : "cannot remove the segment " + text_of(key));
 }
 
+// The key's text is what another user may have written: its file is looked at only if it is the
+// file of this segment's key, and is its owner's.
 bool SystemVMemory::remove_if_nobodys(int id, const std::string& key_text) noexcept {
-  SystemVKey system;  // as those that open it, if the key is known and its file is there
+  SystemVKey system;
   std::string problem;
-  guarded([&] {
+  const bp_status status = guarded([&] {
     const auto key = parse_key(key_text, problem);
-    return key ? system.open(*key, false, 0, nullptr) : BP_NOT_FOUND;
+    struct stat file {};
+    const auto about = status_of(id);
+    if (!about || !key || !is_system_v(key->type) || ::lstat(key->name.c_str(), &file) != 0 ||
+        !S_ISREG(file.st_mode) || file.st_uid != about->shm_perm.uid) {
+      return BP_NOT_FOUND;
+    }
+    const bp_status opened = system.open(*key, false, 0, nullptr);
+    return opened == BP_OK && system.number() != about->shm_perm.__key ? BP_NOT_FOUND : opened;
   });
-  return is_nobodys(id) && ::shmctl(id, IPC_RMID, nullptr) == 0;
+  return status == BP_OK && is_nobodys(id) && ::shmctl(id, IPC_RMID, nullptr) == 0;
 }
 
 bp_status SystemVMemory::grow(std::uint64_t size, bp_error* error) {

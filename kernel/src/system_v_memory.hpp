@@ -28,7 +28,8 @@ class SystemVMemory final : public SharedMemory {
 
   const NativeKey key_;
   const int id_;
-  bool is_kept_ = true;
+  void* base_ = nullptr;
+  bool is_kept_ = true;  // it is not removed by this
 };
 
 }  // namespace backplane::kernel

@@ -78,17 +78,24 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
   const key_t number = system.number();
   kill_point("locked");
   const std::string text = text_of(key);
-  int id = ::semget(number, 1, 0);
+  constexpr int kReadAndWrite = 0600;
+  int id = -1;
   bool is_new = false;
-  if (id < 0 && errno == ENOENT && may_make) {
-    id = ::semget(number, 1, IPC_CREAT | IPC_EXCL | static_cast<int>(options.permissions & 0777));
-    if (id < 0 && errno == EEXIST) id = ::semget(number, 1, 0);  // a program of another kind
-    is_new = id >= 0;
-    kill_point("made");
-  } else if (id >= 0) {
-    is_new = is_unset(id) && may_make;
-    if (options.which == BP_SEMAPHORE_NEW && !is_new) {
-      return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text);
+  for (int attempt = 0; attempt < 2 && id < 0;
+       ++attempt) {  // a program of another kind may make it
+    id = ::semget(number, 1, kReadAndWrite);
+    if (id >= 0) {
+      is_new = may_make && is_unset(id);
+      if (options.which == BP_SEMAPHORE_NEW && !is_new) {
+        return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text);
+      }
+    } else if (errno == ENOENT && may_make) {
+      id = ::semget(number, 1, IPC_CREAT | IPC_EXCL | static_cast<int>(options.permissions & 0777));
+      is_new = id >= 0;
+      kill_point("made");
+      if (id < 0 && errno != EEXIST) break;
+    } else {
+      break;
     }
   }
   if (id < 0) {
@@ -100,9 +107,6 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
     return set_errno_error(error, errno, "cannot set the count of " + text);
   }
   kill_point("set");
-  if (get_count(id) < 0) {  // semget(2) does not say that it may not be used
-    return set_errno_error(error, errno, "cannot open the semaphore " + text);
-  }
   std::shared_ptr<SystemVSemaphore> object = open_ones().find(id);
   if (!object) {
     object = std::make_shared<SystemVSemaphore>(id, text);

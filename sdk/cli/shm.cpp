@@ -68,7 +68,12 @@ void print(const std::vector<MemoryInfo>& infos, bool json) {
 }
 
 int inspect(const std::string& text, bool json) {
-  const std::string key = NativeKey::parse(text).value().to_string();
+  NativeKey native = NativeKey::parse(text).value();
+  if (native.type() == BP_KEY_POSIX) {  // slashes in front are nothing to the system
+    native = NativeKey("/" + native.name().substr(std::min(native.name().find_first_not_of('/'),
+                                                           native.name().size())));
+  }
+  const std::string key = native.to_string();
   std::vector<MemoryInfo> infos = SharedMemory::list().value();
   std::erase_if(infos, [&](const MemoryInfo& info) { return info.key != key; });
   if (infos.empty()) {

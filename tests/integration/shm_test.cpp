@@ -9,7 +9,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace backplane::test {
 namespace {
@@ -77,7 +80,10 @@ TEST_P(TheCommandShm, ListsWhatThereIs) {
 }
 
 TEST_P(TheCommandShm, CleansWhatIsNobodys) {
-  const SharedMemory open = SharedMemory::open(key("open"), {.size = 10}).value();
+  // Each cleans for all: one at a time.
+  const int alone = open("/dev/shm/bp-test-alone", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  ASSERT_EQ(flock(alone, LOCK_EX), 0);
+  const SharedMemory opened = SharedMemory::open(key("open"), {.size = 10}).value();
   leave(key("left"), {.size = 10});
   leave(key("kept"), {.size = 10, .kept = true});
   EXPECT_EQ(inspected(key("left"))["open"], false);
@@ -91,6 +97,7 @@ TEST_P(TheCommandShm, CleansWhatIsNobodys) {
   EXPECT_THAT(list, HasSubstr(key("kept").to_string() + "\n"));
   EXPECT_THAT(list, Not(HasSubstr(key("left").to_string() + "\n")));
   SharedMemory::remove(key("kept")).or_throw();
+  close(alone);
 }
 
 TEST_P(TheCommandShm, SaysWhatIsWrong) {

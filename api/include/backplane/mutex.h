@@ -14,7 +14,8 @@
  *
  * The memory is mapped as shared and writable, and trusted: a process that can write it can break
  * what is in it. It is not unmapped by a process one of whose threads has a mutex in it locked.
- * `error` may be NULL everywhere. Sources: pthread_mutexattr_setrobust(3), futex(2). */
+ * Its processes are of one PID namespace: the owner is known by the number of its thread. `error`
+ * may be NULL everywhere. Sources: pthread_mutexattr_setrobust(3), futex(2). */
 #pragma once
 
 #include "base.h"
@@ -41,7 +42,8 @@ BP_EXPORT void bp_mutex_init(bp_mutex* mutex);
  * wait). With OK `*owner_died`, unless NULL, is 1 if the last owner ended while it had it: what it
  * guards may be half done, and is to be repaired (bp_mutex_repaired). DEADLINE_EXCEEDED.
  * FAILED_PRECONDITION: this thread has it already. DATA_LOSS: an owner ended, and who came next
- * unlocked it without having repaired anything; or this is no mutex. [any] */
+ * unlocked it without having repaired anything; or this is no mutex, as zeroed memory is none.
+ * [any] */
 BP_EXPORT bp_status bp_mutex_lock(bp_mutex* mutex, int64_t deadline_ns, uint32_t* owner_died,
                                   bp_error* error);
 

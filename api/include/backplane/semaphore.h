@@ -14,6 +14,9 @@
  * a POSIX semaphore is written behind its sem_t, in the same object: docs/shared_memory.md has the
  * layout, and says what holds beside such programs.
  *
+ * What a process holds of System V the system returns only at its real end: execve(2) keeps it. A
+ * core dump comes before the end.
+ *
  * An object is of the process that opened it: in a child made by fork(2) each call but close gives
  * FAILED_PRECONDITION. All functions may be called for one object at once, but close.
  *
@@ -43,20 +46,26 @@ typedef struct bp_semaphore_options {
       initial; /* the count of a new one, and after a reset; what others hold they still hold */
   uint32_t permissions; /* of a new one, as of chmod(2), whatever the umask; 0: 0600, this user
                            alone. Who may not both read and write may not open it */
-  uint32_t flags;       /* BP_SEMAPHORE_SIGNAL */
+  uint32_t flags;       /* BP_SEMAPHORE_SIGNAL, BP_SEMAPHORE_TRUST_OWNER */
   uint32_t reserved;    /* 0 */
 } bp_semaphore_options;
 #define BP_SEMAPHORE_SIGNAL 1u /* what is acquired by this object is not returned */
+/* One of POSIX that another user made, not root, may be opened. Who can write its file while a
+ * process has it open can write into that process: with it trust its owner, and with permissions
+ * for others trust them. */
+#define BP_SEMAPHORE_TRUST_OWNER 2u
 
 /* Opens, or makes. `options` NULL: all zero. `*out` is the caller's until bp_semaphore_close, NULL
  * after an error. For a new one of System V the key's file is made, if it is not there, and stays.
  * INVALID_ARGUMENT: the key has no name, a name that the system does not take, or an unknown
  * option. OUT_OF_RANGE: a count above 2147483647, of System V 32767. UNIMPLEMENTED: the type of key
  * is not supported for semaphores. NOT_FOUND, ALREADY_EXISTS: as `which` says; of System V also
- * when the folder of the key's file is not there. PERMISSION_DENIED. DATA_LOSS: what is behind the
- * sem_t was damaged; remove it. RESOURCE_EXHAUSTED: no memory, no space in /dev/shm, the system's
- * bound of semaphores (semget(2)), 1024 processes have it open. Waits only for others that open the
- * same one. [any] */
+ * when the folder of the key's file is not there. PERMISSION_DENIED: also one of another user's
+ * (BP_SEMAPHORE_TRUST_OWNER). DATA_LOSS: what is behind the sem_t was damaged; remove it.
+ * DEADLINE_EXCEEDED: another has its file locked for a second, or was stopped in the middle of a
+ * change. ABORTED: others make and remove it all the time. RESOURCE_EXHAUSTED: no memory, no space
+ * in /dev/shm, the system's bound of semaphores (semget(2)), 1024 processes have it open. Waits for
+ * others that open the same one, a second at most. [any] */
 BP_EXPORT bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
                                       bp_semaphore** out, bp_error* error);
 
@@ -65,8 +74,9 @@ BP_EXPORT bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_opti
 BP_EXPORT void bp_semaphore_close(bp_semaphore* semaphore);
 
 /* Takes one, and waits for it until `deadline_ns` (monotonic; 0: for ever; in the past: takes one
- * or does not wait). OK: it is taken. DEADLINE_EXCEEDED: there was none. FAILED_PRECONDITION:
- * opened before fork(2); removed (of System V, also while it waits). [any] */
+ * or does not wait, but a tenth of a second for a process that was stopped in the middle of a
+ * change). OK: it is taken. DEADLINE_EXCEEDED: there was none. DATA_LOSS: it was damaged.
+ * FAILED_PRECONDITION: opened before fork(2); removed (of System V, also while it waits). [any] */
 BP_EXPORT bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns,
                                          bp_error* error);
 

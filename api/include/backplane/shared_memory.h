@@ -7,7 +7,7 @@
  * by `backplane shm clean`. One that was made with BP_MEMORY_KEPT lives until it is removed.
  *
  * BP_MEMORY_PLAIN is for programs without Backplane, QSharedMemory among them: the data begins at
- * the first byte, and there is no lock. Its maker removes it with its last object of it.
+ * the first byte, and there is no lock. The object that made it removes it, unless it is kept.
  *
  * Memory is given by the system when a segment is made or grows, and not when it is written: where
  * there is none there is an error, and no SIGBUS later. But who may write a POSIX segment may cut
@@ -40,6 +40,11 @@ typedef struct bp_memory bp_memory;
 #define BP_MEMORY_FIXED 16u      /* of a new anonymous one: its size is sealed, too */
 #define BP_MEMORY_ONE_WRITER 32u /* of a new anonymous one: who adopts it can read it alone */
 
+/* One that another user made, not root, may be opened. Who can write it can write into a process
+ * that uses its lock: with it trust its owner, and with permissions for others trust them. Not
+ * needed for plain ones, which have no lock. */
+#define BP_MEMORY_TRUST_OWNER 64u
+
 /* Sized; zero is a good value for every member but struct_size. */
 typedef struct bp_memory_options {
   uint32_t struct_size;
@@ -55,15 +60,19 @@ typedef struct bp_memory_options {
  * INVALID_ARGUMENT: no name, or one that the system does not take; no size for a new one; an
  * unknown option, or two that exclude each other. OUT_OF_RANGE: there is one, smaller than `size`.
  * UNIMPLEMENTED: the type of key is not supported. NOT_FOUND, ALREADY_EXISTS: as `which` says.
- * PERMISSION_DENIED. DATA_LOSS: there is something else by this name, or it was damaged or cut.
- * RESOURCE_EXHAUSTED: no memory, no space, the system's bound of segments. Waits only for others
- * that open the same one. [any] */
+ * PERMISSION_DENIED: also one of another user's (BP_MEMORY_TRUST_OWNER), or nobody's that only they
+ * can remove. DATA_LOSS: there is something else by this name, or it was damaged or cut.
+ * RESOURCE_EXHAUSTED: no memory, no space, the system's bound of segments. DEADLINE_EXCEEDED:
+ * another has its file locked for a second. ABORTED: others make and remove it all the time. Two
+ * files may have the same key of System V (ftok(3) takes 16 bits of the inode): then they are one
+ * segment. Waits for others that open the same one, a second at most. [any] */
 BP_EXPORT bp_status bp_memory_open(const bp_key* key, const bp_memory_options* options,
                                    bp_memory** out, bp_error* error);
 
 /* Opens what another process gave by bp_memory_descriptor. The descriptor stays the caller's. Of
- * `options` the size and BP_MEMORY_READ_ONLY, BP_MEMORY_PLAIN count; NULL: all zero.
- * FAILED_PRECONDITION: it is not sealed, so that it could be cut. Other errors as above. [any] */
+ * `options` the size, BP_MEMORY_READ_ONLY, BP_MEMORY_PLAIN and BP_MEMORY_TRUST_OWNER count; NULL:
+ * all zero. FAILED_PRECONDITION: it is not sealed, so that it could be cut. Other errors as above.
+ * [any] */
 BP_EXPORT bp_status bp_memory_adopt(int32_t descriptor, const bp_memory_options* options,
                                     bp_memory** out, bp_error* error);
 
@@ -77,8 +86,9 @@ BP_EXPORT void* bp_memory_data(bp_memory* memory);
 /* Bytes of data that can be touched. Of a plain one, those of the file. [any][nb] */
 BP_EXPORT uint64_t bp_memory_size(const bp_memory* memory);
 
-/* Makes it as large as `size`, for all; others see that by bp_memory_refresh. A smaller size is
- * nothing. UNIMPLEMENTED: of System V, or fixed. FAILED_PRECONDITION: opened to read.
+/* Makes it as large as `size`, for all; others see that by bp_memory_refresh. The lock may be had
+ * meanwhile; a mutex in the data not, which moves. A smaller size is nothing. UNIMPLEMENTED: of
+ * System V, of anonymous huge pages, or fixed. FAILED_PRECONDITION: opened to read.
  * RESOURCE_EXHAUSTED: it is as it was. [any] */
 BP_EXPORT bp_status bp_memory_grow(bp_memory* memory, uint64_t size, bp_error* error);
 /* Maps what others made larger. DATA_LOSS: it was cut. [any] */
@@ -112,7 +122,7 @@ typedef struct bp_memory_info {
 
 /* Calls `each` for every segment of Backplane's that this user may read; not for plain ones. Within
  * a call nothing of this header but bp_memory_remove may be used. RESOURCE_EXHAUSTED: no memory;
- * UNKNOWN: /dev/shm cannot be read. [any] */
+ * PERMISSION_DENIED, NOT_FOUND: /dev/shm cannot be read. [any] */
 BP_EXPORT bp_status bp_memory_list(void (*each)(void* user, const bp_memory_info* info), void* user,
                                    bp_error* error);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // peer KEY ACTION [STEP]: uses what processes share until it is done or killed. With STEP it kills
-// itself at that step of the kernel's code, counted from 1.
+// itself at that step of the kernel's code, counted from 1; with the name of one it stops there.
 //   once    all that there is to do with a semaphore of two; "done" when it got through
 //   hold    takes one, says "held", and waits for its end
+//   close   takes one, says "held", and closes at a SIGTERM; "done"
 //   churn   takes and returns until its end; a line each thousand times
 //   memory  all that there is to do with a segment of memory
 //   even, odd   counts up in a segment when the count is that; a line each hundred times
@@ -26,8 +27,12 @@ using namespace backplane;
 using namespace std::chrono_literals;
 
 std::atomic<long> steps_left{-1};
+std::string_view stops_at;
 
 void at_step(const char* label) {
+  if (label == stops_at) {
+    raise(SIGSTOP);
+  }
   if (steps_left.fetch_sub(1) == 1) {
     std::fprintf(stderr, "%s\n", label);
     raise(SIGKILL);
@@ -108,6 +113,7 @@ int main(int argc, char** argv) {
   const std::string_view action = argv[2];
   if (argc > 3) {
     steps_left = std::atol(argv[3]);
+    stops_at = steps_left == 0 ? argv[3] : "";
     kernel::at_kill_point = &at_step;
   }
   if (action == "once") {
@@ -119,6 +125,16 @@ int main(int argc, char** argv) {
     std::puts("held");
     std::fflush(stdout);
     pause();
+  } else if (action == "close") {
+    std::signal(SIGTERM, [](int) {});
+    {
+      Semaphore semaphore = Semaphore::open(key).value();
+      semaphore.acquire().or_throw();
+      std::puts("held");
+      std::fflush(stdout);
+      pause();
+    }
+    std::puts("done");
   } else if (action == "memory") {
     memory(key);
     std::puts("done");

@@ -123,6 +123,35 @@ TEST_P(AKilledPeer, UnderLoadTakesNothingWithIt) {
               sut->count().value(), kCount);
 }
 
+/// A process that is stopped in the middle of a change holds up the others, and takes nothing from
+/// them.
+TEST(AStoppedPeer, IsWaitedForInVainAndNothingIsLost) {
+  for (const std::string where : {"announced", "changed", "half settled", "done"}) {
+    const NativeKey key("/bp-test-stopped-" + std::to_string(getpid()));
+    const Semaphore::Options three{.initial = 3};
+    Semaphore beside = Semaphore::open(key, three).value();
+    ChildProcess killed({BP_TEST_PEER, key.to_string(), "hold"});
+    ChildProcess closing({BP_TEST_PEER, key.to_string(), "close"});
+    ASSERT_TRUE(killed.wait_for_output("held") && closing.wait_for_output("held"));
+    ChildProcess stopped({BP_TEST_PEER, key.to_string(), "hold", where});
+    int status = 0;
+    ASSERT_EQ(waitpid(stopped.pid(), &status, WUNTRACED), stopped.pid());
+    ASSERT_TRUE(WIFSTOPPED(status));
+    const Status late = beside.acquire_within(5ms);
+    EXPECT_EQ(late.code(), BP_DEADLINE_EXCEEDED);
+    EXPECT_NE(late.message().find("was stopped"), std::string_view::npos) << late.message();
+    killed.signal(SIGKILL);
+    killed.wait();
+    closing.signal(SIGTERM);
+    EXPECT_EQ(closing.wait(), 0) << closing.err();
+    stopped.signal(SIGKILL);
+    stopped.wait();
+    EXPECT_TRUE(eventually([&] { return beside.count().value() == 3; }, 3s))
+        << where << ": " << beside.count().value();
+    Semaphore::remove(key).or_throw();
+  }
+}
+
 /// One that has sem_wait(3) alone is woken, too.
 TEST(AKilledPeerOfSemWait, IsFollowedByAWake) {
   const NativeKey key("/bp-test-foreign-" + std::to_string(getpid()));

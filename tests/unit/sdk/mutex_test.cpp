@@ -143,6 +143,19 @@ TEST_F(AProcessMutex, OfOtherBytesIsNone) {
   wrong.opaque[0] = 0;  // nobody has it
   bp_error error{};
   EXPECT_EQ(bp_mutex_lock(&wrong, 1, nullptr, &error), BP_DATA_LOSS);
+  bp_mutex zero{};
+  EXPECT_EQ(bp_mutex_lock(&zero, 1, nullptr, &error), BP_DATA_LOSS);
+}
+
+TEST_F(AProcessMutex, TakesAnyTimeThatHasPassed) {
+  const ProcessLock lock = line_.mutex.lock().value();
+  in_child([&] {
+    for (const int64_t past : {int64_t{-1}, INT64_MIN, int64_t{1}}) {
+      if (bp_mutex_lock(line_.mutex.raw(), past, nullptr, nullptr) != BP_DEADLINE_EXCEEDED) {
+        _exit(1);
+      }
+    }
+  });
 }
 
 TEST_F(AProcessMutex, ConditionWaitsForItsPredicate) {

@@ -122,6 +122,13 @@ TEST_P(ASemaphore, WaitsForItsTimeAndNoLonger) {
   EXPECT_EQ(sut.acquire_until(Semaphore::Clock::time_point::min()).code(), BP_DEADLINE_EXCEEDED);
 }
 
+TEST_P(ASemaphore, TakesAnyTimeThatHasPassed) {
+  Semaphore sut = open(0);
+  for (const int64_t past : {int64_t{-1}, INT64_MIN, int64_t{1}}) {
+    EXPECT_EQ(bp_semaphore_acquire(sut.raw(), past, nullptr), BP_DEADLINE_EXCEEDED);
+  }
+}
+
 TEST_P(ASemaphore, WakesAsManyAsItReleases_SS3) {
   Semaphore sut = open(0);
   std::atomic<int> awake{0};
@@ -340,7 +347,7 @@ TEST_P(ASemaphore, SaysWhatIsWrong_SS7) {
   EXPECT_EQ(code_of({0, 1, 0, 0, 0, 0}), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of({kSize, 4, 0, 0, 0, 0}), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of({kSize, 1, 0, 01000, 0, 0}), BP_INVALID_ARGUMENT);
-  EXPECT_EQ(code_of({kSize, 1, 0, 0, 2, 0}), BP_INVALID_ARGUMENT);
+  EXPECT_EQ(code_of({kSize, 1, 0, 0, 4, 0}), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of({kSize, 1, 0, 0, 0, 1}), BP_INVALID_ARGUMENT);
   struct {
     bp_semaphore_options known;
@@ -440,6 +447,22 @@ TEST(ASemaphoreOfPosix, IsOpenedBySemOpen) {
   const ForeignPosix theirs(key, 0);
   ASSERT_NE(theirs.get(), SEM_FAILED);
   EXPECT_EQ(theirs.count(), 3);
+  Semaphore::remove(key).or_throw();
+}
+
+TEST(ASemaphoreOfPosix, OfAnotherUserIsOpenedOnlyIfItsOwnerIsTrusted) {
+  if (getuid() != 0) {
+    GTEST_SKIP() << "needs root, who can become another user";
+  }
+  const NativeKey key = key_of(BP_KEY_POSIX, "planted");
+  EXPECT_TRUE(as_nobody([&] {
+    const mode_t before = umask(0);
+    sem_t* const theirs = sem_open(key.name().c_str(), O_CREAT, 0666, 1);
+    umask(before);
+    return theirs != SEM_FAILED;
+  }));
+  EXPECT_EQ(Semaphore::open(key).status().code(), BP_PERMISSION_DENIED);
+  EXPECT_TRUE(Semaphore::open(key, {.trust_owner = true}).is_ok());
   Semaphore::remove(key).or_throw();
 }
 

@@ -309,10 +309,92 @@ TEST(APlainSegment, OfSystemVIsOneOfShmget_NK11) {
     EXPECT_EQ(ours.size(), 100u);
     EXPECT_EQ(text_of(ours, 6), "theirs");
   }
+  EXPECT_EQ(text_of(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).value(), 6),
+            "theirs")
+      << "its maker keeps it";
   shmdt(theirs);
-  EXPECT_EQ(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).status().code(),
-            BP_OK);
-  EXPECT_EQ(shmget(ftok(key.name().c_str(), 'Q'), 0, 0), -1) << "the last who detaches removes it";
+  const Status status = SharedMemory::attach(key).status();
+  EXPECT_EQ(status.code(), BP_DATA_LOSS) << "nor is it removed where one of ours is looked for";
+  shmctl(id, IPC_RMID, nullptr);
+}
+
+TEST(ASegmentOfSystemV, OfAnotherKindIsNotRemoved) {
+  const test::ScratchFolder folder;
+  const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
+  const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | 0600);
+  ASSERT_GE(id, 0);
+  shmdt(shmat(id, nullptr, 0));
+  EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
+  EXPECT_EQ(SharedMemory::open(key, {.size = 10}).status().code(), BP_DATA_LOSS);
+  EXPECT_EQ(shmget(ftok(key.name().c_str(), 'Q'), 0, 0), id);
+  shmctl(id, IPC_RMID, nullptr);
+  {
+    const SharedMemory kept =
+        SharedMemory::open(key, {.size = 100'000, .plain = true, .kept = true}).value();
+  }
+  EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
+  EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).is_ok());
+  SharedMemory::remove(key).or_throw();
+}
+
+TEST(ASegmentOfPosix, GrowsWhileItsLockIsHad) {
+  const NativeKey key = key_of(BP_KEY_POSIX, "locked");
+  SharedMemory sut = SharedMemory::open(key, {.which = Which::kNew, .size = 10}).value();
+  SharedMemory other = SharedMemory::open(key_of(BP_KEY_POSIX, "other"), {.size = 10}).value();
+  {
+    const ProcessLock lock = sut.lock().value();
+    for (uint64_t size = 1 << 16; size <= 1 << 26; size *= 4) {
+      sut.grow(size).or_throw();
+      sut.data().back() = std::byte{1};
+      const ProcessLock second = other.lock().value();
+    }
+  }
+  EXPECT_TRUE(sut.lock().is_ok());
+  EXPECT_EQ(in_child([&] {
+              SharedMemory again = SharedMemory::attach(key).value();
+              const ProcessLock lock = again.lock().value();
+              again.grow(1 << 27).or_throw();
+              raise(SIGKILL);
+              return 0;
+            }),
+            -1);
+  ProcessLock lock = sut.lock().value();
+  EXPECT_TRUE(lock.owner_died());
+  lock.repaired();
+  sut.refresh().or_throw();
+  EXPECT_EQ(sut.size(), 1u << 27);
+}
+
+TEST(ASegmentOfPosix, IsNotWhatElseHasItsName) {
+  const NativeKey key = key_of(BP_KEY_POSIX, "else");
+  const std::string path = "/dev/shm" + key.name();
+  const auto code_of = [&](bool read_only) {
+    return SharedMemory::attach(key, read_only).status().code();
+  };
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(code_of(false), BP_DATA_LOSS);
+  EXPECT_EQ(code_of(true), BP_DATA_LOSS);
+  unlink(path.c_str());
+  ASSERT_EQ(symlink("/dev/null", path.c_str()), 0);
+  EXPECT_EQ(code_of(false), BP_DATA_LOSS);
+  unlink(path.c_str());
+  ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+  EXPECT_EQ(code_of(false), BP_DATA_LOSS);
+  rmdir(path.c_str());
+}
+
+TEST(ASegmentOfPosix, OfAnotherUserIsOpenedOnlyIfItsOwnerIsTrusted) {
+  if (getuid() != 0) {
+    GTEST_SKIP() << "needs root, who can become another user";
+  }
+  const NativeKey key = key_of(BP_KEY_POSIX, "planted");
+  EXPECT_TRUE(as_nobody([&] {
+    return SharedMemory::open(key, {.size = 10, .permissions = 0666, .kept = true}).is_ok();
+  }));
+  EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_PERMISSION_DENIED);
+  EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .trust_owner = true}).is_ok());
+  EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).is_ok());
+  SharedMemory::remove(key).or_throw();
 }
 
 TEST(ASegmentOfPosix, GrowsForAll) {
@@ -351,16 +433,20 @@ TEST(ASegmentOfPosix, ThatWasCutIsTold) {
 TEST(ASegmentOfPosix, WithAHeaderThatWasWrittenOverIsTold) {
   const NativeKey key = key_of(BP_KEY_POSIX, "damaged");
   SharedMemory sut = SharedMemory::open(key, {.which = Which::kNew, .size = 100}).value();
-  auto* const header = reinterpret_cast<uint64_t*>(sut.data().data() - 4096);
+  const int file = open(("/dev/shm" + key.name()).c_str(), O_RDWR | O_CLOEXEC);
+  const auto put_number = [&](off_t at, uint64_t number) {
+    EXPECT_EQ(pwrite(file, &number, sizeof number, at), ssize_t{sizeof number});
+  };
   for (const uint64_t size : {uint64_t{0}, uint64_t{101}, ~uint64_t{0}, ~uint64_t{0} - 4095}) {
-    header[2] = size;
+    put_number(16, size);
     EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS) << size;
   }
-  header[2] = 100;
+  put_number(16, 100);
   EXPECT_TRUE(SharedMemory::attach(key).is_ok());
-  header[0] ^= 1;
+  put_number(0, 1);
   EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
-  header[0] ^= 1;
+  close(file);
+  SharedMemory::remove(key).or_throw();
 }
 
 TEST(ASegmentOfPosix, HasHugePagesWhereTheSystemGivesThem) {

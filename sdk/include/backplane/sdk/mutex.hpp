@@ -72,7 +72,9 @@ class ProcessLock {
   bool owner_died() const noexcept { return owner_died_; }
   /// What it guards is whole again. Without this nobody can lock it after us.
   void repaired() noexcept {
-    bp_mutex_repaired(mutex_);
+    if (mutex_ != nullptr) {
+      bp_mutex_repaired(mutex_);
+    }
     owner_died_ = false;
   }
 
@@ -101,6 +103,9 @@ class ProcessCondition {
   /// DEADLINE_EXCEEDED: it did not hold until then.
   template <class Predicate>
   Status wait_until(ProcessLock& lock, Clock::time_point deadline, Predicate predicate) {
+    if (lock.mutex_ == nullptr) {
+      return Status(BP_FAILED_PRECONDITION, "the lock is not there: it was moved, or lost");
+    }
     while (!predicate()) {
       bp_error error{};
       uint32_t owner_died = 0;

@@ -33,13 +33,20 @@ class Semaphore {
     uint32_t permissions = 0600;
     /// It counts events, not resources: what is acquired is not returned.
     bool signal = false;
+    /// One of POSIX may be another user's (BP_SEMAPHORE_TRUST_OWNER).
+    bool trust_owner = false;
   };
 
   /// Errors: as of bp_semaphore_open.
   static Result<Semaphore> open(const NativeKey& key, const Options& options) {
-    const bp_semaphore_options raw_options{
-        sizeof raw_options,  static_cast<uint32_t>(options.which),     options.initial,
-        options.permissions, options.signal ? BP_SEMAPHORE_SIGNAL : 0, 0};
+    const uint32_t flags = (options.signal ? BP_SEMAPHORE_SIGNAL : 0) |
+                           (options.trust_owner ? BP_SEMAPHORE_TRUST_OWNER : 0);
+    const bp_semaphore_options raw_options{sizeof raw_options,
+                                           static_cast<uint32_t>(options.which),
+                                           options.initial,
+                                           options.permissions,
+                                           flags,
+                                           0};
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
       return status;

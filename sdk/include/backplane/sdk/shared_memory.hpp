@@ -47,8 +47,9 @@ class SharedMemory {
     bool plain = false;      // for programs without Backplane
     bool kept = false;
     bool huge_pages = false;
-    bool fixed = false;       // anonymous
-    bool one_writer = false;  // anonymous
+    bool fixed = false;        // anonymous
+    bool one_writer = false;   // anonymous
+    bool trust_owner = false;  // it may be another user's (BP_MEMORY_TRUST_OWNER)
   };
 
   /// Errors: as of bp_memory_open.
@@ -191,7 +192,8 @@ class SharedMemory {
     const uint32_t flags =
         (options.read_only ? BP_MEMORY_READ_ONLY : 0) | (options.plain ? BP_MEMORY_PLAIN : 0) |
         (options.kept ? BP_MEMORY_KEPT : 0) | (options.huge_pages ? BP_MEMORY_HUGE_PAGES : 0) |
-        (options.fixed ? BP_MEMORY_FIXED : 0) | (options.one_writer ? BP_MEMORY_ONE_WRITER : 0);
+        (options.fixed ? BP_MEMORY_FIXED : 0) | (options.one_writer ? BP_MEMORY_ONE_WRITER : 0) |
+        (options.trust_owner ? BP_MEMORY_TRUST_OWNER : 0);
     return {sizeof(bp_memory_options), static_cast<uint32_t>(options.which), options.size,
             options.permissions, flags};
   }
