@@ -4,6 +4,7 @@
 #include "error.hpp"
 #include "file_lock.hpp"
 #include "kill_point.hpp"
+#include "owner_check.hpp"
 #include "posix_path.hpp"
 
 #include <cerrno>
@@ -95,96 +96,100 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
   std::string path;
   if (const bp_status status = posix_path(key, "", path, error); status < 0) return status;
   const std::string text = text_of(key);
-  const bool is_plain = options.has(BP_MEMORY_PLAIN);
-  const int access =
-      (options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR) | O_NONBLOCK;  // it may be a pipe
+  const int access = options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR;
   int fulls = 0;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    Descriptor file(::open(path.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
-    if (!file && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) {
-      return is_foreign(text, error);
-    }
-    if (!file && errno != ENOENT) {
-      return set_errno_error(error, errno, "cannot open the segment " + text);
-    }
+    // It may be a pipe.
+    Descriptor file(::open(path.c_str(), access | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     kill_point("opened");
+    bp_status status = BP_PENDING;
     if (file) {
-      if (!is_plain) {
-        const struct stat about = status_of(file.get());
-        if (about.st_uid != 0 && about.st_uid != ::geteuid() &&
-            !options.has(BP_MEMORY_TRUST_OWNER)) {
-          return set_error(error, BP_PERMISSION_DENIED,
-                           "the segment " + text +
-                               " is of another user, who could write into this "
-                               "process by its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
-        }
-        const Found found = look_at(file);
-        if (found == Found::kBusy) {
-          return set_errno_error(error, EBUSY, "cannot lock the segment " + text);
-        }
-        if (found == Found::kNobodys) {
-          const int failure = unlink_same(path, file);
-          unlock_file(file);
-          if (failure == 0) {
-            kill_point("unlinked");
-            continue;
-          }
-          if (options.which == BP_MEMORY_EXISTING) {
-            return set_error(error, BP_NOT_FOUND, "nobody has the segment " + text + " open",
-                             "errno", failure);
-          }
-          return set_errno_error(error, failure,
-                                 "nobody has " + text + " open, and it cannot be removed");
-        }
-        if (found != Found::kOpen) {
-          unlock_file(file);
-          if (found == Found::kGone) continue;
-          return is_foreign(text, error);
-        }
-      }
-      if (options.which == BP_MEMORY_NEW) {
-        return set_error(error, BP_ALREADY_EXISTS, "there is a segment " + text, "errno", EEXIST);
-      }
-      std::unique_ptr<FileMemory> memory(new FileMemory(std::move(file), options, text));
-      if (const bp_status status = memory->map_what_is_there(options, error); status < 0) {
-        return status;
-      }
-      if (!is_plain && (memory->header_->flags & BP_MEMORY_KEPT) == 0) memory->path_ = path;
-      out = std::move(memory);
-      return BP_OK;
-    }
-    if (options.which == BP_MEMORY_EXISTING) {
-      return set_error(error, BP_NOT_FOUND, "there is no segment " + text, "errno", ENOENT);
-    }
-    // A new one, which nobody sees before it is whole.
-    Descriptor made(::open(kSharedMemoryFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) {
-      return set_errno_error(error, errno, "cannot make the segment " + text);
-    }
-    std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
-    if (const bp_status status = memory->make(options, error); status < 0) {
+      status = open_file(std::move(file), path, text, options, out, error);
+    } else if (errno == ELOOP || errno == EISDIR || errno == ENXIO) {
+      status = is_foreign(text, error);
+    } else if (errno != ENOENT) {
+      status = set_errno_error(error, errno, "cannot open the segment " + text);
+    } else if (options.which == BP_MEMORY_EXISTING) {
+      status = set_error(error, BP_NOT_FOUND, "there is no segment " + text, "errno", ENOENT);
+    } else {
+      status = make_file(path, text, options, out, error);
       // Perhaps others make the same one just now: one of them is enough.
-      if (status != BP_RESOURCE_EXHAUSTED || ++fulls == kFulls) return status;
-      memory.reset();
-      ::poll(nullptr, 0, kBetweenFulls);
-      continue;
+      if (status == BP_RESOURCE_EXHAUSTED && ++fulls < kFulls) {
+        ::poll(nullptr, 0, kBetweenFulls);
+        status = BP_PENDING;
+      }
     }
-    if (const int failure = lock_file(memory->file_.get(), LOCK_SH); failure != 0) {
-      return set_errno_error(error, failure, "cannot lock the segment " + text);
-    }
-    kill_point("made");
-    const std::string itself = "/proc/self/fd/" + std::to_string(memory->file_.get());
-    if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) {
-      kill_point("linked");
-      if (!options.has(BP_MEMORY_KEPT)) memory->path_ = path;
-      out = std::move(memory);
-      return BP_OK;
-    }
-    if (errno != EEXIST) {
-      return set_errno_error(error, errno, "cannot make the segment " + text);
-    }
+    if (status != BP_PENDING) return status;
   }
   return set_error(error, BP_ABORTED, text + " is made and removed by others all the time");
+}
+
+// PENDING: it is gone.
+bp_status FileMemory::open_file(Descriptor file, const std::string& path, const std::string& text,
+                                const MemoryOptions& options, std::unique_ptr<SharedMemory>& out,
+                                bp_error* error) {
+  const bool is_plain = options.has(BP_MEMORY_PLAIN);
+  if (!is_plain) {
+    const bp_status status =
+        check_owner(status_of(file.get()).st_uid, options.has(BP_MEMORY_TRUST_OWNER),
+                    "the segment " + text, error);
+    if (status < 0) return status;
+    const Found found = look_at(file);
+    const int failure = found == Found::kNobodys ? unlink_same(path, file) : 0;
+    if (found != Found::kOpen) unlock_file(file);
+    kill_point("looked at");
+    switch (found) {
+      case Found::kOpen:
+        break;
+      case Found::kGone:
+        return BP_PENDING;
+      case Found::kBusy:
+        return set_errno_error(error, EBUSY, "cannot lock the segment " + text);
+      case Found::kForeign:
+        return is_foreign(text, error);
+      case Found::kNobodys:
+        if (failure == 0) return BP_PENDING;
+        if (options.which == BP_MEMORY_EXISTING) {
+          return set_error(error, BP_NOT_FOUND, "nobody has the segment " + text + " open", "errno",
+                           failure);
+        }
+        return set_errno_error(error, failure,
+                               "nobody has " + text + " open, and it cannot be removed");
+    }
+  }
+  if (options.which == BP_MEMORY_NEW) {
+    return set_error(error, BP_ALREADY_EXISTS, "there is a segment " + text, "errno", EEXIST);
+  }
+  std::unique_ptr<FileMemory> memory(new FileMemory(std::move(file), options, text));
+  if (const bp_status status = memory->map_what_is_there(options, error); status < 0) return status;
+  if (!is_plain && (memory->header_->flags & BP_MEMORY_KEPT) == 0) memory->path_ = path;
+  out = std::move(memory);
+  return BP_OK;
+}
+
+// A new one, which nobody sees before it is whole. PENDING: somebody else was faster.
+bp_status FileMemory::make_file(const std::string& path, const std::string& text,
+                                const MemoryOptions& options, std::unique_ptr<SharedMemory>& out,
+                                bp_error* error) {
+  Descriptor made(::open(kSharedMemoryFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) {
+    return set_errno_error(error, errno, "cannot make the segment " + text);
+  }
+  std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
+  if (const bp_status status = memory->make(options, error); status < 0) return status;
+  if (const int failure = lock_file(memory->file_.get(), LOCK_SH); failure != 0) {
+    return set_errno_error(error, failure, "cannot lock the segment " + text);
+  }
+  kill_point("made");
+  const std::string itself = "/proc/self/fd/" + std::to_string(memory->file_.get());
+  if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if (errno == EEXIST) return BP_PENDING;
+    return set_errno_error(error, errno, "cannot make the segment " + text);
+  }
+  kill_point("linked");
+  if (!options.has(BP_MEMORY_KEPT)) memory->path_ = path;
+  out = std::move(memory);
+  return BP_OK;
 }
 
 bp_status FileMemory::make_anonymous(const NativeKey& key, const MemoryOptions& options,
@@ -226,12 +231,12 @@ bp_status FileMemory::adopt(int descriptor, const MemoryOptions& options,
   Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own) return set_errno_error(error, errno, "cannot keep the memory " + text);
   const struct stat about = status_of(own.get());
-  if (options.begin() != 0 && about.st_uid != 0 && about.st_uid != ::geteuid() &&
-      !options.has(BP_MEMORY_TRUST_OWNER)) {
-    return set_error(error, BP_PERMISSION_DENIED,
-                     "the memory " + text +
-                         " is of another user, who could write into this process by "
-                         "its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
+  if (options.begin() != 0) {
+    if (const bp_status status = check_owner(about.st_uid, options.has(BP_MEMORY_TRUST_OWNER),
+                                             "the memory " + text, error);
+        status < 0) {
+      return status;
+    }
   }
   std::unique_ptr<FileMemory> memory(new FileMemory(std::move(own), options, text));
   memory->is_anonymous_ = true;

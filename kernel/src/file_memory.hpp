@@ -33,6 +33,13 @@ class FileMemory final : public SharedMemory {
  private:
   FileMemory(Descriptor file, const MemoryOptions& options, std::string name);
 
+  static bp_status open_file(Descriptor file, const std::string& path, const std::string& text,
+                             const MemoryOptions& options, std::unique_ptr<SharedMemory>& out,
+                             bp_error* error);
+  static bp_status make_file(const std::string& path, const std::string& text,
+                             const MemoryOptions& options, std::unique_ptr<SharedMemory>& out,
+                             bp_error* error);
+
   bp_status map_header(bp_error* error);
   bp_status map(std::uint64_t data_size, bp_error* error);
   bp_status map_what_is_there(const MemoryOptions& options, bp_error* error);

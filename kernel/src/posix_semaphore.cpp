@@ -5,6 +5,7 @@
 #include "file_lock.hpp"
 #include "kill_point.hpp"
 #include "open_objects.hpp"
+#include "owner_check.hpp"
 #include "posix_path.hpp"
 
 #include <algorithm>
@@ -199,11 +200,10 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
         static_cast<std::uint64_t>(about.st_size) < sizeof(sem_t)) {
       return set_error(error, BP_DATA_LOSS, path + " is no semaphore: remove it");
     }
-    if (about.st_uid != 0 && about.st_uid != ::geteuid() && !options.is_owner_trusted) {
-      return set_error(error, BP_PERMISSION_DENIED,
-                       "the semaphore " + text +
-                           " is of another user, who could write into this "
-                           "process by it: if you trust them, say BP_SEMAPHORE_TRUST_OWNER");
+    if (const bp_status status =
+            check_owner(about.st_uid, options.is_owner_trusted, "the semaphore " + text, error);
+        status < 0) {
+      return status;
     }
     const std::pair identity(about.st_dev, about.st_ino);
     std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);

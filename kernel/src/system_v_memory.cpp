@@ -3,6 +3,7 @@
 
 #include "error.hpp"
 #include "kill_point.hpp"
+#include "owner_check.hpp"
 #include "system_v_key.hpp"
 
 #include <algorithm>
@@ -112,12 +113,12 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
                                 bp_error* error) {
   is_kept_ = !is_new;  // of a new one nothing is left after a failure
   const auto about = status_of(id_);
-  if (begin_ != 0 && about && about->shm_perm.uid != 0 && about->shm_perm.uid != ::geteuid() &&
-      !options.has(BP_MEMORY_TRUST_OWNER)) {
-    return set_error(error, BP_PERMISSION_DENIED,
-                     "the segment " + name_ +
-                         " is of another user, who could write into this process "
-                         "by its lock: if you trust them, say BP_MEMORY_TRUST_OWNER");
+  if (begin_ != 0 && about) {
+    if (const bp_status status = check_owner(
+            about->shm_perm.uid, options.has(BP_MEMORY_TRUST_OWNER), "the segment " + name_, error);
+        status < 0) {
+      return status;
+    }
   }
   void* const address = ::shmat(id_, nullptr, is_read_only_ ? SHM_RDONLY : 0);
   if (address == reinterpret_cast<void*>(-1)) {
