@@ -11,8 +11,10 @@
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
+#include <sched.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -395,6 +397,61 @@ TEST(ASegmentOfPosix, OfAnotherUserIsOpenedOnlyIfItsOwnerIsTrusted) {
   EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .trust_owner = true}).is_ok());
   EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).is_ok());
   SharedMemory::remove(key).or_throw();
+}
+
+/// A child with a /dev/shm of its own, of so many bytes.
+template <class Body>
+int in_small_shm(const char* bytes, Body body) {
+  return in_child([&] {
+    const bool is_own = unshare(CLONE_NEWNS) == 0 &&
+                        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                        mount("shm", "/dev/shm", "tmpfs", 0, concat("size=", bytes).c_str()) == 0;
+    return is_own ? body() : 77;
+  });
+}
+
+TEST(ASegmentOfPosix, ThatThereIsNoSpaceForIsRefusedWhenItIsMade) {
+  const NativeKey key = key_of(BP_KEY_POSIX, "full");
+  const int code = in_small_shm("1m", [&] {
+    const Status status = SharedMemory::open(key, {.size = 2 << 20}).status();
+    SharedMemory small = SharedMemory::open(key, {.size = 1 << 19}).value();
+    const Status grown = small.grow(2 << 20);
+    std::fill(small.data().begin(), small.data().end(), std::byte{1});
+    return status.code() == BP_RESOURCE_EXHAUSTED && grown.code() == BP_RESOURCE_EXHAUSTED &&
+                   small.size() == 1 << 19
+               ? 0
+               : 1;
+  });
+  if (code == 77) {
+    GTEST_SKIP() << "needs a mount namespace";
+  }
+  EXPECT_EQ(code, 0);
+}
+
+TEST(ASegmentOfPosix, IsMadeByOneOfManyWhereThereIsSpaceForOne) {
+  const NativeKey key = key_of(BP_KEY_POSIX, "makers");
+  const int code = in_small_shm("8m", [&] {
+    for (int i = 0; i < 3; ++i) {
+      if (fork() == 0) {
+        for (int j = 0; j < 50; ++j) {
+          if (!SharedMemory::open(key, {.size = 5 << 20})) {
+            _exit(1);
+          }
+        }
+        _exit(0);
+      }
+    }
+    int failed = 0;
+    for (int i = 0, status = 0; i < 3; ++i) {
+      wait(&status);
+      failed += status == 0 ? 0 : 1;
+    }
+    return failed;
+  });
+  if (code == 77) {
+    GTEST_SKIP() << "needs a mount namespace";
+  }
+  EXPECT_EQ(code, 0);
 }
 
 TEST(ASegmentOfPosix, GrowsForAll) {
