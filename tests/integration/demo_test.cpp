@@ -212,8 +212,8 @@ class AKilledBroker : public ADemo {
     ASSERT_GT(before, 0);
     put_some(2);
     poll(nullptr, 0, static_cast<int>(random() % 50));  // any moment between two messages
-    // The broker acknowledges, and writes its state some 100 us later: what it acknowledged just now
-    // is its to lose (docs/faults.md). So nothing new comes for the last moment of its life.
+    // The broker acknowledges, and writes its state some 100 us later: what it acknowledged just
+    // now is its to lose (docs/faults.md). So nothing new comes for the last moment of its life.
     demo_.signal(SIGSTOP);
     poll(nullptr, 0, 10);
     kill(before, SIGKILL);
