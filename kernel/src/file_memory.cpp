@@ -12,7 +12,6 @@
 #include <limits>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 
 namespace backplane::kernel {
 namespace {
@@ -50,13 +49,6 @@ Found look_at(const Descriptor& file) {
 
 // Said, because a child made by fork(2) meanwhile has the descriptor, too.
 void unlock_file(const Descriptor& file) noexcept { ::flock(file.get(), LOCK_UN); }
-
-// More than there is would end in the hands of who ends processes for memory.
-bool is_more_than_the_machine_has(std::uint64_t size) noexcept {
-  struct sysinfo machine {};
-  return ::sysinfo(&machine) == 0 &&
-         size / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap;
-}
 
 bp_status is_foreign(const std::string& name, bp_error* error) {
   return set_error(error, BP_DATA_LOSS,

@@ -4,7 +4,15 @@
 #include "file_memory.hpp"
 #include "system_v_memory.hpp"
 
+#include <sys/sysinfo.h>
+
 namespace backplane::kernel {
+
+bool is_more_than_the_machine_has(std::uint64_t size) noexcept {
+  struct sysinfo machine {};
+  return ::sysinfo(&machine) == 0 &&
+         size / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap;
+}
 
 bp_status open_memory(const NativeKey& key, const MemoryOptions& options,
                       std::unique_ptr<SharedMemory>& out, bp_error* error) {

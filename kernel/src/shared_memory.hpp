@@ -55,6 +55,10 @@ class SharedMemory {
   const std::uint32_t generation_ = fork_generation();
 };
 
+// Memory that the system gives only when it is touched would else end in the hands of who ends
+// processes for memory.
+bool is_more_than_the_machine_has(std::uint64_t size) noexcept;
+
 // The type of the key is supported.
 bp_status open_memory(const NativeKey& key, const MemoryOptions& options,
                       std::unique_ptr<SharedMemory>& out, bp_error* error);

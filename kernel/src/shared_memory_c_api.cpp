@@ -5,9 +5,6 @@
 #include "native_key_argument.hpp"
 #include "shared_memory.hpp"
 
-#include <algorithm>
-#include <cstring>
-
 struct bp_memory {
   std::unique_ptr<backplane::kernel::SharedMemory> object;
 };

@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 
 namespace backplane::kernel {
 namespace {
@@ -85,9 +84,7 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
     if (options.size > kMost - options.begin()) {
       return set_error(error, BP_INVALID_ARGUMENT, "no segment is as large as that");
     }
-    struct sysinfo machine {};
-    if (::sysinfo(&machine) == 0 &&
-        options.size / machine.mem_unit > std::uint64_t{machine.totalram} + machine.totalswap) {
+    if (is_more_than_the_machine_has(options.size)) {
       return set_errno_error(error, ENOMEM, "no memory for " + text);
     }
     const int huge = options.has(BP_MEMORY_HUGE_PAGES) ? SHM_HUGETLB : 0;

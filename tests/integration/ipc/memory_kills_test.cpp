@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Segments, mutexes and conditions survive whoever is killed, wherever that is.
+#include "peer_fixture.hpp"
 #include "support/child_process.hpp"
 #include "support/long_test.hpp"
-#include "support/scratch_folder.hpp"
 #include "turns.hpp"
 
 #include <gtest/gtest.h>
@@ -17,27 +17,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class AKilledPeerOfMemory : public testing::TestWithParam<uint32_t> {
+class AKilledPeerOfMemory : public WithPeers {
  protected:
-  AKilledPeerOfMemory()
-      : key_(GetParam() == BP_KEY_POSIX ? "/bp-test-memory-" + std::to_string(getpid())
-                                        : (folder_.path() / "key").string(),
-             GetParam()) {}
   ~AKilledPeerOfMemory() override { static_cast<void>(SharedMemory::remove(key_)); }
 
-  std::vector<std::string> peer(const std::string& action) const {
-    return {BP_TEST_PEER, key_.to_string(), action};
-  }
   bool is_there() const { return SharedMemory::attach(key_).status().code() != BP_NOT_FOUND; }
-
-  const ScratchFolder folder_;
-  const NativeKey key_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Key, AKilledPeerOfMemory, testing::Values(BP_KEY_POSIX, BP_KEY_SYSTEM_V),
-                         [](const auto& key) {
-                           return key.param == BP_KEY_POSIX ? "Posix" : "SystemV";
-                         });
+                         type_name);
 
 /// What it leaves is found whole, and is gone with the next who uses it.
 TEST_P(AKilledPeerOfMemory, LeavesAllToTheNextAtWhicheverStep) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A semaphore survives whoever is killed, wherever that is.
 #include "backplane/sdk/semaphore.hpp"
+#include "peer_fixture.hpp"
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
 #include "support/long_test.hpp"
-#include "support/scratch_folder.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,26 +19,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class AKilledPeer : public testing::TestWithParam<uint32_t> {
+class AKilledPeer : public WithPeers {
  protected:
-  AKilledPeer()
-      : key_(GetParam() == BP_KEY_POSIX ? "/bp-test-" + std::to_string(getpid())
-                                        : (folder_.path() / "key").string(),
-             GetParam()) {}
   ~AKilledPeer() override { static_cast<void>(Semaphore::remove(key_)); }
-
-  std::vector<std::string> peer(const std::string& action) const {
-    return {BP_TEST_PEER, key_.to_string(), action};
-  }
-
-  const ScratchFolder folder_;
-  const NativeKey key_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Key, AKilledPeer, testing::Values(BP_KEY_POSIX, BP_KEY_SYSTEM_V),
-                         [](const auto& key) {
-                           return key.param == BP_KEY_POSIX ? "Posix" : "SystemV";
-                         });
+                         type_name);
 
 /// It is killed at each of its steps in turn, beside nobody: whoever opens the semaphore next finds
 /// it whole.

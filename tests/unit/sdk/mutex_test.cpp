@@ -2,6 +2,7 @@
 #include "backplane/sdk/mutex.hpp"
 
 #include "support/eventually.hpp"
+#include "support/in_child.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -36,14 +37,11 @@ class AProcessMutex : public testing::Test {
   /// Another process, which ends as it is.
   template <class Body>
   static void in_child(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      body();
-      _exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ASSERT_EQ(test::in_child([&] {
+                body();
+                return 0;
+              }),
+              0);
   }
   static void leave(Result<ProcessLock> lock) { new Result<ProcessLock>(std::move(lock)); }
 

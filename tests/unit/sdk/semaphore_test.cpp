@@ -26,6 +26,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::as_nobody;
 using test::eventually;
+using test::in_child;
 using testing::HasSubstr;
 using Which = Semaphore::Which;
 
@@ -55,17 +56,6 @@ class ASemaphore : public testing::TestWithParam<uint32_t> {
   }
   bool is_posix() const { return GetParam() == BP_KEY_POSIX; }
   uint32_t most() const { return is_posix() ? uint32_t{INT_MAX} : 32767; }
-
-  /// What it returns becomes the exit code of a child that knows nothing of this process.
-  template <class Body>
-  int in_child(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      _exit(body());
-    }
-    int status = 0;
-    return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
 
   test::ScratchFolder folder_;
   NativeKey key_;

@@ -25,6 +25,7 @@ namespace backplane {
 namespace {
 
 using test::as_nobody;
+using test::in_child;
 using testing::HasSubstr;
 using Which = SharedMemory::Which;
 
@@ -39,17 +40,6 @@ void put(SharedMemory& memory, std::string_view text) {
 }
 std::string text_of(const SharedMemory& memory, size_t size) {
   return {reinterpret_cast<const char*>(memory.const_data().data()), size};
-}
-
-/// What it returns becomes the exit code of a child; -1: a signal ended it.
-template <class Body>
-int in_child(Body body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    _exit(body());
-  }
-  int status = 0;
-  return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /// With the types of keys that others find it by.
