@@ -90,6 +90,7 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
   const std::string text = text_of(key);
   const int access = options.has(BP_MEMORY_READ_ONLY) ? O_RDONLY : O_RDWR;
   int fulls = 0;
+  Descriptor turn;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // It may be a pipe.
     Descriptor file(::open(path.c_str(), access | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
@@ -105,9 +106,15 @@ bp_status FileMemory::open(const NativeKey& key, const MemoryOptions& options,
       status = set_error(error, BP_NOT_FOUND, "there is no segment " + text, "errno", ENOENT);
     } else {
       status = make_file(path, text, options, out, error);
-      // Perhaps others make the same one just now: one of them is enough.
+      // Perhaps others make the same one just now: one of them is enough, so those that found no
+      // space take turns.
       if (status == BP_RESOURCE_EXHAUSTED && ++fulls < kFulls) {
-        ::poll(nullptr, 0, kBetweenFulls);
+        if (!turn) {
+          turn = Descriptor(::open(kSharedMemoryFolder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+          if (turn) lock_file(turn.get(), LOCK_EX);
+        } else {
+          ::poll(nullptr, 0, kBetweenFulls);
+        }
         status = BP_PENDING;
       }
     }
