@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace backplane::test {
@@ -26,18 +27,38 @@ class ScriptedSource {
     bp_op* op = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      if (watch_ == nullptr || credit_ == 0) return false;
+      if (watch_ == nullptr || end_ || credit_ == 0) return false;
       credit_ -= credit_ == UINT32_MAX ? 0 : 1;
       op = watch_;
+      publishing_ = true;
     }
-    return host_.deliver(op, message).is_ok();
+    const bool is_delivered = host_.deliver(op, message).is_ok();
+    std::optional<Status> status;
+    {
+      const std::lock_guard lock(mutex_);
+      publishing_ = false;
+      status = std::exchange(end_, std::nullopt);
+      if (status) watch_ = nullptr;
+    }
+    if (status) host_.complete(op, *status);
+    return is_delivered;
   }
   bool publish(ValueView body, uint64_t seq = 0, uint32_t flags = 0) {
     return publish(MessageBuilder(body).seq(seq).flags(flags));
   }
-  /// Ends the watch; nothing if there is none.
+  /// Ends the watch; nothing if there is none. While publish() delivers, it does it, afterwards.
   void end(const Status& status) {
-    if (bp_op* const op = take()) host_.complete(op, status);
+    bp_op* op = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (watch_ == nullptr) return;
+      if (publishing_) {
+        end_ = status;
+        return;
+      }
+      op = std::exchange(watch_, nullptr);
+    }
+    host_.complete(op, status);
   }
 
   bool is_watched() const { return read(watch_) != nullptr; }
@@ -55,10 +76,6 @@ class ScriptedSource {
   Status refusal;  // of the next watches; OK: none
 
  private:
-  bp_op* take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(watch_, nullptr);
-  }
   template <class T>
   T read(const T& member) const {
     const std::lock_guard lock(mutex_);
@@ -68,6 +85,8 @@ class ScriptedSource {
   const Host& host_;
   mutable std::mutex mutex_;
   bp_op* watch_ = nullptr;
+  bool publishing_ = false;
+  std::optional<Status> end_;  // asked for while it was publishing
   bool wants_ack_ = false;
   std::string accept_;
   uint64_t credit_ = 0;
@@ -89,10 +108,7 @@ class ScriptedSource::Endpoint {
     ++owner_.watches_;
     return Status::pending();
   }
-  void cancel(Op op) noexcept {
-    if (bp_op* const taken = owner_.take()) owner_.host_.complete(taken, Status(BP_CANCELLED));
-    static_cast<void>(op);
-  }
+  void cancel(Op) noexcept { owner_.end(Status(BP_CANCELLED)); }
   void credit(Op, uint32_t n) noexcept {
     const std::lock_guard lock(owner_.mutex_);
     owner_.credit_ = n == UINT32_MAX ? n : owner_.credit_ + n;
