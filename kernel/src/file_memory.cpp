@@ -301,6 +301,7 @@ bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
   if (status == BP_OK) status = map_header(error);
   if (status == BP_OK && data_ == nullptr) status = map(options.size, error);
   if (status == BP_OK && header_ != nullptr) {
+    if (options.fill) options.fill(data_);
     header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
   }
   return status;

@@ -253,27 +253,14 @@ std::uint32_t PosixSemaphore::places() const noexcept {
   return std::min(file_->n_processes.load(), File::kMostProcesses);
 }
 
-// On the life thread. What others left is returned on the way.
+// On the life thread.
 bool PosixSemaphore::find_place() {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::uint32_t n = places();
-    bool is_found = false;
-    for (std::uint32_t i = 0; i < n; ++i) {
-      Process& process = file_->processes[i];
-      const Locked locked = process.alive.try_lock();
-      if (locked != Locked::kYes && locked != Locked::kOwnerDied) continue;
-      kill_point("place");
-      if (locked == Locked::kOwnerDied) process.alive.repaired();
-      const bool is_left = locked == Locked::kOwnerDied || process.id != 0;
-      if ((is_left && !return_what_is_left_at(i)) || is_found) {
-        process.alive.unlock();
-        continue;
-      }
-      is_found = true;
-      place_ = i;
-      process.id = static_cast<std::uint32_t>(::getpid());
-    }
-    if (is_found) return true;
+    place_ = take_place(
+        0, n, [this](std::uint32_t i) -> Process& { return file_->processes[i]; },
+        [this](std::uint32_t i) { return return_what_is_left_at(i); });
+    if (place_ != kNoPlace) return true;
     if (!add_places(n)) return false;
   }
   return false;
@@ -290,16 +277,9 @@ bool PosixSemaphore::add_places(std::uint32_t n) noexcept {
 }
 
 void PosixSemaphore::look() noexcept {
-  const std::uint32_t n = places();
-  for (std::uint32_t i = 0; i < n; ++i) {
-    Process& process = file_->processes[i];
-    if (i == place_ || process.id == 0) continue;
-    const Locked locked = process.alive.try_lock();
-    if (locked != Locked::kYes && locked != Locked::kOwnerDied) continue;
-    if (locked == Locked::kOwnerDied) process.alive.repaired();
-    return_what_is_left_at(i);
-    process.alive.unlock();
-  }
+  look_at_places(
+      0, places(), place_, [this](std::uint32_t i) -> Process& { return file_->processes[i]; },
+      [this](std::uint32_t i) { return return_what_is_left_at(i); });
 }
 
 // The caller has its `alive`. Wakes everybody, always: whom the dead one was woken for, or was

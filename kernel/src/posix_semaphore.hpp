@@ -5,6 +5,7 @@
 
 #include "descriptor.hpp"
 #include "life_thread.hpp"
+#include "place.hpp"
 #include "robust_mutex.hpp"
 #include "semaphore.hpp"
 
@@ -81,7 +82,7 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   PosixSemaphoreFile* const file_;
   const Descriptor descriptor_;
   const std::string name_;  // text of the key
-  std::uint32_t place_ = PosixSemaphoreFile::kMostProcesses;
+  std::uint32_t place_ = kNoPlace;
   bool is_joined_ = false;
 };
 

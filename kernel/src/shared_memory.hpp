@@ -6,6 +6,7 @@
 #include "native_key.hpp"
 #include "process_wide.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace backplane::kernel {
@@ -15,6 +16,7 @@ struct MemoryOptions {
   std::uint64_t size = 0;
   std::uint32_t permissions = 0600;
   std::uint32_t flags = 0;
+  std::function<void(void* data)> fill;  // of a new one, before anybody else sees it
 
   bool has(std::uint32_t flag) const noexcept { return (flags & flag) != 0; }
   // Bytes in front of the data.
@@ -29,6 +31,7 @@ class SharedMemory {
 
   void* data() const noexcept { return data_; }
   std::uint64_t size() const noexcept { return size_; }
+  const std::string& name() const noexcept { return name_; }
   bp_mutex* mutex() const noexcept {
     return header_ == nullptr || is_read_only_ ? nullptr : &header_->mutex;
   }

@@ -25,8 +25,11 @@ bp_status to_options(const bp_memory_options* options, MemoryOptions& out, bp_er
       status < 0) {
     return status;
   }
-  out = {options->which, options->size, options->permissions == 0 ? 0600 : options->permissions,
-         options->flags};
+  out = {options->which,
+         options->size,
+         options->permissions == 0 ? 0600 : options->permissions,
+         options->flags,
+         {}};
   if (out.which > BP_MEMORY_NEW || (out.flags & ~kKnownFlags) != 0 || out.permissions > 0777) {
     return set_error(error, BP_INVALID_ARGUMENT,
                      "bp_memory_options has an unknown value: 'which' is 0 to 2, 'permissions' up "

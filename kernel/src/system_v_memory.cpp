@@ -134,6 +134,7 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
                            "no memory for " + std::to_string(options.size) + " bytes of " + name_);
   }
   if (is_new && header_ != nullptr) {
+    if (options.fill) options.fill(data_);
     header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
   }
   kill_point("attached");

@@ -222,6 +222,35 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_semaphore_options, permissions, 12, 4),
     MEMBER(bp_semaphore_options, flags, 16, 4),
     MEMBER(bp_semaphore_options, reserved, 20, 4),
+    // channel.h
+    MEMBER(bp_channel_options, struct_size, 0, 4),
+    MEMBER(bp_channel_options, which, 4, 4),
+    MEMBER(bp_channel_options, sample_size, 8, 8),
+    MEMBER(bp_channel_options, capacity, 16, 4),
+    MEMBER(bp_channel_options, held, 20, 4),
+    MEMBER(bp_channel_options, publishers, 24, 4),
+    MEMBER(bp_channel_options, subscribers, 28, 4),
+    MEMBER(bp_channel_options, permissions, 32, 4),
+    MEMBER(bp_channel_options, flags, 36, 4),
+    MEMBER(bp_channel_info, struct_size, 0, 4),
+    MEMBER(bp_channel_info, flags, 4, 4),
+    MEMBER(bp_channel_info, sample_size, 8, 8),
+    MEMBER(bp_channel_info, published, 16, 8),
+    MEMBER(bp_channel_info, capacity, 24, 4),
+    MEMBER(bp_channel_info, held, 28, 4),
+    MEMBER(bp_channel_info, publishers, 32, 4),
+    MEMBER(bp_channel_info, subscribers, 36, 4),
+    MEMBER(bp_channel_info, n_publishers, 40, 4),
+    MEMBER(bp_channel_info, n_subscribers, 44, 4),
+    MEMBER(bp_channel_info, most_behind, 48, 8),
+    MEMBER(bp_sample, data, 0, 8),
+    MEMBER(bp_sample, size, 8, 8),
+    MEMBER(bp_sample, sequence, 16, 8),
+    MEMBER(bp_sample, lost, 24, 8),
+    MEMBER(bp_sample, slot, 32, 8),
+    MEMBER(bp_subscriber_options, struct_size, 0, 4),
+    MEMBER(bp_subscriber_options, history, 4, 4),
+    MEMBER(bp_subscriber_options, spin_ns, 8, 8),
     // kernel.h
     MEMBER(bp_log_record, time_ns, 0, 8),
     MEMBER(bp_log_record, level, 8, 4),
@@ -309,6 +338,10 @@ const std::map<std::string, std::size_t> kStructures = {
     STRUCTURE(bp_memory_options),
     STRUCTURE(bp_memory_info),
     STRUCTURE(bp_semaphore_options),
+    STRUCTURE(bp_channel_options),
+    STRUCTURE(bp_channel_info),
+    STRUCTURE(bp_sample),
+    STRUCTURE(bp_subscriber_options),
     STRUCTURE(bp_log_record),
     STRUCTURE(bp_kernel_options),
     STRUCTURE(bp_diagnostic),
@@ -338,9 +371,9 @@ TEST(Layout, NoMemberIsMissingFromTheTable) {
 
 TEST(Layout, EverySizedStructBeginsWithItsSize) {
   const std::vector<std::string> frozen = {
-      "bp_str",     "bp_error",    "bp_value",    "bp_pair",       "bp_buffer",
-      "bp_message", "bp_endpoint", "bp_event",    "bp_log_record", "bp_diagnostic",
-      "bp_key",     "bp_mutex",    "bp_condition"};
+      "bp_str",     "bp_error",    "bp_value",     "bp_pair",       "bp_buffer",
+      "bp_message", "bp_endpoint", "bp_event",     "bp_log_record", "bp_diagnostic",
+      "bp_key",     "bp_mutex",    "bp_condition", "bp_sample"};
   std::map<std::string, bool> sized;
   for (const Member& member : kMembers) {
     if (member.golden_offset == 0)

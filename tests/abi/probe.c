@@ -29,6 +29,10 @@ struct bp_everything {
   const bp_semaphore_options* semaphore_options;
   const bp_memory_options* memory_options;
   const bp_memory_info* memory_info;
+  const bp_channel_options* channel_options;
+  const bp_channel_info* channel_info;
+  const bp_sample* sample;
+  const bp_subscriber_options* subscriber_options;
   const bp_log_record* record;
   const bp_diagnostic* diagnostic;
   const bp_instance_info* instance_info;

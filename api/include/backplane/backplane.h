@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base.h"
+#include "channel.h"
 #include "endpoint.h"
 #include "headers.h"
 #include "host.h"

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "channel_subscriber.hpp"
+
+#include "error.hpp"
+#include "futex.hpp"
+#include "kill_point.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace backplane::kernel {
+namespace {
+
+constexpr int kTurns = 1'000'000;  // that a sample is overwritten just as it is looked at
+// Who spins looks where the hint says; if it is wrong, the ring tells, whose line is the
+// publishers' as long as nobody looks at it.
+constexpr int kLooksAtHint = 16;
+constexpr int kLooksBeforeClock = 64;
+constexpr auto kAcquired = std::memory_order_acquire;
+
+// The processor may do less meanwhile.
+void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+bp_status ChannelSubscriber::open(std::shared_ptr<Channel> channel, std::uint32_t history,
+                                  std::uint64_t spin_ns, std::unique_ptr<ChannelSubscriber>& out,
+                                  bp_error* error) {
+  const ChannelShape& shape = channel->shape();
+  if (history >= shape.capacity) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "a history of " + std::to_string(history) + ": the channel " +
+                         channel->segment().name() + " has a capacity of " +
+                         std::to_string(shape.capacity) + ", which is to be more");
+  }
+  std::unique_ptr<ChannelSubscriber> made(new ChannelSubscriber(std::move(channel)));
+  const bp_status status = made->place_.take(shape.publishers, shape.publishers + shape.subscribers,
+                                             "subscribers", error);
+  if (status < 0) return status;
+  made->spin_ns_ = spin_ns;
+  made->begin(history);
+  out = std::move(made);
+  return BP_OK;
+}
+
+// Publishers of a lossless channel that did not see its cursor overwrite one sample at most: they
+// look again for each. That one is older than the history, which is less than the capacity.
+void ChannelSubscriber::begin(std::uint32_t history) noexcept {
+  ChannelMemory& memory = channel_.memory();
+  std::uint64_t head = memory.head;
+  for (int i = 0; i < kTurns; ++i) {
+    cursor_ = head - std::min<std::uint64_t>(history, head);
+    place_.memory().cursor = cursor_;
+    kill_point("joining");
+    ++memory.joins;
+    const std::uint64_t now = memory.head;
+    if (now == head) return;
+    head = now;
+  }
+}
+
+bp_status ChannelSubscriber::receive(std::int64_t deadline_ns, bp_sample& out, bp_error* error) {
+  if (n_held_ >= channel_.shape().held) {
+    return set_error(error, BP_RESOURCE_EXHAUSTED,
+                     std::to_string(n_held_) + " samples are held: release one first");
+  }
+  Found found = look_at_hint(out);
+  while (found == Found::kNothing) {
+    found = look_at_ring(out);
+    if (found == Found::kNothing && spin_ns_ != 0) found = spin(deadline_ns, out);
+    if (found == Found::kNothing && !wait(deadline_ns)) {
+      return set_error(error, BP_DEADLINE_EXCEEDED,
+                       "no sample of " + channel_.segment().name() + " in time");
+    }
+  }
+  return found == Found::kYes ? BP_OK : channel_.damaged(error);
+}
+
+// Whether there is something to look at.
+bool ChannelSubscriber::is_there() const noexcept {
+  return ChannelMemory::turn_of(channel_.word_at(cursor_)) >= channel_.turn(cursor_);
+}
+
+ChannelSubscriber::Found ChannelSubscriber::look_at_hint(bp_sample& out) noexcept {
+  const bool is_it = channel_.slot(hint_).position.load(kAcquired) == (cursor_ + 1) * 2 + 1;
+  return is_it ? take(hint_, out) : Found::kNothing;
+}
+
+ChannelSubscriber::Found ChannelSubscriber::look_at_ring(bp_sample& out) noexcept {
+  for (int i = 0; i < kTurns; ++i) {
+    const std::uint64_t word = channel_.word_at(cursor_);
+    const std::uint64_t turn = channel_.turn(cursor_);
+    if (ChannelMemory::turn_of(word) < turn) return Found::kNothing;
+    if (ChannelMemory::turn_of(word) > turn) {
+      skip_lost();
+      continue;
+    }
+    const std::uint32_t slot = ChannelMemory::slot_of(word);
+    if (slot >= channel_.n_slots()) return Found::kDamaged;
+    const Found found = take(slot, out);
+    if (found != Found::kNothing) return found;
+  }
+  return Found::kDamaged;
+}
+
+// The sample of the cursor, which was there just now. kNothing: not any more.
+ChannelSubscriber::Found ChannelSubscriber::take(std::uint32_t slot, bp_sample& out) noexcept {
+  const ChannelSlot& head = channel_.slot(slot);
+  const bool is_taken = head.is_inline.load(kAcquired) != 0 ? copy(head, out) : hold(slot, out);
+  if (!is_taken) return Found::kNothing;
+  if (out.size > channel_.shape().sample_size) return Found::kDamaged;
+  const std::uint32_t following = head.next.load(std::memory_order_relaxed);
+  is_hint_right_ = slot == hint_;
+  hint_ = following < channel_.n_slots() ? following : hint_;
+  out.sequence = cursor_;
+  out.lost = lost_;
+  lost_ = 0;
+  advance(cursor_ + 1);
+  return Found::kYes;
+}
+
+// It was not written meanwhile if its position is the same before and after.
+bool ChannelSubscriber::copy(const ChannelSlot& slot, bp_sample& out) noexcept {
+  const std::uint64_t position = slot.position.load(kAcquired);
+  if (position / 2 != cursor_ + 1) return false;
+  out.size = std::min<std::uint64_t>(slot.size.load(kAcquired), ChannelSlot::kInline);
+  for (std::uint32_t i = 0; i * sizeof(std::uint64_t) < out.size; ++i) {
+    const std::uint64_t word = slot.words[i].load(kAcquired);
+    std::memcpy(small_ + i * sizeof word, &word, sizeof word);
+  }
+  const std::uint64_t after = slot.position.load(kAcquired);
+  if (after / 2 != position / 2) return false;
+  out.data = small_;
+  out.slot = ChannelSlot::kNone;
+  return true;
+}
+
+// Nobody takes it from who set their bit while it was in the ring.
+bool ChannelSubscriber::hold(std::uint32_t slot, bp_sample& out) noexcept {
+  ChannelSlot& head = channel_.slot(slot);
+  head.holders |= place_.bit();
+  kill_point("held");
+  if (channel_.word_at(cursor_) != channel_.word(cursor_, slot)) {
+    head.holders &= ~place_.bit();
+    return false;
+  }
+  out.size = head.size.load(kAcquired);
+  out.data = channel_.bytes_of(slot);
+  out.slot = slot;
+  ++n_held_;
+  return true;
+}
+
+void ChannelSubscriber::release(const bp_sample& sample) noexcept {
+  if (sample.slot >= channel_.n_slots()) return;  // a copy
+  channel_.slot(static_cast<std::uint32_t>(sample.slot)).holders &= ~place_.bit();
+  --n_held_;
+}
+
+// The ring has turned over the cursor: to the oldest that is there.
+void ChannelSubscriber::skip_lost() noexcept {
+  const std::uint64_t capacity = channel_.shape().capacity;
+  const std::uint64_t head = channel_.memory().head;
+  const std::uint64_t oldest = std::max(cursor_ + 1, head - std::min(head, capacity));
+  lost_ += oldest - cursor_;
+  advance(oldest);
+}
+
+void ChannelSubscriber::advance(std::uint64_t cursor) noexcept {
+  cursor_ = cursor;
+  if (!channel_.is_lossless()) {
+    place_.memory().cursor.store(cursor, std::memory_order_release);
+    return;
+  }
+  place_.memory().cursor = cursor;
+  kill_point("advanced");
+  channel_.give_room();
+}
+
+ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
+                                                 bp_sample& out) noexcept {
+  const bool is_endless = spin_ns_ > static_cast<std::uint64_t>(INT64_MAX) / 2;
+  std::int64_t end = is_endless ? INT64_MAX : monotonic_now() + static_cast<std::int64_t>(spin_ns_);
+  if (deadline_ns != 0) end = std::min(end, deadline_ns);
+  for (std::uint64_t i = 0;; ++i) {
+    if (i % kLooksBeforeClock == 0 && end != INT64_MAX && monotonic_now() >= end) {
+      return Found::kNothing;
+    }
+    const bool is_hint_enough = is_hint_right_ && i % kLooksAtHint != 0;
+    const Found found = is_hint_enough ? look_at_hint(out) : look_at_ring(out);
+    if (found != Found::kNothing) return found;
+    pause();
+  }
+}
+
+// Sleeps until there may be something. False: there is nothing, and the deadline has passed.
+bool ChannelSubscriber::wait(std::int64_t deadline_ns) noexcept {
+  ChannelMemory& memory = channel_.memory();
+  const bool is_over = deadline_ns != 0 && monotonic_now() >= deadline_ns;
+  if (is_over && !socket_.is_open()) return false;
+  const std::uint32_t before = memory.bell;
+  if (socket_.is_open()) {
+    socket_.drain();
+    memory.polling |= place_.bit();
+  }
+  if (!is_over) memory.sleeping |= place_.bit();
+  kill_point("waiting");
+  if (is_there()) return true;
+  if (is_over) return false;
+  futex_wait(reinterpret_cast<const std::uint32_t*>(&memory.bell), before, deadline_ns);
+  return true;
+}
+
+int ChannelSubscriber::descriptor(bp_error* error) {
+  if (!socket_.is_open()) {
+    if (const int failure = socket_.open(); failure != 0) {
+      set_errno_error(error, failure, "no socket to be woken by");
+      return -1;
+    }
+    place_.memory().address = socket_.address();
+    WakeSocket::wake(socket_.address());  // what is there already is looked at, and found
+  }
+  return socket_.descriptor();
+}
+
+}  // namespace backplane::kernel

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One subscriber of a channel (backplane/channel.h).
+#pragma once
+
+#include "channel.hpp"
+#include "wake_socket.hpp"
+
+namespace backplane::kernel {
+
+class ChannelSubscriber {
+ public:
+  static bp_status open(std::shared_ptr<Channel> channel, std::uint32_t history,
+                        std::uint64_t spin_ns, std::unique_ptr<ChannelSubscriber>& out,
+                        bp_error* error);
+
+  bp_status receive(std::int64_t deadline_ns, bp_sample& out, bp_error* error);
+  void release(const bp_sample& sample) noexcept;
+  int descriptor(bp_error* error);
+
+  bool is_of_this_process() const noexcept { return place_.is_of_this_process(); }
+
+ private:
+  explicit ChannelSubscriber(std::shared_ptr<Channel> channel)
+      : place_(std::move(channel)), channel_(place_.channel()) {}
+
+  enum class Found { kYes, kNothing, kDamaged };
+
+  void begin(std::uint32_t history) noexcept;
+  bool is_there() const noexcept;
+  Found look_at_hint(bp_sample& out) noexcept;
+  Found look_at_ring(bp_sample& out) noexcept;
+  bool copy(const ChannelSlot& slot, bp_sample& out) noexcept;
+  bool hold(std::uint32_t slot, bp_sample& out) noexcept;
+  Found take(std::uint32_t slot, bp_sample& out) noexcept;
+  void skip_lost() noexcept;
+  void advance(std::uint64_t cursor) noexcept;
+  Found spin(std::int64_t deadline_ns, bp_sample& out) noexcept;
+  bool wait(std::int64_t deadline_ns) noexcept;
+
+  ChannelPlace place_;
+  const Channel& channel_;
+  std::uint64_t cursor_ = 0;    // the sequence that is received next
+  std::uint64_t lost_ = 0;      // before it
+  std::uint32_t hint_ = 0;      // the slot where it will be, perhaps
+  bool is_hint_right_ = false;  // it was, of the last
+  std::uint32_t n_held_ = 0;
+  std::uint64_t spin_ns_ = 0;
+  alignas(8) std::byte small_[ChannelSlot::kInline];
+  WakeSocket socket_;
+};
+
+}  // namespace backplane::kernel

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// Channel, Publisher, Subscriber, Sample: messages through shared memory without a copy
+// (backplane/channel.h says what holds).
+#pragma once
+
+#include "deadline.hpp"
+#include "native_key.hpp"
+#include <backplane/channel.h>
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace backplane {
+
+/// What was received; given back when it is destroyed. It does not outlive its subscriber.
+class Sample {
+ public:
+  Sample(Sample&& other) noexcept
+      : subscriber_(std::exchange(other.subscriber_, nullptr)), raw_(other.raw_) {}
+  Sample& operator=(Sample&& other) noexcept {
+    std::swap(subscriber_, other.subscriber_);
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~Sample() {
+    if (subscriber_ != nullptr) {
+      bp_subscriber_release(subscriber_, &raw_);
+    }
+  }
+
+  std::span<const std::byte> data() const noexcept {
+    return {static_cast<const std::byte*>(raw_.data), raw_.size};
+  }
+  /// OUT_OF_RANGE is thrown: it is too small for one.
+  template <class Object>
+  const Object& as() const {
+    static_assert(std::is_trivially_copyable_v<Object>);
+    if (raw_.size < sizeof(Object)) {
+      throw Error(BP_OUT_OF_RANGE, "the sample has ", raw_.size, " bytes, the object ",
+                  sizeof(Object));
+    }
+    return *static_cast<const Object*>(raw_.data);
+  }
+  /// How many were published before it.
+  uint64_t sequence() const noexcept { return raw_.sequence; }
+  /// Of those between it and the one received before.
+  uint64_t lost() const noexcept { return raw_.lost; }
+
+ private:
+  friend class Subscriber;
+  Sample(bp_subscriber* subscriber, const bp_sample& raw) : subscriber_(subscriber), raw_(raw) {}
+
+  bp_subscriber* subscriber_;
+  bp_sample raw_;
+};
+
+/// For one thread at a time.
+class Publisher {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Memory for a sample, which holds what an earlier one left. Errors: as of bp_publisher_loan.
+  Result<std::span<std::byte>> loan(uint64_t size) {
+    bp_error error{};
+    void* data = nullptr;
+    const bp_status status = bp_publisher_loan(raw_.get(), size, &data, &error);
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    loaned_ = size;
+    return std::span(static_cast<std::byte*>(data), size);
+  }
+  /// The same as an object, which is zero. What it throws: as loan.
+  template <class Object>
+  Object& loan() {
+    static_assert(std::is_trivially_copyable_v<Object>);
+    return *new (loan(sizeof(Object)).value().data()) Object{};
+  }
+
+  /// What was loaned, or its first `size` bytes. Errors: as of bp_publisher_publish.
+  Status publish() { return publish_until(Clock::time_point::max(), loaned_); }
+  Status publish(uint64_t size) { return publish_until(Clock::time_point::max(), size); }
+  Status publish_within(std::chrono::nanoseconds at_most) {
+    return publish_until(detail::time_after(at_most), loaned_);
+  }
+  Status publish_until(Clock::time_point deadline, uint64_t size) {
+    bp_error error{};
+    const bp_status status =
+        bp_publisher_publish(raw_.get(), size, detail::deadline_of(deadline), &error);
+    return Status::from(status, error);
+  }
+
+  /// A copy of these bytes. Errors: as of loan and publish.
+  Status send(std::span<const std::byte> bytes) {
+    const Result<std::span<std::byte>> memory = loan(bytes.size());
+    if (!memory) {
+      return memory.status();
+    }
+    if (!bytes.empty()) {
+      std::memcpy(memory->data(), bytes.data(), bytes.size());
+    }
+    return publish();
+  }
+  template <class Object>
+  requires std::is_trivially_copyable_v<Object> Status send(const Object& object) {
+    return send(std::as_bytes(std::span(&object, 1)));
+  }
+
+  /// For the functions of C.
+  bp_publisher* raw() const noexcept { return raw_.get(); }
+
+ private:
+  friend class Channel;
+  struct Close {
+    void operator()(bp_publisher* publisher) const noexcept { bp_publisher_close(publisher); }
+  };
+  explicit Publisher(bp_publisher* raw) : raw_(raw) {}
+
+  std::unique_ptr<bp_publisher, Close> raw_;
+  uint64_t loaned_ = 0;
+};
+
+/// For one thread at a time.
+class Subscriber {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// The next sample, waited for as long as it takes. Errors: as of bp_subscriber_receive.
+  Result<Sample> receive() { return receive_until(Clock::time_point::max()); }
+  Result<Sample> receive_within(std::chrono::nanoseconds at_most) {
+    return receive_until(detail::time_after(at_most));
+  }
+  /// DEADLINE_EXCEEDED: there is none now.
+  Result<Sample> try_receive() { return receive_raw(1); }
+  Result<Sample> receive_until(Clock::time_point deadline) {
+    return receive_raw(detail::deadline_of(deadline));
+  }
+
+  /// For poll(2), the subscriber's: readable when there is a sample, after try_receive() found
+  /// none. Errors: as of bp_subscriber_descriptor.
+  Result<int> descriptor() {
+    bp_error error{};
+    const int out = bp_subscriber_descriptor(raw_.get(), &error);
+    if (out < 0) {
+      return Status::from(error.code, error);
+    }
+    return out;
+  }
+
+  /// For the functions of C.
+  bp_subscriber* raw() const noexcept { return raw_.get(); }
+
+ private:
+  friend class Channel;
+  struct Close {
+    void operator()(bp_subscriber* subscriber) const noexcept { bp_subscriber_close(subscriber); }
+  };
+  explicit Subscriber(bp_subscriber* raw) : raw_(raw) {}
+  Result<Sample> receive_raw(int64_t deadline_ns) {
+    bp_error error{};
+    bp_sample sample{};
+    const bp_status status = bp_subscriber_receive(raw_.get(), deadline_ns, &sample, &error);
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return Sample(raw_.get(), sample);
+  }
+
+  std::unique_ptr<bp_subscriber, Close> raw_;
+};
+
+/// Lives as long as a process has it open:
+///
+///     const auto key = NativeKey::safe(NativeKey::Use::kSharedMemory, "camera").value();
+///     Channel channel = Channel::open(key, {.sample_size = sizeof(Frame)}).value();
+///
+///     Publisher camera = channel.publisher().value();
+///     camera.loan<Frame>().exposure_us = 250;
+///     camera.publish().or_throw();
+///
+///     Subscriber viewer = channel.subscriber({.history = 1}).value();  // in another process
+///     const Sample sample = viewer.receive_within(1s).value();
+///     show(sample.as<Frame>());
+class Channel {
+ public:
+  enum class Which : uint32_t {
+    kExisting = BP_CHANNEL_EXISTING,
+    kAny = BP_CHANNEL_ANY,
+    kNew = BP_CHANNEL_NEW,
+  };
+  struct Options {
+    Which which = Which::kAny;
+    uint64_t sample_size = 0;
+    uint32_t capacity = 0;
+    uint32_t held = 0;
+    uint32_t publishers = 0;
+    uint32_t subscribers = 0;
+    uint32_t permissions = 0600;
+    bool lossless = false;
+    bool huge_pages = false;
+    bool trust_owner = false;
+  };
+  struct SubscriberOptions {
+    uint32_t history = 0;
+    /// How long it looks without sleeping when it waits; max(): always.
+    std::chrono::nanoseconds spin{0};
+  };
+
+  /// Errors: as of bp_channel_open.
+  static Result<Channel> open(const NativeKey& key, const Options& options) {
+    bp_key raw_key{};
+    if (Status status = key.raw(raw_key); status.is_error()) {
+      return status;
+    }
+    const bp_channel_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_channel* raw = nullptr;
+    const bp_status status = bp_channel_open(&raw_key, &raw_options, &raw, &error);
+    return made<Channel>(status, error, raw);
+  }
+  /// One that there is.
+  static Result<Channel> attach(const NativeKey& key) {
+    return open(key, {.which = Which::kExisting});
+  }
+  /// Of a descriptor that another process gave; it stays the caller's. Errors: as of
+  /// bp_channel_adopt.
+  static Result<Channel> adopt(int descriptor, Options options) {
+    options.which = Which::kExisting;
+    const bp_channel_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_channel* raw = nullptr;
+    const bp_status status = bp_channel_adopt(descriptor, &raw_options, &raw, &error);
+    return made<Channel>(status, error, raw);
+  }
+  static Result<Channel> adopt(int descriptor) { return adopt(descriptor, Options()); }
+  /// Errors: as of bp_channel_remove.
+  static Status remove(const NativeKey& key) {
+    bp_key raw_key{};
+    if (Status status = key.raw(raw_key); status.is_error()) {
+      return status;
+    }
+    bp_error error{};
+    const bp_status status = bp_channel_remove(&raw_key, &error);
+    return Status::from(status, error);
+  }
+
+  /// Errors: as of bp_publisher_open.
+  Result<Publisher> publisher() {
+    bp_error error{};
+    bp_publisher* raw = nullptr;
+    const bp_status status = bp_publisher_open(raw_.get(), &raw, &error);
+    return made<Publisher>(status, error, raw);
+  }
+  /// Errors: as of bp_subscriber_open.
+  Result<Subscriber> subscriber(const SubscriberOptions& options) {
+    const auto spin_ns = options.spin == std::chrono::nanoseconds::max()
+                             ? UINT64_MAX
+                             : static_cast<uint64_t>(options.spin.count());
+    const bp_subscriber_options raw_options{sizeof raw_options, options.history, spin_ns};
+    bp_error error{};
+    bp_subscriber* raw = nullptr;
+    const bp_status status = bp_subscriber_open(raw_.get(), &raw_options, &raw, &error);
+    return made<Subscriber>(status, error, raw);
+  }
+  Result<Subscriber> subscriber() { return subscriber(SubscriberOptions()); }
+
+  /// What it is, and what is done with it at this instant.
+  bp_channel_info info() const {
+    bp_channel_info out{};
+    out.struct_size = sizeof out;
+    bp_channel_get_info(raw_.get(), &out, nullptr);
+    return out;
+  }
+  /// Of an anonymous one, to be given away and closed. Errors: as of bp_channel_descriptor.
+  Result<int> descriptor() {
+    bp_error error{};
+    const int out = bp_channel_descriptor(raw_.get(), &error);
+    if (out < 0) {
+      return Status::from(error.code, error);
+    }
+    return out;
+  }
+
+  /// For the functions of C.
+  bp_channel* raw() const noexcept { return raw_.get(); }
+
+ private:
+  struct Close {
+    void operator()(bp_channel* channel) const noexcept { bp_channel_close(channel); }
+  };
+  explicit Channel(bp_channel* raw) : raw_(raw) {}
+
+  template <class Object, class Raw>
+  static Result<Object> made(bp_status status, const bp_error& error, Raw* raw) {
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return Object(raw);
+  }
+  static bp_channel_options raw_of(const Options& options) noexcept {
+    const uint32_t flags = (options.lossless ? BP_CHANNEL_LOSSLESS : 0) |
+                           (options.huge_pages ? BP_CHANNEL_HUGE_PAGES : 0) |
+                           (options.trust_owner ? BP_CHANNEL_TRUST_OWNER : 0);
+    return {sizeof(bp_channel_options),
+            static_cast<uint32_t>(options.which),
+            options.sample_size,
+            options.capacity,
+            options.held,
+            options.publishers,
+            options.subscribers,
+            options.permissions,
+            flags};
+  }
+
+  std::unique_ptr<bp_channel, Close> raw_;
+};
+
+}  // namespace backplane
