@@ -16,6 +16,7 @@ constexpr int kTurns = 1'000'000;  // that a sample is overwritten just as it is
 // publishers' as long as nobody looks at it.
 constexpr int kLooksAtHint = 16;
 constexpr int kLooksBeforeClock = 64;
+constexpr std::int64_t kPast = 1;  // as deadlines are that are not waited for
 constexpr auto kAcquired = std::memory_order_acquire;
 
 // The processor may do less meanwhile.
@@ -70,16 +71,17 @@ bp_status ChannelSubscriber::receive(std::int64_t deadline_ns, bp_sample& out, b
     return set_error(error, BP_RESOURCE_EXHAUSTED,
                      std::to_string(n_held_) + " samples are held: release one first");
   }
-  Found found = look_at_hint(out);
-  while (found == Found::kNothing) {
-    found = look_at_ring(out);
-    if (found == Found::kNothing && spin_ns_ != 0) found = spin(deadline_ns, out);
-    if (found == Found::kNothing && !wait(deadline_ns)) {
+  const bool may_spin = spin_ns_ != 0 && deadline_ns != kPast;
+  for (;;) {
+    Found found = may_spin ? spin(deadline_ns, out) : look_at_hint(out);
+    if (found == Found::kNothing) found = look_at_ring(out);
+    if (found == Found::kYes) return BP_OK;
+    if (found == Found::kDamaged) return channel_.damaged(error);
+    if (!wait(deadline_ns)) {
       return set_error(error, BP_DEADLINE_EXCEEDED,
                        "no sample of " + channel_.segment().name() + " in time");
     }
   }
-  return found == Found::kYes ? BP_OK : channel_.damaged(error);
 }
 
 // Whether there is something to look at.
@@ -188,13 +190,11 @@ ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
   const bool is_endless = spin_ns_ > static_cast<std::uint64_t>(INT64_MAX) / 2;
   std::int64_t end = is_endless ? INT64_MAX : monotonic_now() + static_cast<std::int64_t>(spin_ns_);
   if (deadline_ns != 0) end = std::min(end, deadline_ns);
-  for (std::uint64_t i = 0;; ++i) {
-    if (i % kLooksBeforeClock == 0 && end != INT64_MAX && monotonic_now() >= end) {
-      return Found::kNothing;
-    }
+  for (std::uint64_t i = 1;; ++i) {
     const bool is_hint_enough = is_hint_right_ && i % kLooksAtHint != 0;
     const Found found = is_hint_enough ? look_at_hint(out) : look_at_ring(out);
     if (found != Found::kNothing) return found;
+    if (i % kLooksBeforeClock == 0 && end != INT64_MAX && monotonic_now() >= end) return found;
     pause();
   }
 }

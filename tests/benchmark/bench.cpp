@@ -160,6 +160,7 @@ int main(int argc, char** argv) {
              route_experiments,
              host_experiments,
              shared_memory_experiments,
+             channel_experiments,
              startup_experiments,
          }) {
       for (const Experiment& experiment : part()) run(experiment, pattern, json);

@@ -34,6 +34,7 @@ struct Experiment {
 
 // Each file of benchmarks defines one of these.
 std::vector<Experiment> dispatch_experiments();
+std::vector<Experiment> channel_experiments();
 std::vector<Experiment> coap_experiments();
 std::vector<Experiment> mqtt_experiments();
 std::vector<Experiment> opcua_experiments();

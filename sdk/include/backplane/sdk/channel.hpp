@@ -66,7 +66,7 @@ class Publisher {
 
   /// Memory for a sample, which holds what an earlier one left. Errors: as of bp_publisher_loan.
   Result<std::span<std::byte>> loan(uint64_t size) {
-    bp_error error{};
+    bp_error error;  // not zeroed, which would take as long as the rest
     void* data = nullptr;
     const bp_status status = bp_publisher_loan(raw_.get(), size, &data, &error);
     if (status < 0) {
@@ -89,7 +89,7 @@ class Publisher {
     return publish_until(detail::time_after(at_most), loaned_);
   }
   Status publish_until(Clock::time_point deadline, uint64_t size) {
-    bp_error error{};
+    bp_error error;  // not zeroed, which would take as long as the rest
     const bp_status status =
         bp_publisher_publish(raw_.get(), size, detail::deadline_of(deadline), &error);
     return Status::from(status, error);
@@ -162,7 +162,7 @@ class Subscriber {
   };
   explicit Subscriber(bp_subscriber* raw) : raw_(raw) {}
   Result<Sample> receive_raw(int64_t deadline_ns) {
-    bp_error error{};
+    bp_error error;  // not zeroed, which would take as long as the rest
     bp_sample sample{};
     const bp_status status = bp_subscriber_receive(raw_.get(), deadline_ns, &sample, &error);
     if (status < 0) {
