@@ -12,7 +12,7 @@
 namespace backplane::kernel {
 namespace {
 
-constexpr int kRounds = 1000;      // over all slots, for one that is free
+constexpr int kRounds = 100;      // over all slots, for one that is free
 constexpr int kTurns = 1'000'000;  // of others, for one of this; more than that is no contest
 constexpr auto kReleased = std::memory_order_release;
 
@@ -97,6 +97,7 @@ void ChannelPublisher::describe(ChannelSlot& slot, std::uint64_t size) const noe
     std::uint64_t word = 0;
     std::memcpy(&word, small_ + i * sizeof word, sizeof word);
     slot.words[i].store(word, kReleased);
+    kill_point("written");
   }
 }
 
@@ -119,11 +120,10 @@ bool ChannelPublisher::is_in_ring(std::uint32_t slot) const noexcept {
 // there until now, then who has it set their bit before it left.
 bool ChannelPublisher::claim(std::uint32_t slot) noexcept {
   ChannelSlot& claimed = channel_.slot(slot);
+  if (claimed.holders.load(std::memory_order_relaxed) != 0 || is_in_ring(slot)) return false;
+  kill_point("free");
   std::uint64_t nobody = 0;
-  if (claimed.holders.load(std::memory_order_relaxed) != 0 || is_in_ring(slot) ||
-      !claimed.holders.compare_exchange_strong(nobody, place_.bit())) {
-    return false;
-  }
+  if (!claimed.holders.compare_exchange_strong(nobody, place_.bit())) return false;
   kill_point("claimed");
   if (is_in_ring(slot) || claimed.holders != place_.bit()) {
     claimed.holders &= ~place_.bit();

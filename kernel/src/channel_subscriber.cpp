@@ -134,6 +134,7 @@ bool ChannelSubscriber::copy(const ChannelSlot& slot, bp_sample& out) noexcept {
   out.size = std::min<std::uint64_t>(slot.size.load(kAcquired), ChannelSlot::kInline);
   for (std::uint32_t i = 0; i * sizeof(std::uint64_t) < out.size; ++i) {
     const std::uint64_t word = slot.words[i].load(kAcquired);
+    kill_point("copying");
     std::memcpy(small_ + i * sizeof word, &word, sizeof word);
   }
   const std::uint64_t after = slot.position.load(kAcquired);
@@ -146,6 +147,7 @@ bool ChannelSubscriber::copy(const ChannelSlot& slot, bp_sample& out) noexcept {
 // Nobody takes it from who set their bit while it was in the ring.
 bool ChannelSubscriber::hold(std::uint32_t slot, bp_sample& out) noexcept {
   ChannelSlot& head = channel_.slot(slot);
+  kill_point("found");
   head.holders |= place_.bit();
   kill_point("held");
   if (channel_.word_at(cursor_) != channel_.word(cursor_, slot)) {

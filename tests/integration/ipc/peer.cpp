@@ -7,8 +7,11 @@
 //   churn   takes and returns until its end; a line each thousand times
 //   memory  all that there is to do with a segment of memory
 //   even, odd   counts up in a segment when the count is that; a line each hundred times
+//   channel     all that there is to do with a channel that there is
+//   publish, subscribe   in a channel that there is, until its end; a line each hundred times
 #include "backplane/sdk/semaphore.hpp"
 #include "backplane/sdk/shared_memory.hpp"
+#include "block.hpp"
 #include "kill_point.hpp"
 #include "turns.hpp"
 
@@ -102,6 +105,42 @@ void memory(const NativeKey& key) {
   }
 }
 
+void channel(const NativeKey& key) {
+  Channel channel = Channel::attach(key).value();
+  Publisher publisher = channel.publisher().value();
+  Subscriber subscriber = channel.subscriber({.history = 2}).value();
+  subscriber.descriptor().or_throw();
+  for (uint64_t i = 0; i < 6; ++i) {
+    test::publish_block(publisher, test::block_number(getpid(), i)).or_throw();
+    while (const Result<Sample> sample = subscriber.try_receive()) {
+      test::number_of(*sample).or_throw();
+    }
+  }
+  static_cast<void>(subscriber.receive_within(1ms));
+}
+
+[[noreturn]] void publish(const NativeKey& key) {
+  Channel channel = Channel::attach(key).value();
+  Publisher publisher = channel.publisher().value();
+  for (uint64_t i = 0;; ++i) {
+    test::publish_block(publisher, test::block_number(getpid(), i)).or_throw();
+    if (i % 100 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
+[[noreturn]] void subscribe(const NativeKey& key) {
+  Channel channel = Channel::attach(key).value();
+  Subscriber subscriber = channel.subscriber().value();
+  for (uint64_t i = 0;; ++i) {
+    test::number_of(subscriber.receive().value()).or_throw();
+    if (i % 100 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -138,6 +177,13 @@ int main(int argc, char** argv) {
   } else if (action == "memory") {
     memory(key);
     std::puts("done");
+  } else if (action == "channel") {
+    channel(key);
+    std::puts("done");
+  } else if (action == "publish") {
+    publish(key);
+  } else if (action == "subscribe") {
+    subscribe(key);
   } else if (action == "even" || action == "odd") {
     count(key, action == "odd" ? 1 : 0);
   } else {
