@@ -12,8 +12,8 @@
 namespace backplane::kernel {
 namespace {
 
-constexpr int kRounds = 100;      // over all slots, for one that is free
-constexpr int kTurns = 1'000'000;  // of others, for one of this; more than that is no contest
+constexpr int kRounds = 100;    // over all slots, for one that is free
+constexpr int kTurns = 10'000;  // of others, for one of this; more than that is no contest
 constexpr auto kReleased = std::memory_order_release;
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace backplane::kernel {
 namespace {
 
-constexpr int kTurns = 1'000'000;  // that a sample is overwritten just as it is looked at
+constexpr int kTurns = 10'000;  // that a sample is overwritten just as it is looked at
 // Who spins looks where the hint says; if it is wrong, the ring tells, whose line is the
 // publishers' as long as nobody looks at it.
 constexpr int kLooksAtHint = 16;
