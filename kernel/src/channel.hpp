@@ -48,12 +48,14 @@ class Channel {
     return ChannelMemory::word(turn(sequence), slot);
   }
 
-  // Wakes subscribers, if some wait; publishers likewise.
+  // Wakes subscribers, if some wait.
   void ring_bell() const noexcept {
     if (channel_->sleeping != 0 || channel_->polling != 0) wake_subscribers();
   }
-  void give_room() const noexcept {
-    if (channel_->blocked != 0) wake_publishers();
+  // Wakes publishers that wait until the ring is half read: one at a time they would sleep and wake
+  // for each sample. A subscriber has as many to read until then.
+  void give_room(std::uint64_t cursor) const noexcept {
+    if (channel_->blocked != 0 && channel_->head - cursor <= shape_.capacity / 2) wake_publishers();
   }
 
   // Frees what the one at that place has. Whose life thread calls it has the place's `alive`.

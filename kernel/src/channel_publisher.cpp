@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kRounds = 100;    // over all slots, for one that is free
 constexpr int kTurns = 10'000;  // of others, for one of this; more than that is no contest
+constexpr std::int64_t kBetweenLooks = 1'000'000;
 constexpr auto kReleased = std::memory_order_release;
 
 }  // namespace
@@ -162,15 +163,19 @@ bool ChannelPublisher::has_room(std::uint64_t sequence) noexcept {
   return sequence < room_end_;
 }
 
-// False: not until the deadline.
+// False: not until the deadline. It is woken when there is room for several (Channel::give_room); a
+// subscriber that stops before that has made some, too.
 bool ChannelPublisher::wait_for_room(std::uint64_t sequence, std::int64_t deadline_ns) noexcept {
   ChannelMemory& memory = channel_.memory();
   const std::uint32_t before = memory.room;
   memory.blocked = 1;
   kill_point("blocked");
   if (has_room(sequence)) return true;
-  if (deadline_ns != 0 && monotonic_now() >= deadline_ns) return false;
-  futex_wait(reinterpret_cast<const std::uint32_t*>(&memory.room), before, deadline_ns);
+  const std::int64_t now = monotonic_now();
+  if (deadline_ns != 0 && now >= deadline_ns) return false;
+  const std::int64_t look = now + kBetweenLooks;
+  futex_wait(reinterpret_cast<const std::uint32_t*>(&memory.room), before,
+             deadline_ns == 0 ? look : std::min(look, deadline_ns));
   return true;
 }
 

@@ -19,15 +19,6 @@ constexpr int kLooksBeforeClock = 64;
 constexpr std::int64_t kPast = 1;  // as deadlines are that are not waited for
 constexpr auto kAcquired = std::memory_order_acquire;
 
-// The processor may do less meanwhile.
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 }  // namespace
 
 bp_status ChannelSubscriber::open(std::shared_ptr<Channel> channel, std::uint32_t history,
@@ -184,7 +175,7 @@ void ChannelSubscriber::advance(std::uint64_t cursor) noexcept {
   }
   place_.memory().cursor = cursor;
   kill_point("advanced");
-  channel_.give_room();
+  channel_.give_room(cursor);
 }
 
 ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
@@ -197,7 +188,7 @@ ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
     const Found found = is_hint_enough ? look_at_hint(out) : look_at_ring(out);
     if (found != Found::kNothing) return found;
     if (i % kLooksBeforeClock == 0 && end != INT64_MAX && monotonic_now() >= end) return found;
-    pause();
+    pause_core();
   }
 }
 

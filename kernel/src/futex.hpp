@@ -43,4 +43,13 @@ inline void futex_wake(const std::uint32_t* word, int at_most = INT_MAX) noexcep
   syscall(SYS_futex, word, FUTEX_WAKE, at_most, nullptr, nullptr, 0);
 }
 
+// Between two looks of who spins: the core may do less meanwhile.
+inline void pause_core() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace backplane::kernel

@@ -31,7 +31,7 @@ class ChannelLink final : public MessageLink {
   static Channel open(const LinkOptions& options, bool is_there) {
     const NativeKey key = NativeKey("/" + options.name + (is_there ? "-there" : "-back"));
     return Channel::open(key, {.sample_size = options.size,
-                               .capacity = options.is_lossless ? 256U : 16U,
+                               .capacity = options.capacity(),
                                .publishers = 1,
                                .subscribers = 1,
                                .lossless = options.is_lossless})

@@ -73,7 +73,7 @@ class IceoryxLink final : public MessageLink {
   }
   static popo::SubscriberOptions subscriber_options(const LinkOptions& options) {
     popo::SubscriberOptions out;
-    out.queueCapacity = options.is_lossless ? 256 : 16;
+    out.queueCapacity = options.capacity();
     if (options.is_lossless) out.queueFullPolicy = popo::QueueFullPolicy::BLOCK_PRODUCER;
     return out;
   }

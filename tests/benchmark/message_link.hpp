@@ -16,8 +16,9 @@ struct LinkOptions {
   bool is_first = false;     // which of the two sides this is
   std::uint64_t size = 0;    // of a message, 8 and more
   bool spins = false;        // when it waits; else it sleeps
-  bool is_lossless = false;  // who sends waits for who receives, up to 256 messages behind; else
-                             // the oldest is lost, of 16
+  bool is_lossless = false;  // who sends waits for who receives; else the oldest is lost
+  // How many messages who receives may be behind.
+  std::uint32_t capacity() const { return !is_lossless ? 16 : size > 1024 ? 4 : 256; }
 };
 
 class MessageLink {

@@ -556,6 +556,19 @@ TEST_F(AChannel, ThatIsLosslessMakesPublishersWait) {
   EXPECT_EQ(all_of(subscriber), from_to(11, 15));
 }
 
+TEST_F(AChannel, ThatIsLosslessGoesOnWithRoomForOne) {
+  Channel sut = of<Large>({.capacity = 16, .lossless = true});
+  Publisher publisher = sut.publisher().value();
+  Subscriber subscriber = sut.subscriber().value();
+  std::thread publishing([&] {
+    for (uint64_t i = 0; i < 17; ++i) publisher.send(Large(i)).or_throw();
+  });
+  EXPECT_TRUE(eventually([&] { return sut.info().published == 16; }));
+  EXPECT_EQ(number_of(subscriber.try_receive().value()), 0u);  // and no more
+  publishing.join();
+  EXPECT_EQ(sut.info().published, 17u);
+}
+
 TEST_F(AChannel, ThatIsLosslessWaitsForNobodyWhoLeft) {
   Channel sut = of<Large>({.capacity = 2, .lossless = true});
   Publisher publisher = sut.publisher().value();
