@@ -2,6 +2,7 @@
 // backplane shm: the segments of shared memory that there are.
 #include "commands.hpp"
 #include "exit_code.hpp"
+#include <backplane/sdk/channel.hpp>
 #include <backplane/sdk/shared_memory.hpp>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 #include <pwd.h>
 
 namespace backplane::cli {
@@ -38,21 +40,42 @@ std::string_view key_of(const MemoryInfo& info) {
   return info.key.empty() ? std::string_view("(not known)") : std::string_view(info.key);
 }
 
+using Json = nlohmann::ordered_json;
+
+Json json_of(const MemoryInfo& info) {
+  return {{"key", info.key},
+          {"size", info.size},
+          {"open", info.is_open},
+          {"kept", info.is_kept},
+          {"maker", info.maker},
+          {"maker_lives", info.maker_lives},
+          {"user", user_of(info.owner)},
+          {"mode", octal(info.permissions)}};
+}
+
+Json json_of(const bp_channel_info& info) {
+  return {{"sample_size", info.sample_size},
+          {"capacity", info.capacity},
+          {"lossless", (info.flags & BP_CHANNEL_LOSSLESS) != 0},
+          {"published", info.published},
+          {"publishers", info.n_publishers},
+          {"most_publishers", info.publishers},
+          {"subscribers", info.n_subscribers},
+          {"most_subscribers", info.subscribers},
+          {"most_behind", info.most_behind}};
+}
+
+void print(const Json& line) {
+  std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
 void print(const std::vector<MemoryInfo>& infos, bool json) {
   if (!json && !infos.empty()) {
     std::cout << "STATE     BYTES         MAKER           USER      MODE  KEY\n";
   }
   for (const MemoryInfo& info : infos) {
     if (json) {
-      const nlohmann::ordered_json line = {{"key", info.key},
-                                           {"size", info.size},
-                                           {"open", info.is_open},
-                                           {"kept", info.is_kept},
-                                           {"maker", info.maker},
-                                           {"maker_lives", info.maker_lives},
-                                           {"user", user_of(info.owner)},
-                                           {"mode", octal(info.permissions)}};
-      std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+      print(json_of(info));
       continue;
     }
     const auto column = [](std::string_view text, size_t width) {
@@ -67,6 +90,11 @@ void print(const std::vector<MemoryInfo>& infos, bool json) {
   }
 }
 
+std::optional<Channel> channel_of(const NativeKey& key, const MemoryInfo& info) {
+  Result<Channel> channel = info.is_open ? Channel::attach(key) : Status(BP_NOT_FOUND);
+  return channel ? std::optional(std::move(*channel)) : std::nullopt;
+}
+
 int inspect(const std::string& text, bool json) {
   NativeKey native = NativeKey::parse(text).value();
   if (native.type() == BP_KEY_POSIX) {  // slashes in front are nothing to the system
@@ -79,7 +107,26 @@ int inspect(const std::string& text, bool json) {
   if (infos.empty()) {
     throw Error(BP_NOT_FOUND, "no segment of Backplane has the key ", key);
   }
-  print(infos, json);
+  // What is nobody's would be removed by who opens it.
+  const std::optional<Channel> channel = channel_of(native, infos.front());
+  if (json) {
+    Json line = json_of(infos.front());
+    if (channel) {
+      line["channel"] = json_of(channel->info());
+    }
+    print(line);
+    return kDone;
+  }
+  print(infos, false);
+  if (channel) {
+    const bp_channel_info info = channel->info();
+    std::cout << "channel of samples of up to " << info.sample_size << " bytes, the last "
+              << info.capacity << " of " << info.published
+              << ((info.flags & BP_CHANNEL_LOSSLESS) != 0 ? ", lossless" : "")
+              << "; publishers: " << info.n_publishers << " of " << info.publishers
+              << ", subscribers: " << info.n_subscribers << " of " << info.subscribers
+              << ", most behind: " << info.most_behind << '\n';
+  }
   return kDone;
 }
 

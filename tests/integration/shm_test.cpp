@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // backplane shm.
+#include "backplane/sdk/channel.hpp"
 #include "backplane/sdk/shared_memory.hpp"
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
@@ -106,6 +107,48 @@ TEST_P(TheCommandShm, SaysWhatIsWrong) {
   EXPECT_THAT(none.err, HasSubstr("no segment of Backplane has the key"));
   EXPECT_EQ(shm({"inspect", "line 1"}).code, 1);
   EXPECT_EQ(shm({}).code, 2);
+}
+
+TEST_P(TheCommandShm, SaysWhatAChannelDoes) {
+  Channel channel = Channel::open(key("channel"), {.sample_size = 100, .lossless = true}).value();
+  Publisher publisher = channel.publisher().value();
+  const Subscriber subscriber = channel.subscriber().value();
+  publisher.send(uint64_t{1}).or_throw();
+  const nlohmann::json info = inspected(key("channel")).at("channel");
+  EXPECT_EQ(info, (nlohmann::json{{"sample_size", 100},
+                                  {"capacity", 16},
+                                  {"lossless", true},
+                                  {"published", 1},
+                                  {"publishers", 1},
+                                  {"most_publishers", 4},
+                                  {"subscribers", 1},
+                                  {"most_subscribers", 8},
+                                  {"most_behind", 1}}));
+  EXPECT_THAT(shm({"inspect", key("channel").to_string()}).out,
+              HasSubstr("channel of samples of up to 100 bytes, the last 16 of 1, lossless; "
+                        "publishers: 1 of 4, subscribers: 1 of 8, most behind: 1\n"));
+  const SharedMemory memory = SharedMemory::open(key("memory"), {.size = 100'000}).value();
+  EXPECT_FALSE(inspected(key("memory")).contains("channel"));
+}
+
+TEST(TheExampleCamera, ShowsItsPicturesToAll) {
+  const std::string program = BP_TEST_BUILD_DIR "/examples/camera";
+  const std::string key = "posix:/bp-test-camera-" + std::to_string(getpid());
+  ChildProcess viewing({program, "view", key, "3"});
+  ChildProcess also({program, "view", key, "3"});
+  ASSERT_TRUE(eventually([&] {
+    const Result result = shm({"inspect", "--json", key});
+    return result.code == 0 &&
+           nlohmann::json::parse(result.out).at("channel").at("subscribers") == 2;
+  }));
+  EXPECT_EQ(ChildProcess({program, "publish", key, "3"}).wait(), 0);
+  for (ChildProcess* each : {&viewing, &also}) {
+    EXPECT_EQ(each->wait(), 0) << each->err();
+    EXPECT_EQ(each->out(),
+              "picture 1, 2.5 ms, 0 lost before it\n"
+              "picture 2, 5 ms, 0 lost before it\n"
+              "picture 3, 7.5 ms, 0 lost before it\n");
+  }
 }
 
 TEST(TheExampleLine, TellsWatchersOfEachSpeed) {
