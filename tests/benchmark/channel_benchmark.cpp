@@ -21,8 +21,7 @@ struct Size {
   const char* name;
   std::uint64_t bytes;
 };
-constexpr Size kSizes[] = {
-    {"16B", 16}, {"1KiB", 1024}, {"64KiB", 64 * 1024}, {"1MiB", 1024 * 1024}};
+constexpr Size kSizes[] = {{"16B", 16}, {"1KiB", 1024}, {"64KiB", 65536}, {"1MiB", 1048576}};
 
 // Those that this process may use; the first and the last.
 std::pair<int, int> two_cores() {

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 struct Picture {
   uint32_t number;
   double exposure_ms;
-  std::array<uint8_t, 640 * 480> pixels;
+  std::array<uint8_t, 640UL * 480> pixels;
 };
 
 void publish(Channel& channel, uint32_t count) {

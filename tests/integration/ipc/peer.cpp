@@ -111,7 +111,8 @@ void channel(const NativeKey& key) {
   Subscriber subscriber = channel.subscriber({.history = 2}).value();
   subscriber.descriptor().or_throw();
   for (uint64_t i = 0; i < 6; ++i) {
-    test::publish_block(publisher, test::block_number(getpid(), i)).or_throw();
+    test::publish_block(publisher, test::block_number(static_cast<uint64_t>(getpid()), i))
+        .or_throw();
     while (const Result<Sample> sample = subscriber.try_receive()) {
       test::number_of(*sample).or_throw();
     }
@@ -123,7 +124,8 @@ void channel(const NativeKey& key) {
   Channel channel = Channel::attach(key).value();
   Publisher publisher = channel.publisher().value();
   for (uint64_t i = 0;; ++i) {
-    test::publish_block(publisher, test::block_number(getpid(), i)).or_throw();
+    test::publish_block(publisher, test::block_number(static_cast<uint64_t>(getpid()), i))
+        .or_throw();
     if (i % 100 == 0) {
       static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
     }

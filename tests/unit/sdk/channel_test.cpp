@@ -325,7 +325,7 @@ TEST_F(AChannel, HasSamplesOfAnySizeUpToTheLargest) {
   Channel sut = open({.sample_size = 1000});
   Publisher publisher = sut.publisher().value();
   Subscriber subscriber = sut.subscriber().value();
-  for (const size_t size : {0, 1, 8, 39, 40, 41, 64, 999, 1000}) {
+  for (const size_t size : {0U, 1U, 8U, 39U, 40U, 41U, 64U, 999U, 1000U}) {
     const std::vector<std::byte> bytes(size, static_cast<std::byte>(size));
     publisher.send(bytes).or_throw();
     const Sample sample = subscriber.try_receive().value();
