@@ -34,9 +34,7 @@ typedef struct bp_subscriber bp_subscriber;
 #define BP_CHANNEL_ANY 1u      /* one that there is, else a new one */
 #define BP_CHANNEL_NEW 2u      /* a new one, or ALREADY_EXISTS */
 
-#define BP_CHANNEL_LOSSLESS                                             \
-  1u /* publishers wait for subscribers; of one that there is: required \
-      */
+#define BP_CHANNEL_LOSSLESS 1u    /* publishers wait; of one that there is: it must be so */
 #define BP_CHANNEL_HUGE_PAGES 2u  /* of a new one, as BP_MEMORY_HUGE_PAGES */
 #define BP_CHANNEL_TRUST_OWNER 4u /* as BP_MEMORY_TRUST_OWNER */
 
