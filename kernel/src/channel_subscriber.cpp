@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace backplane::kernel {
 namespace {
@@ -17,6 +18,7 @@ constexpr int kTurns = 10'000;  // that a sample is overwritten just as it is lo
 constexpr int kLooksAtHint = 16;
 constexpr int kLooksBeforeClock = 64;
 constexpr std::int64_t kPast = 1;  // as deadlines are that are not waited for
+constexpr std::uint64_t kCopied = std::uint64_t{1} << 32U;  // in bp_sample::slot
 constexpr auto kAcquired = std::memory_order_acquire;
 
 }  // namespace
@@ -36,6 +38,9 @@ bp_status ChannelSubscriber::open(std::shared_ptr<Channel> channel, std::uint32_
                                              "subscribers", error);
   if (status < 0) return status;
   made->spin_ns_ = spin_ns;
+  made->copies_.resize(shape.held);
+  made->free_copies_.resize(shape.held);
+  std::iota(made->free_copies_.begin(), made->free_copies_.end(), 0U);
   made->begin(history);
   out = std::move(made);
   return BP_OK;
@@ -107,6 +112,7 @@ ChannelSubscriber::Found ChannelSubscriber::take(std::uint32_t slot, bp_sample& 
   const ChannelSlot& head = channel_.slot(slot);
   const bool is_taken = head.is_inline.load(kAcquired) != 0 ? copy(head, out) : hold(slot, out);
   if (!is_taken) return Found::kNothing;
+  ++n_held_;
   if (out.size > channel_.shape().sample_size) return Found::kDamaged;
   const std::uint32_t following = head.next.load(std::memory_order_relaxed);
   is_hint_right_ = slot == hint_;
@@ -122,16 +128,18 @@ ChannelSubscriber::Found ChannelSubscriber::take(std::uint32_t slot, bp_sample& 
 bool ChannelSubscriber::copy(const ChannelSlot& slot, bp_sample& out) noexcept {
   const std::uint64_t position = slot.position.load(kAcquired);
   if (position / 2 != cursor_ + 1) return false;
+  Copy& copy = copies_[free_copies_.back()];
   out.size = std::min<std::uint64_t>(slot.size.load(kAcquired), ChannelSlot::kInline);
   for (std::uint32_t i = 0; i * sizeof(std::uint64_t) < out.size; ++i) {
     const std::uint64_t word = slot.words[i].load(kAcquired);
     kill_point("copying");
-    std::memcpy(small_ + i * sizeof word, &word, sizeof word);
+    std::memcpy(copy.bytes + i * sizeof word, &word, sizeof word);
   }
   const std::uint64_t after = slot.position.load(kAcquired);
   if (after / 2 != position / 2) return false;
-  out.data = small_;
-  out.slot = ChannelSlot::kNone;
+  out.data = copy.bytes;
+  out.slot = kCopied | free_copies_.back();
+  free_copies_.pop_back();
   return true;
 }
 
@@ -148,14 +156,17 @@ bool ChannelSubscriber::hold(std::uint32_t slot, bp_sample& out) noexcept {
   out.size = head.size.load(kAcquired);
   out.data = channel_.bytes_of(slot);
   out.slot = slot;
-  ++n_held_;
   return true;
 }
 
 void ChannelSubscriber::release(const bp_sample& sample) noexcept {
-  if (sample.slot >= channel_.n_slots()) return;  // a copy
-  channel_.slot(static_cast<std::uint32_t>(sample.slot)).holders &= ~place_.bit();
+  if (n_held_ == 0) return;
   --n_held_;
+  if ((sample.slot & kCopied) != 0) {
+    free_copies_.push_back(static_cast<std::uint32_t>(sample.slot));
+  } else if (sample.slot < channel_.n_slots()) {
+    channel_.slot(static_cast<std::uint32_t>(sample.slot)).holders &= ~place_.bit();
+  }
 }
 
 // The ring has turned over the cursor: to the oldest that is there.

@@ -5,6 +5,8 @@
 #include "channel.hpp"
 #include "wake_socket.hpp"
 
+#include <vector>
+
 namespace backplane::kernel {
 
 class ChannelSubscriber {
@@ -45,7 +47,11 @@ class ChannelSubscriber {
   bool is_hint_right_ = false;  // it was, of the last
   std::uint32_t n_held_ = 0;
   std::uint64_t spin_ns_ = 0;
-  alignas(8) std::byte small_[ChannelSlot::kInline];
+  struct alignas(8) Copy {
+    std::byte bytes[ChannelSlot::kInline];
+  };
+  std::vector<Copy> copies_;  // as many as may be held
+  std::vector<std::uint32_t> free_copies_;
   WakeSocket socket_;
 };
 

@@ -139,10 +139,9 @@ BP_EXPORT bp_status bp_subscriber_open(bp_channel* channel, const bp_subscriber_
 /* What it holds is given back. NULL is nothing. [any] */
 BP_EXPORT void bp_subscriber_close(bp_subscriber* subscriber);
 
-/* The next sample, waited for until `deadline_ns` (as above). The memory is the subscriber's to
- * read until bp_subscriber_release; that of a sample of up to 40 bytes, which is a copy, only until
- * the next call that gives one. DEADLINE_EXCEEDED: there was none. RESOURCE_EXHAUSTED: as many are
- * held as may be. DATA_LOSS: as above. [one thread] */
+/* The next sample, waited for until `deadline_ns` (as above). It is the subscriber's to read until
+ * bp_subscriber_release. DEADLINE_EXCEEDED: there was none. RESOURCE_EXHAUSTED: as many are held as
+ * may be. DATA_LOSS: as above. [one thread] */
 BP_EXPORT bp_status bp_subscriber_receive(bp_subscriber* subscriber, int64_t deadline_ns,
                                           bp_sample* out, bp_error* error);
 /* Once for each sample that was received, in any order. [one thread][nb] */

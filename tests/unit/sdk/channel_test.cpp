@@ -397,26 +397,36 @@ TEST_F(AChannel, LosesTheOldestAndSaysHowMany) {
   EXPECT_EQ(all_of(subscriber), from_to(94, 100));
 }
 
-TEST_F(AChannel, LeavesWhatIsHeldAsItIs) {
-  Channel sut = of<Large>({.capacity = 4, .held = 3});
+template <class Object>
+void expect_held_as_it_is(Channel sut) {
   Publisher publisher = sut.publisher().value();
   Subscriber subscriber = sut.subscriber().value();
   std::vector<Sample> held;
   for (uint64_t i = 0; i < 3; ++i) {
-    publisher.send(Large(i)).or_throw();
+    publisher.send(Object(i)).or_throw();
     held.push_back(subscriber.try_receive().value());
   }
-  publisher.send(Large(3)).or_throw();
+  publisher.send(Object(3)).or_throw();
   const Status fourth = subscriber.try_receive().status();
   EXPECT_EQ(fourth.code(), BP_RESOURCE_EXHAUSTED);
   EXPECT_THAT(fourth.to_string(), HasSubstr("3 samples are held"));
-  for (uint64_t i = 4; i < 1000; ++i) publisher.send(Large(i)).or_throw();
+  for (uint64_t i = 4; i < 1000; ++i) publisher.send(Object(i)).or_throw();
   for (uint64_t i = 0; i < 3; ++i) {
     EXPECT_EQ(number_of(held[i]), i);
-    EXPECT_TRUE(held[i].as<Large>().is_whole());
+    EXPECT_TRUE(held[i].template as<Object>().is_whole());
   }
+  std::swap(held[0], held[2]);  // given back in another order
+  held.pop_back();
+  EXPECT_EQ(number_of(subscriber.try_receive().value()), 996u);
+  EXPECT_EQ(number_of(held[0]), 2u);
   held.clear();
-  EXPECT_EQ(all_of(subscriber), from_to(996, 1000));
+  EXPECT_EQ(all_of(subscriber), from_to(997, 1000));
+}
+TEST_F(AChannel, LeavesWhatIsHeldAsItIs) {
+  expect_held_as_it_is<Large>(of<Large>({.capacity = 4, .held = 3}));
+}
+TEST_F(AChannel, LeavesSmallOnesThatAreHeldAsTheyAre) {
+  expect_held_as_it_is<Small>(of<Small>({.capacity = 4, .held = 3}));
 }
 
 /// Nobody can hold so much that another's loan fails.
