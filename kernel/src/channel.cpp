@@ -6,15 +6,19 @@
 #include "kill_point.hpp"
 #include "wake_socket.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 #include <sys/mman.h>
 #include <system_error>
+#include <time.h>
 
 namespace backplane::kernel {
 namespace {
 
-constexpr int kAttempts = 100;                   // to open what others make and remove
+constexpr int kAttempts = 100;  // to open what others make and remove
+constexpr int kAttemptsToTake = 10;
+constexpr std::int64_t kBetweenAttempts = 2'000'000;
 constexpr std::uint32_t kSlotsOfAPublisher = 3;  // published last, loaned, published next
 constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kPage = 4096;
@@ -102,11 +106,6 @@ bp_status use(std::unique_ptr<SharedMemory> segment, const ChannelOptions& optio
 bp_status Channel::open(const NativeKey& key, const ChannelOptions& options,
                         std::shared_ptr<Channel>& out, bp_error* error) {
   const bool may_make = options.which != BP_CHANNEL_EXISTING || key.type == BP_KEY_ANONYMOUS;
-  if (may_make && !is_possible(options.shape)) {
-    return set_error(error, BP_INVALID_ARGUMENT,
-                     "a new channel needs a sample_size, publishers and subscribers that are not "
-                     "more than 64 together, and has no more than 65535 samples, 64 TiB, in all");
-  }
   MemoryOptions memory;
   memory.permissions = options.permissions;
   memory.flags = options.memory_flags;
@@ -120,6 +119,12 @@ bp_status Channel::open(const NativeKey& key, const ChannelOptions& options,
       status = open_memory(key, memory, segment, error);
       if (status == BP_OK) return use(std::move(segment), options, out, error);
       if (status != BP_NOT_FOUND || !may_make) return status;
+    }
+    if (!is_possible(options.shape)) {
+      return set_error(
+          error, BP_INVALID_ARGUMENT,
+          "a new channel needs a sample_size, of less than 1 GiB, no more than 64 "
+          "publishers and subscribers together, and no more than 65535 samples in all");
     }
     memory.which = BP_MEMORY_NEW;
     memory.size = Parts(options.shape).end;
@@ -157,27 +162,21 @@ Channel::Channel(std::unique_ptr<SharedMemory> memory, const ChannelShape& shape
   ::madvise(memory_->data(), Parts(shape).end, MADV_POPULATE_WRITE);
 }
 
-void Channel::wake_subscribers() const noexcept {
-  if (channel_->sleeping.exchange(0) != 0) {
-    kill_point("woke none");
-    ++channel_->bell;
-    futex_wake(reinterpret_cast<const std::uint32_t*>(&channel_->bell));
-  }
-  const std::uint64_t polling = channel_->polling.exchange(0);
-  for (std::uint32_t i = shape_.publishers; polling != 0 && i < n_places(); ++i) {
+void Channel::ring(std::atomic<std::uint32_t>& word) noexcept {
+  kill_point("about to ring");
+  ++word;
+  kill_point("rang nobody");
+  futex_wake(reinterpret_cast<const std::uint32_t*>(&word));
+}
+
+void Channel::wake_pollers() const noexcept {
+  for (std::uint32_t i = shape_.publishers; i < n_places(); ++i) {
     const std::uint64_t address = place(i).address;
-    if ((polling >> i & 1U) != 0 && address != 0) WakeSocket::wake(address);
+    if (address != 0) place(i).polling.wake_with([address] { WakeSocket::wake(address); });
   }
 }
 
-void Channel::wake_publishers() const noexcept {
-  channel_->blocked = 0;
-  kill_point("gave no room");
-  ++channel_->room;
-  futex_wake(reinterpret_cast<const std::uint32_t*>(&channel_->room));
-}
-
-// Everybody is woken: whom the dead one was about to wake.
+// Everybody is woken, who waits: whom the dead one was about to wake, and for whom it made room.
 void Channel::reclaim(std::uint32_t place) const noexcept {
   const std::uint64_t bit = std::uint64_t{1} << place;
   ChannelMemory::Place& left = this->place(place);
@@ -187,10 +186,9 @@ void Channel::reclaim(std::uint32_t place) const noexcept {
     kill_point("reclaiming");
   }
   left.address = 0;
-  channel_->sleeping = UINT64_MAX;
-  channel_->polling = UINT64_MAX;
-  wake_subscribers();
-  wake_publishers();
+  ring(channel_->bell);
+  ring(channel_->room);
+  wake_pollers();
   kill_point("reclaimed");
   left.id = 0;
 }
@@ -221,28 +219,43 @@ void Channel::get_info(bp_channel_info& out) const noexcept {
   }
 }
 
+bool ChannelPlace::try_take(std::uint32_t from, std::uint32_t to) {
+  const std::scoped_lock lock(process_wide());
+  return watch_lives(*this, [&] {
+    number_ = take_place(
+        from, to, [this](std::uint32_t i) -> ChannelMemory::Place& { return channel_->place(i); },
+        [this](std::uint32_t i) {
+          channel_->reclaim(i);
+          return true;
+        });
+    return number_ != kNoPlace;
+  });
+}
+
 bp_status ChannelPlace::take(std::uint32_t from, std::uint32_t to, const char* what,
                              bp_error* error) {
-  const auto at = [this](std::uint32_t i) -> ChannelMemory::Place& { return channel_->place(i); };
-  const auto reclaim = [this](std::uint32_t i) {
-    channel_->reclaim(i);
-    return true;
-  };
+  const std::string& name = channel_->segment().name();
+  if (!channel_->is_of_this_process()) {
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "the channel " + name + " was opened before fork: open it in the child");
+  }
+  if (const int failure = WakeSocket::prepare_to_wake(); failure != 0) {
+    return set_errno_error(error, failure, "no socket to wake others with");
+  }
   try {
-    const std::scoped_lock lock(process_wide());
-    const bool is_taken = watch_lives(*this, [&] {
-      number_ = take_place(from, to, at, reclaim);
-      return number_ != kNoPlace;
-    });
-    if (is_taken) return BP_OK;
+    // One that another process reclaims just now is free in an instant.
+    for (int attempt = 0; attempt < kAttemptsToTake; ++attempt) {
+      if (try_take(from, to)) return BP_OK;
+      const timespec pause = to_timespec(kBetweenAttempts);
+      ::nanosleep(&pause, nullptr);
+    }
   } catch (const std::system_error& problem) {
     return set_error(
         error, BP_RESOURCE_EXHAUSTED,
         std::string("no thread that tells others of this process' end: ") + problem.what());
   }
   return set_error(error, BP_RESOURCE_EXHAUSTED,
-                   "the channel " + channel_->segment().name() + " has " +
-                       std::to_string(to - from) + " " + what +
+                   "the channel " + name + " has " + std::to_string(to - from) + " " + what +
                        " already: its first opener says how many there may be");
 }
 

@@ -50,23 +50,26 @@ class Channel {
 
   // Wakes subscribers, if some wait.
   void ring_bell() const noexcept {
-    if (channel_->sleeping != 0 || channel_->polling != 0) wake_subscribers();
+    channel_->sleeping.wake_with([this] { ring(channel_->bell); });
+    channel_->polling.wake_with([this] { wake_pollers(); });
   }
   // Wakes publishers that wait until the ring is half read: one at a time they would sleep and wake
   // for each sample. A subscriber has as many to read until then.
   void give_room(std::uint64_t cursor) const noexcept {
-    if (channel_->blocked != 0 && channel_->head - cursor <= shape_.capacity / 2) wake_publishers();
+    if (channel_->head - cursor > shape_.capacity / 2) return;
+    channel_->blocked.wake_with([this] { ring(channel_->room); });
   }
 
   // Frees what the one at that place has. Whose life thread calls it has the place's `alive`.
   void reclaim(std::uint32_t place) const noexcept;
 
+  bool is_of_this_process() const noexcept { return is_fork_generation(generation_); }
   bp_status damaged(bp_error* error) const;
   void get_info(bp_channel_info& out) const noexcept;
 
  private:
-  void wake_subscribers() const noexcept;
-  void wake_publishers() const noexcept;
+  static void ring(std::atomic<std::uint32_t>& word) noexcept;
+  void wake_pollers() const noexcept;
 
   const std::unique_ptr<SharedMemory> memory_;
   const ChannelShape shape_;
@@ -78,6 +81,7 @@ class Channel {
   std::atomic<std::uint64_t>* const ring_;
   ChannelSlot* const slots_;
   std::byte* const bytes_;
+  const std::uint32_t generation_ = fork_generation();
 };
 
 // The place of a publisher or a subscriber, by which others see that it lives.
@@ -90,19 +94,20 @@ class ChannelPlace final : private LifeWatched {
   ~ChannelPlace() override;
 
   // Before all else: takes one of those from `from` to `to`. RESOURCE_EXHAUSTED: none is free.
+  // FAILED_PRECONDITION: the channel was opened before fork(2).
   bp_status take(std::uint32_t from, std::uint32_t to, const char* what, bp_error* error);
 
-  bool is_of_this_process() const noexcept { return generation_ == fork_generation(); }
+  bool is_of_this_process() const noexcept { return channel_->is_of_this_process(); }
   const Channel& channel() const noexcept { return *channel_; }
   ChannelMemory::Place& memory() const noexcept { return channel_->place(number_); }
   std::uint64_t bit() const noexcept { return std::uint64_t{1} << number_; }
 
  private:
   void look() noexcept override;
+  bool try_take(std::uint32_t from, std::uint32_t to);
 
   const std::shared_ptr<Channel> channel_;
   std::uint32_t number_ = kNoPlace;
-  const std::uint32_t generation_ = fork_generation();
 };
 
 }  // namespace backplane::kernel

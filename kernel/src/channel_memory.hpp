@@ -27,6 +27,7 @@ struct alignas(64) ChannelSlot {
   static constexpr std::uint32_t kWords = 5;
   static constexpr std::uint64_t kInline = kWords * sizeof(std::uint64_t);
   static constexpr std::uint16_t kNone = 0xffff;
+  static constexpr std::size_t kInlineAlignment = 32;  // of what users see of it
 
   // A bit for each place that has it: the publisher's from before it writes there until after it
   // is in the ring, a subscriber's while it reads. Who sets the first bit may write, if it is not
@@ -41,6 +42,24 @@ struct alignas(64) ChannelSlot {
 };
 static_assert(sizeof(ChannelSlot) == 64);
 
+// Who waits, and for whom that was told: equal if nobody waits. Who is about to wait counts `waits`
+// on, and then looks once more; who wakes reads it before, and writes it to `woken` after. So
+// nobody takes a mark away that another would have to see: whoever is stopped or killed in between,
+// the next wakes, too.
+struct Waiting {
+  std::atomic<std::uint32_t> waits;
+  std::atomic<std::uint32_t> woken;
+
+  // Calls `wake` if somebody waits.
+  template <typename Wake>
+  void wake_with(Wake wake) noexcept {
+    const std::uint32_t seen = waits;
+    if (seen == woken) return;
+    wake();
+    woken = seen;
+  }
+};
+
 struct ChannelMemory {
   static constexpr std::uint64_t kMagic = 0x3130'6e68'635f'7062;  // "bp_chn01"
   static constexpr std::uint32_t kMostPlaces = 64;                // a bit of ChannelSlot::holders
@@ -50,7 +69,8 @@ struct ChannelMemory {
   struct alignas(64) Place {
     RobustMutex alive;
     std::atomic<std::uint32_t> id;
-    std::atomic<std::uint64_t> address;  // of a subscriber's socket (wake_socket.hpp); 0: none
+    Waiting polling;                                // at its socket
+    std::atomic<std::uint64_t> address;             // of that (wake_socket.hpp); 0: none
     alignas(64) std::atomic<std::uint64_t> cursor;  // the sequence that it receives next
   };
 
@@ -61,19 +81,19 @@ struct ChannelMemory {
   // counted it: the ring knows.
   alignas(64) std::atomic<std::uint64_t> head;
 
-  // Who waits; a publisher writes here only if there is somebody.
-  alignas(64) std::atomic<std::uint64_t> sleeping;  // places that wait for `bell`
-  std::atomic<std::uint64_t> polling;               // places that wait at their socket
+  // A publisher writes here only if somebody waits.
+  alignas(64) Waiting sleeping;  // subscribers, for `bell`
+  Waiting polling;               // of all places
   std::atomic<std::uint32_t> bell;
   // Of a lossless channel:
-  std::atomic<std::uint32_t> blocked;  // publishers wait for `room`
+  Waiting blocked;  // publishers, for `room`
   std::atomic<std::uint32_t> room;
   std::atomic<std::uint32_t> joins;  // of subscribers, so far
 
   Place places[kMostPlaces];  // of publishers, then of subscribers
 
   // A word of the ring: which turn of the ring it is, from 1 on, and the slot. It is never the same
-  // twice.
+  // twice within 2^48 turns.
   static constexpr std::uint64_t word(std::uint64_t turn, std::uint32_t slot) noexcept {
     return turn << 16U | slot;
   }

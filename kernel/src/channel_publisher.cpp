@@ -168,7 +168,7 @@ bool ChannelPublisher::has_room(std::uint64_t sequence) noexcept {
 bool ChannelPublisher::wait_for_room(std::uint64_t sequence, std::int64_t deadline_ns) noexcept {
   ChannelMemory& memory = channel_.memory();
   const std::uint32_t before = memory.room;
-  memory.blocked = 1;
+  ++memory.blocked.waits;
   kill_point("blocked");
   if (has_room(sequence)) return true;
   const std::int64_t now = monotonic_now();

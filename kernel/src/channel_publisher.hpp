@@ -41,7 +41,7 @@ class ChannelPublisher {
   std::uint32_t next_ = kNone;  // told in advance, so that subscribers look there
 
   std::uint64_t loaned_ = kNothing;  // bytes
-  alignas(8) std::byte small_[ChannelSlot::kInline];
+  alignas(ChannelSlot::kInlineAlignment) std::byte small_[ChannelSlot::kInline];
   std::uint32_t search_ = 0;
 
   // Of a lossless channel: there is room below, unless somebody has joined since.

@@ -27,11 +27,12 @@ bp_status ChannelSubscriber::open(std::shared_ptr<Channel> channel, std::uint32_
                                   std::uint64_t spin_ns, std::unique_ptr<ChannelSubscriber>& out,
                                   bp_error* error) {
   const ChannelShape& shape = channel->shape();
-  if (history >= shape.capacity) {
+  if (history > shape.capacity - (channel->is_lossless() ? 1 : 0)) {
     return set_error(error, BP_INVALID_ARGUMENT,
                      "a history of " + std::to_string(history) + ": the channel " +
-                         channel->segment().name() + " has a capacity of " +
-                         std::to_string(shape.capacity) + ", which is to be more");
+                         channel->segment().name() + " remembers " +
+                         std::to_string(shape.capacity) +
+                         ", of which a lossless one keeps one for the next");
   }
   std::unique_ptr<ChannelSubscriber> made(new ChannelSubscriber(std::move(channel)));
   const bp_status status = made->place_.take(shape.publishers, shape.publishers + shape.subscribers,
@@ -52,8 +53,8 @@ void ChannelSubscriber::begin(std::uint32_t history) noexcept {
   ChannelMemory& memory = channel_.memory();
   std::uint64_t head = memory.head;
   for (int i = 0; i < kTurns; ++i) {
-    cursor_ = head - std::min<std::uint64_t>(history, head);
-    place_.memory().cursor = cursor_;
+    // Publishers may have seen the cursor of the turn before, and wait for it.
+    advance(head - std::min<std::uint64_t>(history, head));
     kill_point("joining");
     ++memory.joins;
     const std::uint64_t now = memory.head;
@@ -74,8 +75,7 @@ bp_status ChannelSubscriber::receive(std::int64_t deadline_ns, bp_sample& out, b
     if (found == Found::kYes) return BP_OK;
     if (found == Found::kDamaged) return channel_.damaged(error);
     if (!wait(deadline_ns)) {
-      return set_error(error, BP_DEADLINE_EXCEEDED,
-                       "no sample of " + channel_.segment().name() + " in time");
+      return set_error(error, BP_DEADLINE_EXCEEDED, "no sample came in time");
     }
   }
 }
@@ -110,10 +110,14 @@ ChannelSubscriber::Found ChannelSubscriber::look_at_ring(bp_sample& out) noexcep
 // The sample of the cursor, which was there just now. kNothing: not any more.
 ChannelSubscriber::Found ChannelSubscriber::take(std::uint32_t slot, bp_sample& out) noexcept {
   const ChannelSlot& head = channel_.slot(slot);
-  const bool is_taken = head.is_inline.load(kAcquired) != 0 ? copy(head, out) : hold(slot, out);
-  if (!is_taken) return Found::kNothing;
+  const std::uint64_t largest = channel_.shape().sample_size;
+  const bool is_inline = largest <= ChannelSlot::kInline || head.is_inline.load(kAcquired) != 0;
+  if (!(is_inline ? copy(head, out) : hold(slot, out))) return Found::kNothing;
   ++n_held_;
-  if (out.size > channel_.shape().sample_size) return Found::kDamaged;
+  if (out.size > largest) {
+    release(out);
+    return Found::kDamaged;
+  }
   const std::uint32_t following = head.next.load(std::memory_order_relaxed);
   is_hint_right_ = slot == hint_;
   hint_ = following < channel_.n_slots() ? following : hint_;
@@ -160,12 +164,15 @@ bool ChannelSubscriber::hold(std::uint32_t slot, bp_sample& out) noexcept {
 }
 
 void ChannelSubscriber::release(const bp_sample& sample) noexcept {
-  if (n_held_ == 0) return;
-  --n_held_;
+  const auto number = static_cast<std::uint32_t>(sample.slot);
   if ((sample.slot & kCopied) != 0) {
-    free_copies_.push_back(static_cast<std::uint32_t>(sample.slot));
-  } else if (sample.slot < channel_.n_slots()) {
-    channel_.slot(static_cast<std::uint32_t>(sample.slot)).holders &= ~place_.bit();
+    if (free_copies_.size() == copies_.size()) return;  // once too often
+    free_copies_.push_back(number);
+    --n_held_;
+  } else if (number < channel_.n_slots()) {
+    const bool was_held =
+        (channel_.slot(number).holders.fetch_and(~place_.bit()) & place_.bit()) != 0;
+    n_held_ -= was_held && n_held_ != 0 ? 1 : 0;
   }
 }
 
@@ -192,13 +199,19 @@ void ChannelSubscriber::advance(std::uint64_t cursor) noexcept {
 ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
                                                  bp_sample& out) noexcept {
   const bool is_endless = spin_ns_ > static_cast<std::uint64_t>(INT64_MAX) / 2;
-  std::int64_t end = is_endless ? INT64_MAX : monotonic_now() + static_cast<std::int64_t>(spin_ns_);
-  if (deadline_ns != 0) end = std::min(end, deadline_ns);
+  std::int64_t end = is_endless && deadline_ns == 0 ? INT64_MAX : 0;  // 0: not known yet
   for (std::uint64_t i = 1;; ++i) {
     const bool is_hint_enough = is_hint_right_ && i % kLooksAtHint != 0;
     const Found found = is_hint_enough ? look_at_hint(out) : look_at_ring(out);
     if (found != Found::kNothing) return found;
-    if (i % kLooksBeforeClock == 0 && end != INT64_MAX && monotonic_now() >= end) return found;
+    if (i % kLooksBeforeClock == 0 && end != INT64_MAX) {
+      const std::int64_t now = monotonic_now();
+      if (end == 0) {
+        end = is_endless ? INT64_MAX - 1 : now + static_cast<std::int64_t>(spin_ns_);
+        if (deadline_ns != 0) end = std::min(end, deadline_ns);
+      }
+      if (now >= end) return found;
+    }
     pause_core();
   }
 }
@@ -206,14 +219,15 @@ ChannelSubscriber::Found ChannelSubscriber::spin(std::int64_t deadline_ns,
 // Sleeps until there may be something. False: there is nothing, and the deadline has passed.
 bool ChannelSubscriber::wait(std::int64_t deadline_ns) noexcept {
   ChannelMemory& memory = channel_.memory();
-  const bool is_over = deadline_ns != 0 && monotonic_now() >= deadline_ns;
+  const bool is_over = deadline_ns == kPast || (deadline_ns != 0 && monotonic_now() >= deadline_ns);
   if (is_over && !socket_.is_open()) return false;
   const std::uint32_t before = memory.bell;
   if (socket_.is_open()) {
     socket_.drain();
-    memory.polling |= place_.bit();
+    ++place_.memory().polling.waits;
+    ++memory.polling.waits;
   }
-  if (!is_over) memory.sleeping |= place_.bit();
+  if (!is_over) ++memory.sleeping.waits;
   kill_point("waiting");
   if (is_there()) return true;
   if (is_over) return false;

@@ -47,7 +47,7 @@ class ChannelSubscriber {
   bool is_hint_right_ = false;  // it was, of the last
   std::uint32_t n_held_ = 0;
   std::uint64_t spin_ns_ = 0;
-  struct alignas(8) Copy {
+  struct alignas(ChannelSlot::kInlineAlignment) Copy {
     std::byte bytes[ChannelSlot::kInline];
   };
   std::vector<Copy> copies_;  // as many as may be held

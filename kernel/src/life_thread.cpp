@@ -6,8 +6,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <mutex>
+#include <pthread.h>
+#include <sched.h>
 #include <thread>
 #include <vector>
 
@@ -58,7 +61,17 @@ class LifeThread {
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
+  // Who opens first may have a core and a priority of its own, with which this thread would wait
+  // for it, or it for this thread.
+  static void be_nobody_special() noexcept {
+    const sched_param none{};
+    pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+    cpu_set_t all;
+    std::memset(&all, 0xff, sizeof all);
+    pthread_setaffinity_np(pthread_self(), sizeof all, &all);  // as far as the process may
+  }
   void work() noexcept {
+    be_nobody_special();
     std::unique_lock lock(mutex_);
     auto next_look = std::chrono::steady_clock::now() + kBetweenLooks;
     while (!ending_) {

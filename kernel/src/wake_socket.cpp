@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wake_socket.hpp"
 
+#include "process_wide.hpp"
+
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -28,6 +31,14 @@ struct Name {
   socklen_t size = 0;
 };
 
+// Never closed: one for all, also for children made by fork(2), since it is not bound.
+std::atomic<int> sender{-1};
+
+bool send(int socket, const Name& name) noexcept {
+  const char byte = 0;
+  return ::sendto(socket, &byte, sizeof byte, MSG_NOSIGNAL, name.raw(), name.size) == sizeof byte;
+}
+
 }  // namespace
 
 int WakeSocket::open() noexcept {
@@ -49,13 +60,21 @@ void WakeSocket::drain() const noexcept {
   }
 }
 
+int WakeSocket::prepare_to_wake() noexcept {
+  const std::scoped_lock lock(process_wide());
+  if (sender >= 0) return 0;
+  const int made = ::socket(AF_UNIX, kType, 0);
+  if (made < 0) return errno;
+  sender = made;
+  return 0;
+}
+
 void WakeSocket::wake(std::uint64_t address) noexcept {
-  // Never closed: one for all, also for children made by fork(2), since it is not bound.
-  static const int sender = ::socket(AF_UNIX, kType, 0);
   const Name name(address);
-  const char byte = 0;
-  // Not sent: the other is gone, or has so many that it is awake.
-  ::sendto(sender, &byte, sizeof byte, MSG_NOSIGNAL, name.raw(), name.size);
+  // Not because the other is gone: this socket has sent as much as it may that is not received yet,
+  // or the other has so much that it is awake.
+  if (!send(sender, name) && errno == EAGAIN)
+    send(Descriptor(::socket(AF_UNIX, kType, 0)).get(), name);
 }
 
 }  // namespace backplane::kernel

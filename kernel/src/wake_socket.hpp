@@ -20,6 +20,8 @@ class WakeSocket {
   // Takes all that came.
   void drain() const noexcept;
 
+  // Once before wake(), in this process or its parent; an errno, or 0.
+  static int prepare_to_wake() noexcept;
   // Wakes the one with that address, if there is one. Does not wait.
   static void wake(std::uint64_t address) noexcept;
 

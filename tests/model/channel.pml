@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model of the channel's algorithm (kernel/src/channel_*.hpp) for spin: every interleaving of
  * publishers and a subscriber over a ring that turns, each of which may be killed between two steps,
- * is reclaimed, and starts anew. A step here is one atomic instruction there. What has the name of a
+ * is reclaimed, and starts anew; a publisher may also be stopped until all others have ended. A step here is one atomic instruction there. What has the name of a
  * function is that function.
  *
  * Checked: what a subscriber reads is the whole of the sample of its cursor; nobody writes what is
@@ -21,14 +21,19 @@
  *   10  claim() does not look whether somebody else has it, too
  *   11  wait() does not look at the ring again when it is counted as waiting
  *   12  reclaim() does not ring
- *   13  with BLOCK: join() does not look at the head again */
+ *   13  with BLOCK: begin() does not look at the head again
+ *   14  wake_with() says that somebody was woken before it wakes
+ *   15  with BLOCK: begin() gives no room
+ *   16  with BLOCK: wait_for_room() does not look at the cursor again */
 
 #ifndef RING
 #define RING 1
 #define PUBLISHERS 2
-#define MESSAGES 2 /* of each publisher */
+#define MESSAGES 2 /* of the first publisher; one less of the second */
 #define KILLS 0
+#define STOPS 0
 #define BLOCK 0
+#define HISTORY 0
 #endif
 #ifndef FAULT
 #define FAULT 0
@@ -43,6 +48,7 @@
 #define SUBSCRIBER PUBLISHERS /* its place */
 #define PEERS (PUBLISHERS + 1)
 #define BIT(p) (1 << (p))
+#define TOTAL (PUBLISHERS * MESSAGES - PUBLISHERS / 2)
 #define CONTENT(p) ((p) * MESSAGES + message[p] + 1)
 #define NOT_JOINED 255
 
@@ -61,19 +67,59 @@ Word ring[RING];
 Slot slots[SLOTS];
 byte head;
 byte cursor = NOT_JOINED;
-bool waiting;
+
+typedef Waiting {
+  byte waits;
+  byte woken
+};
+Waiting sleeping;
 byte bell;
+Waiting blocked;
+byte room;
 
 byte message[PUBLISHERS];          /* how many each has published */
-byte said[PUBLISHERS * MESSAGES];  /* a ghost: the content that was published as that sequence */
+byte said[TOTAL];  /* a ghost: the content that was published as that sequence */
 byte n_ended;
 byte n_killed;
+byte n_stopped;
+byte promised; /* a ghost: sequence and 1 of the last publication whose publisher is through */
 
 #define WORD_IS(s, x) (ring[(s) % RING].sequence == (s) + 1 && ring[(s) % RING].slot == (x))
 
 /* Perhaps it is killed here: what is in memory stays. */
 #define MAY_DIE \
-  if :: true :: n_killed < KILLS -> n_killed++; goto killed fi
+  if :: true :: atomic { n_killed < KILLS -> n_killed++ }; goto killed fi
+
+/* Perhaps it is stopped here, until the others have ended, and what they say they published is there:
+ * of its own nobody has told anybody. */
+#define MAY_STOP(may) \
+  if \
+  :: true \
+  :: atomic { may && n_stopped < STOPS -> n_stopped++ }; \
+     n_ended >= PUBLISHERS - 1 && cursor >= promised \
+  fi
+
+/* Rings a word that others sleep for, if they wait: nobody takes a mark away. */
+inline wake_with(w, word, seen, may) {
+  seen = w.waits;
+  if
+  :: seen != w.woken ->
+#if FAULT == 14
+     w.woken = seen;
+     MAY_DIE;
+     MAY_STOP(may);
+     word++;
+#else
+     MAY_DIE;
+     MAY_STOP(may);
+     word++;
+     MAY_DIE;
+     w.woken = seen;
+#endif
+  :: else
+  fi;
+  seen = 0
+}
 
 /* The slot's position says where in the ring it would be. */
 inline is_in_ring(x, yes) {
@@ -101,28 +147,18 @@ inline reclaim(p, x) {
   x = 0;
   if :: p == SUBSCRIBER -> cursor = NOT_JOINED :: else fi;
 #if FAULT != 12
-  bell++ /* whether somebody waits or not: the dead one may have taken the mark */
-#else
-  skip
+  bell++; /* whether somebody waits or not: whom the dead one was about to wake */
 #endif
-}
-
-/* wake_subscribers(), if somebody waits: who takes the mark rings. */
-inline ring_bell(was_waiting) {
-  atomic { was_waiting = waiting; waiting = false };
-  if
-  :: was_waiting -> MAY_DIE; atomic { bell++; was_waiting = false }
-  :: else
-  fi
+  room++
 }
 
 proctype Publisher(byte p) {
-  byte x, h, tries;
+  byte x, h, tries, seen;
   bool is_taken;
 
 again:
   do
-  :: message[p] == MESSAGES -> break
+  :: message[p] == MESSAGES - p -> break
   :: else ->
      /* claim(): a slot that nobody holds and that is not in the ring */
 claim:
@@ -175,8 +211,19 @@ publish:
      fi;
 #if BLOCK
      if
-     :: cursor != NOT_JOINED && cursor + RING <= h ->
-        cursor == NOT_JOINED || cursor + RING > h; /* its own wait is as the subscriber's */
+     :: cursor != NOT_JOINED && cursor + RING <= h -> /* wait_for_room() */
+        seen = room;
+        blocked.waits++;
+        MAY_DIE;
+        if
+#if FAULT != 16
+        :: cursor == NOT_JOINED || cursor + RING > h
+        :: else -> room != seen
+#else
+        :: room != seen
+#endif
+        fi;
+        seen = 0;
         goto publish
      :: else
      fi;
@@ -197,11 +244,13 @@ publish:
        fi
      }
      MAY_DIE;
+     MAY_STOP(true);
      slots[x].position = (h + 1) * 2 + 1;
      MAY_DIE;
-     atomic { if :: head == h -> head = h + 1 :: else fi; h = 0 };
+     atomic { if :: head == h -> head = h + 1 :: else fi };
      MAY_DIE;
-     ring_bell(is_taken);
+     wake_with(sleeping, bell, seen, true);
+     atomic { if :: h + 1 > promised -> promised = h + 1 :: else fi; h = 0 };
      /* With the next publication: */
 #if FAULT != 5
      atomic { slots[x].holders = slots[x].holders & ~BIT(p) };
@@ -211,7 +260,7 @@ publish:
   n_ended++;
   goto end;
 killed:
-  atomic { h = 0; tries = 0; is_taken = false };
+  atomic { h = 0; tries = 0; is_taken = false; seen = 0 };
   reclaim(p, x);
   goto again;
 end:
@@ -222,23 +271,33 @@ end:
 #define READ(x) first = slots[x].content[0]; second = slots[x].content[1]
 #define IS_SAMPLE (first == said[cursor] && second == said[cursor])
 
+/* give_room(): the code waits until the ring is half read; a ring of 1 or 2 is, each time. */
+#if BLOCK
+#define GIVE_ROOM wake_with(blocked, room, seen, false)
+#else
+#define GIVE_ROOM skip
+#endif
+
 proctype Subscriber() {
-  byte x, first, second, sequence;
+  byte x, first, second, sequence, seen;
   bool is_it;
   byte before;
 
 again:
-  /* join(), here with as much of the past as there may be */
-join:
+begin:
   sequence = head;
-  if :: sequence > RING - 1 -> cursor = sequence - (RING - 1) :: else -> cursor = 0 fi;
+  if :: sequence > HISTORY -> cursor = sequence - HISTORY :: else -> cursor = 0 fi;
+#if FAULT != 15
+  GIVE_ROOM;
+#endif
+  MAY_DIE;
 #if FAULT != 13
-  if :: head != sequence -> goto join :: else fi;
+  if :: head != sequence -> goto begin :: else fi;
 #endif
   sequence = 0;
 
   do
-  :: cursor == PUBLISHERS * MESSAGES -> break
+  :: cursor == TOTAL -> break
   :: else ->
      if
      :: true -> /* copy(), of a slot that a hint names */
@@ -250,7 +309,7 @@ join:
 #if FAULT != 2
            is_it = slots[x].position == (cursor + 1) * 2 + 1;
 #endif
-           if :: is_it -> assert(IS_SAMPLE); cursor++ :: else fi;
+           if :: is_it -> assert(IS_SAMPLE); cursor++; GIVE_ROOM :: else fi;
            atomic { first = 0; second = 0; is_it = false }
         :: else
         fi;
@@ -270,7 +329,8 @@ join:
               READ(x);
               assert(IS_SAMPLE);
               MAY_DIE;
-              cursor++
+              cursor++;
+              GIVE_ROOM
            :: else
            fi;
            atomic {
@@ -288,7 +348,8 @@ join:
            fi
         :: else -> /* wait() */
            before = bell;
-           waiting = true;
+           sleeping.waits++;
+           MAY_DIE;
 #if FAULT != 11
            if :: ring[cursor % RING].sequence >= cursor + 1 -> goto waited :: else fi;
 #endif
@@ -302,7 +363,7 @@ waited:
   n_ended++;
   goto end;
 killed:
-  atomic { first = 0; second = 0; sequence = 0; is_it = false };
+  atomic { first = 0; second = 0; sequence = 0; is_it = false; seen = 0; before = 0 };
   reclaim(SUBSCRIBER, x);
   goto again;
 end:

@@ -5,8 +5,10 @@
  * A channel is a segment of shared memory (shared_memory.h) with a ring of its last `capacity`
  * samples. A publisher loans memory in it, writes there, and publishes; each subscriber gets every
  * sample from when it came, in one order for all, and reads it where it was written. Nothing is
- * locked: whoever is killed, at whatever instant, stops nobody, and what it held is free within a
- * second while another has the channel open. A publisher that was killed has published a sample or
+ * locked: whoever is killed or stopped, at whatever instant, stops nobody, but for a lossless
+ * channel whose subscriber is stopped. What a killed one held is free within a second while another
+ * has a publisher or subscriber of the channel, or when it is opened next; its threads must have
+ * ended by then, which a core dump delays. A publisher that was killed has published a sample or
  * has not.
  *
  * A subscriber that is more than `capacity` samples behind loses the oldest, and is told how many;
@@ -44,8 +46,9 @@ typedef struct bp_subscriber bp_subscriber;
 typedef struct bp_channel_options {
   uint32_t struct_size;
   uint32_t which;       /* BP_CHANNEL_EXISTING to BP_CHANNEL_NEW */
-  uint64_t sample_size; /* bytes of the largest sample; of one that there is: the least */
-  uint32_t capacity;    /* samples that it remembers; the next power of two; 0: 16 */
+  uint64_t sample_size; /* bytes of the largest sample, less than 1 GiB; of one that there is: the
+                           least */
+  uint32_t capacity;    /* samples that it remembers; the next power of two, up to 32768; 0: 16 */
   uint32_t held;        /* samples that a subscriber may have at a time; 0: 2 */
   uint32_t publishers;  /* at a time; 0: 4 */
   uint32_t subscribers; /* at a time; 0: 8; with publishers at most 64 */
@@ -98,7 +101,7 @@ BP_EXPORT bp_status bp_publisher_open(bp_channel* channel, bp_publisher** out, b
 /* What it has loaned is given back. NULL is nothing. [any] */
 BP_EXPORT void bp_publisher_close(bp_publisher* publisher);
 
-/* Memory for a sample of `size` bytes, aligned to 8, from 41 bytes on to 64: the publisher's until
+/* Memory for a sample of `size` bytes, aligned to 32, from 41 bytes on to 64: the publisher's until
  * it is published. A second loan before that is instead of the first, whose memory it may be. Its
  * bytes are what an earlier sample left. OUT_OF_RANGE: more than sample_size. DATA_LOSS: what is
  * in the segment cannot be. [one thread][nb] */
@@ -126,14 +129,14 @@ typedef struct bp_sample {
 /* Sized. */
 typedef struct bp_subscriber_options {
   uint32_t struct_size;
-  uint32_t history; /* samples of before that it gets first, as far as they are there; fewer than
-                       capacity */
+  uint32_t history; /* samples of before that it gets first, as far as they are there; no more than
+                       capacity, of a lossless channel fewer */
   uint64_t spin_ns; /* how long it looks without sleeping when it waits; UINT64_MAX: always, which
                        takes a core and answers in less than a microsecond */
 } bp_subscriber_options;
 
 /* `options` NULL: all zero. `*out` is the caller's until bp_subscriber_close. INVALID_ARGUMENT:
- * history is not below capacity. Other errors: as of bp_publisher_open. [any] */
+ * more history than that. Other errors: as of bp_publisher_open. [any] */
 BP_EXPORT bp_status bp_subscriber_open(bp_channel* channel, const bp_subscriber_options* options,
                                        bp_subscriber** out, bp_error* error);
 /* What it holds is given back. NULL is nothing. [any] */
@@ -148,9 +151,9 @@ BP_EXPORT bp_status bp_subscriber_receive(bp_subscriber* subscriber, int64_t dea
 BP_EXPORT void bp_subscriber_release(bp_subscriber* subscriber, const bp_sample* sample);
 
 /* A descriptor for poll(2), the subscriber's: it is readable when there is a sample, after
- * bp_subscriber_receive has found none; it may be so when there is none. It is found by publishers
- * of the same network namespace. RESOURCE_EXHAUSTED: no descriptors. -1 after an error. [one
- * thread][nb] */
+ * bp_subscriber_receive has found none; it may be so when there is none, and everybody on the
+ * machine can make it so. It is found by publishers of the same network namespace.
+ * RESOURCE_EXHAUSTED: no descriptors. -1 after an error. [one thread][nb] */
 BP_EXPORT int32_t bp_subscriber_descriptor(bp_subscriber* subscriber, bp_error* error);
 
 #ifdef __cplusplus

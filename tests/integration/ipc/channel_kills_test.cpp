@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <sys/wait.h>
 #include <thread>
 
 namespace backplane::test {
@@ -135,6 +136,34 @@ void AKilledPeerOfAChannel::survives_each_step(bool is_lossless) {
 }
 TEST_P(AKilledPeerOfAChannel, LeavesItToTheOthersAtWhicheverStep) { survives_each_step(false); }
 TEST_P(AKilledPeerOfAChannel, LeavesALosslessOneAtWhicheverStep) { survives_each_step(true); }
+
+/// Not killed, but stopped, wherever that is: who publishes is heard, and who subscribes hears.
+TEST_P(AKilledPeerOfAChannel, OrAStoppedOneStopsNobody) {
+  for (const char* step : {"positioned", "published", "told", "counted", "about to ring",
+                           "rang nobody", "dropped", "claimed", "free", "held"}) {
+    SCOPED_TRACE(step);
+    Channel channel = Channel::open(key_, block_channel(false)).value();
+    Watcher watcher(channel);
+    std::vector<std::string> args =
+        peer(std::string_view(step) == "held" ? "subscribe" : "publish");
+    args.emplace_back(step);
+    ChildProcess stopped(args);
+    Publisher publisher = channel.publisher().value();
+    uint64_t count = 0;
+    ASSERT_TRUE(eventually([&] {
+      publish_block(publisher, block_number(0, count++)).or_throw();
+      int status = 0;
+      return waitpid(stopped.pid(), &status, WUNTRACED | WNOHANG) > 0 && WIFSTOPPED(status);
+    }));
+    for (int i = 0; i < 20; ++i) {
+      publish_block(publisher, block_number(0, count++)).or_throw();
+      ASSERT_TRUE(eventually([&] { return watcher.passed() >= channel.info().published; }, 5s));
+    }
+    EXPECT_EQ(watcher.problem(), "");
+    stopped.signal(SIGKILL);
+    EXPECT_EQ(stopped.wait(), 128 + SIGKILL);
+  }
+}
 
 void AKilledPeerOfAChannel::survives_under_load(bool is_lossless) {
   const int kills = is_long_test() ? 1000 : 20;

@@ -116,5 +116,28 @@ TEST_P(AChannelAmongThreads, GivesWholeSamplesInOrder) {
   EXPECT_EQ(channel_.info().published, kPublishers * kMessages);
 }
 
+/// Who joins a channel that is full gives room for what it does not take.
+TEST(AFullChannel, IsJoinedWhilePublishersWait) {
+  at_kill_point = &lose_turn;
+  Channel channel = Channel::open(NativeKey("full", BP_KEY_ANONYMOUS),
+                                  {.sample_size = 8, .capacity = 1, .lossless = true})
+                        .value();
+  std::atomic<bool> is_over{false};
+  std::thread publishing([&] {
+    Publisher publisher = channel.publisher().value();
+    while (!is_over) publisher.send(uint64_t{1}).or_throw();
+  });
+  for (int i = 0; i < 1500; ++i) {
+    Subscriber subscriber = channel.subscriber().value();
+    for (int n = 0; n < 3; ++n) {
+      const Result<Sample> sample = subscriber.receive_within(10s);
+      ASSERT_TRUE(sample.is_ok()) << "join " << i << ": " << sample.status().to_string();
+    }
+  }
+  is_over = true;
+  publishing.join();
+  at_kill_point = nullptr;
+}
+
 }  // namespace
 }  // namespace backplane::kernel

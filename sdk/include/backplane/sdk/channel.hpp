@@ -7,6 +7,7 @@
 #include "native_key.hpp"
 #include <backplane/channel.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -16,6 +17,15 @@
 #include <utility>
 
 namespace backplane {
+
+namespace detail {
+/// Objects that other processes can have, and that fit where samples begin.
+template <class Object>
+constexpr void check_sample() {
+  static_assert(std::is_trivially_copyable_v<Object>);
+  static_assert(alignof(Object) <= (sizeof(Object) <= 40 ? 32 : 64));
+}
+}  // namespace detail
 
 /// What was received; given back when it is destroyed. It does not outlive its subscriber.
 class Sample {
@@ -39,7 +49,7 @@ class Sample {
   /// OUT_OF_RANGE is thrown: it is too small for one.
   template <class Object>
   const Object& as() const {
-    static_assert(std::is_trivially_copyable_v<Object>);
+    detail::check_sample<Object>();
     if (raw_.size < sizeof(Object)) {
       throw Error(BP_OUT_OF_RANGE, "the sample has ", raw_.size, " bytes, the object ",
                   sizeof(Object));
@@ -78,21 +88,20 @@ class Publisher {
   /// The same as an object, which is zero. What it throws: as loan.
   template <class Object>
   Object& loan() {
-    static_assert(std::is_trivially_copyable_v<Object>);
+    detail::check_sample<Object>();
     return *new (loan(sizeof(Object)).value().data()) Object{};
   }
 
   /// What was loaned, or its first `size` bytes. Errors: as of bp_publisher_publish.
-  Status publish() { return publish_until(Clock::time_point::max(), loaned_); }
-  Status publish(uint64_t size) { return publish_until(Clock::time_point::max(), size); }
+  Status publish() { return publish_raw(loaned_, 0); }
+  Status publish(uint64_t size) { return publish_raw(size, 0); }
+  /// Of a lossless channel; DEADLINE_EXCEEDED: there is no room, and it is still loaned.
+  Status try_publish() { return publish_raw(loaned_, 1); }
   Status publish_within(std::chrono::nanoseconds at_most) {
-    return publish_until(detail::time_after(at_most), loaned_);
+    return publish_until(detail::time_after(at_most));
   }
-  Status publish_until(Clock::time_point deadline, uint64_t size) {
-    bp_error error;  // not zeroed, which would take as long as the rest
-    const bp_status status =
-        bp_publisher_publish(raw_.get(), size, detail::deadline_of(deadline), &error);
-    return Status::from(status, error);
+  Status publish_until(Clock::time_point deadline) {
+    return publish_raw(loaned_, detail::deadline_of(deadline));
   }
 
   /// A copy of these bytes. Errors: as of loan and publish.
@@ -120,6 +129,11 @@ class Publisher {
     void operator()(bp_publisher* publisher) const noexcept { bp_publisher_close(publisher); }
   };
   explicit Publisher(bp_publisher* raw) : raw_(raw) {}
+  Status publish_raw(uint64_t size, int64_t deadline_ns) {
+    bp_error error;  // not zeroed, which would take as long as the rest
+    const bp_status status = bp_publisher_publish(raw_.get(), size, deadline_ns, &error);
+    return Status::from(status, error);
+  }
 
   std::unique_ptr<bp_publisher, Close> raw_;
   uint64_t loaned_ = 0;
@@ -260,7 +274,7 @@ class Channel {
   Result<Subscriber> subscriber(const SubscriberOptions& options) {
     const auto spin_ns = options.spin == std::chrono::nanoseconds::max()
                              ? UINT64_MAX
-                             : static_cast<uint64_t>(options.spin.count());
+                             : static_cast<uint64_t>(std::max<int64_t>(0, options.spin.count()));
     const bp_subscriber_options raw_options{sizeof raw_options, options.history, spin_ns};
     bp_error error{};
     bp_subscriber* raw = nullptr;
