@@ -19,11 +19,7 @@ bool is_stream(Op op) noexcept {
 
 LocalNode::LocalNode(Server& server, const AddressSpace::Node* node, Address address,
                      std::string_view text)
-    : server_(server),
-      node_(node),
-      address_(std::move(address)),
-      text_(text),
-      streams_(std::make_shared<LocalStreams>(server.host())) {}
+    : server_(server), node_(node), address_(std::move(address)), text_(text) {}
 
 uint32_t LocalNode::verbs() const noexcept {
   constexpr uint32_t kRead = BP_VERB_BIT(BP_V_READ);
@@ -75,7 +71,7 @@ Status LocalNode::watch(Op op) {
   if (!past) {
     return hub()->watch(op);
   }
-  return streams_->begin(op, [&variable = *node_->variable, past = *past] {
+  return server_.streams().begin(op, [&variable = *node_->variable, past = *past] {
     const auto found = std::make_shared<std::vector<DataValue>>(read_history(variable, past));
     return LocalStreams::Messages{
         found->size(), [found, is_reversible = past.is_reversible](size_t i, MessageBuilder& to) {
@@ -100,7 +96,7 @@ Status LocalNode::serve(Op op) {
 }
 
 Status LocalNode::browse(Op op) {
-  return streams_->begin(op, [&server = server_, address = address_, text = text_] {
+  return server_.streams().begin(op, [&server = server_, address = address_, text = text_] {
     const auto found = std::make_shared<Native<UA_BrowseResult, UA_TYPES_BROWSERESULT>>(
         server.browse(address, text));
     return LocalStreams::Messages{(*found)->referencesSize, [found](size_t i, MessageBuilder& to) {
@@ -116,7 +112,7 @@ void LocalNode::cancel(Op op) noexcept {
   switch (op.verb()) {
     case BP_V_WATCH:
     case BP_V_BROWSE:
-      return is_stream(op) ? streams_->cancel(op) : hub()->cancel(op);
+      return is_stream(op) ? server_.streams().cancel(op) : hub()->cancel(op);
     case BP_V_WRITE:
       return boundary([&] { server_.cancel_write(op); }, [](const Status&) noexcept {});
     case BP_V_CALL:
@@ -131,7 +127,7 @@ void LocalNode::cancel(Op op) noexcept {
 }
 
 void LocalNode::credit(Op op, uint32_t n) noexcept {
-  is_stream(op) ? streams_->credit(op) : hub()->credit(op, n);
+  is_stream(op) ? server_.streams().credit(op) : hub()->credit(op, n);
 }
 
 void LocalNode::ack(Op op, uint64_t seq, bp_status status) noexcept { hub()->ack(op, seq, status); }

@@ -3,7 +3,6 @@
 // or one of the standard's.
 #pragma once
 
-#include "local_stream.hpp"
 #include "server.hpp"
 #include <backplane/sdk/endpoint_object.hpp>
 
@@ -34,7 +33,6 @@ class LocalNode final {
   const AddressSpace::Node* const node_;
   const Address address_;
   const std::string text_;
-  const std::shared_ptr<LocalStreams> streams_;
 };
 
 }  // namespace backplane::opcua

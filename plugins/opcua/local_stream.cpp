@@ -4,24 +4,32 @@
 namespace backplane::opcua {
 
 Status LocalStreams::begin(Op op, std::function<Messages()> make) {
-  const Status posted = post(host_, [self = shared_from_this(), op, make = std::move(make)] {
+  const Status posted = post(host_, [this, op, make = std::move(make)] {
     Status status;
     try {
-      self->streams_[op].messages = make();
+      stopped_.value_or(Status::ok()).or_throw();
+      streams_[op].messages = make();
     } catch (...) {
       status = current_exception_status();
     }
-    status.is_error() ? self->finish(op, status) : self->deliver(op);
+    status.is_error() ? finish(op, status) : deliver(op);
   });
   return posted.is_error() ? posted : Status::pending();
+}
+
+void LocalStreams::stop(const Status& status) {
+  stopped_ = status;
+  while (!streams_.empty()) {
+    finish(streams_.begin()->first, status);
+  }
 }
 
 void LocalStreams::poke(Op op, bool cancelled) noexcept {
   boundary(
       [&] {
-        post(host_, [self = shared_from_this(), op, cancelled] {
-          if (self->streams_.count(op) != 0) {
-            cancelled ? self->finish(op, Status(BP_CANCELLED)) : self->deliver(op);
+        post(host_, [this, op, cancelled] {
+          if (streams_.contains(op)) {
+            cancelled ? finish(op, Status(BP_CANCELLED)) : deliver(op);
           }
         }).or_throw();
       },

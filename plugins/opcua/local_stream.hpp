@@ -9,12 +9,12 @@
 
 #include <functional>
 #include <map>
-#include <memory>
+#include <optional>
 
 namespace backplane::opcua {
 
-/// Those of one endpoint. What may be called on any thread only asks the loop.
-class LocalStreams : public std::enable_shared_from_this<LocalStreams> {
+/// Those of a server. What may be called on any thread only asks the loop.
+class LocalStreams {
  public:
   struct Messages {
     size_t count = 0;
@@ -23,12 +23,16 @@ class LocalStreams : public std::enable_shared_from_this<LocalStreams> {
 
   /// `host` outlives it.
   explicit LocalStreams(const Host& host) : host_(host) {}
+  LocalStreams(const LocalStreams&) = delete;
+  LocalStreams& operator=(const LocalStreams&) = delete;
 
   /// `make` is called on the loop; what it throws ends the operation.
   Status begin(Op op, std::function<Messages()> make);
   /// No-ops for an operation that is none of these.
   void cancel(Op op) noexcept { poke(op, true); }
   void credit(Op op) noexcept { poke(op, false); }
+  /// Ends all, and refuses new ones. [loop]
+  void stop(const Status& status);
 
  private:
   struct Stream {
@@ -40,7 +44,9 @@ class LocalStreams : public std::enable_shared_from_this<LocalStreams> {
   void finish(Op op, const Status& status);
 
   const Host& host_;
-  std::map<bp_op*, Stream> streams_;  // the loop's
+  // ---- the loop's ----
+  std::map<bp_op*, Stream> streams_;
+  std::optional<Status> stopped_;
 };
 
 }  // namespace backplane::opcua

@@ -35,6 +35,7 @@ Server::Server(const Host& host, const Config& config)
                wanted_.emplace_back(Change{variable, std::move(message)});
              }),
       calls_(host, settings_.max_calls, settings_.call_timeout),
+      streams_(host),
       loop_(host, &logger_),
       listener_(host, loop_, settings_.max_connections,
                 {[this] { renew(); }, [this] { turn_over(); },
@@ -391,11 +392,13 @@ void Server::end_drain() {
 void Server::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   hubs_left_ = nodes_.variables().size() + nodes_.methods().size() + 1;  // and this function
-  calls_.stop(Status(BP_UNAVAILABLE, "the server is ending"));
+  const Status ending(BP_UNAVAILABLE, "the server is ending");
+  calls_.stop(ending);
   calls_.withdraw_all();
-  const auto stop_hub = [this](Hub& hub) {
+  streams_.stop(ending);
+  const auto stop_hub = [this, &ending](Hub& hub) {
     // Its callback may come on any thread; a task on the loop puts it behind what runs there.
-    hub.stop(Status(BP_CANCELLED), [this] {
+    hub.stop(ending, [this] {
       static_cast<void>(post(host_, [this] {
         --hubs_left_;
         check_idle();

@@ -17,6 +17,7 @@
 #include "calls.hpp"
 #include "event_loop.hpp"
 #include "listener.hpp"
+#include "local_stream.hpp"
 #include "security.hpp"
 #include "server_events.hpp"
 #include <backplane/sdk/pending.hpp>
@@ -39,8 +40,8 @@ class Server {
   void drain(std::function<void()> drained);
   /// Calls `drained` now, if it is still to come.
   void end_drain();
-  /// Ends watches, calls and connections; `stopped` is called when no operation and no callback is
-  /// left. Never from inside the library.
+  /// Ends watches, browses, calls and connections; `stopped` is called when no operation and no
+  /// callback is left. Never from inside the library.
   void stop(std::function<void()> stopped);
 
   /// "opc.tcp://127.0.0.1:4840", with the port that was bound.
@@ -48,6 +49,7 @@ class Server {
   const AddressSpace& nodes() const noexcept { return nodes_; }
   const Host& host() const noexcept { return host_; }
   Calls& calls() noexcept { return calls_; }
+  LocalStreams& streams() noexcept { return streams_; }
   Listener& listener() noexcept { return listener_; }
   /// A number for an operation, by which it is cancelled. [any]
   uint64_t new_operation() noexcept { return next_operation_.fetch_add(1); }
@@ -107,6 +109,7 @@ class Server {
   std::deque<std::variant<Change, ClientCall>> wanted_;  // by clients, in their order
   AddressSpace nodes_;
   Calls calls_;
+  LocalStreams streams_;
   EventLoop loop_;
   Listener listener_;
   std::optional<Security> security_;  // until the server is closed

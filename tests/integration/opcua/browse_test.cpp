@@ -56,37 +56,11 @@ TEST(OpcuaBrowse, ThousandsOfReferencesComeInPages) {
   EXPECT_EQ(paths.size(), size_t{kReferences}) << "each once";
 }
 
-/// A browse whose credit the test grants.
-class Look {
- public:
-  Look(OpcuaSystem& system, const Endpoint& node, uint32_t credit)
-      : op_(std::make_shared<detail::LongOp>(
-            system.kernel().host(), OwnedMessage(),
-            [this](MessageView) { return ++entries, Status::ok(); },
-            [this](const Status& status) { ended_.lock()->emplace(status); })) {
-    EXPECT_TRUE(op_->start(BP_V_BROWSE, 0, node.ref(), credit).is_ok());
-  }
-  ~Look() { op_->close(); }
-  detail::LongOp& op() { return *op_; }
-  bool reaches(int n) {
-    return eventually([&] { return entries == n; }, kPatience);
-  }
-  std::optional<Status> end() {
-    eventually([&] { return ended_.copy().has_value(); }, kPatience);
-    return ended_.copy();
-  }
-  std::atomic<int> entries{0};
-
- private:
-  Guarded<std::optional<Status>> ended_;
-  const std::shared_ptr<detail::LongOp> op_;
-};
-
 TEST(OpcuaBrowse, NoMoreComesThanTheCreditAndNothingAfterTheEnd) {
   OpcuaServer server({"references=1200"});
   OpcuaSystem system(server.port());
   const Endpoint many = system.connected().open("ns=1;s=Many");
-  Look look(system, many, 10);
+  Look look(system.kernel(), many, 10);
   ASSERT_TRUE(look.reaches(10));
   EXPECT_TRUE(many.browse().get()) << "another one in between";
   EXPECT_EQ(look.entries, 10);
@@ -102,7 +76,7 @@ TEST(OpcuaBrowse, OneThatWaitsForCreditEndsWithTheSystem) {
   OpcuaServer server({"references=1200"});
   OpcuaSystem system(server.port());
   const Endpoint many = system.connected().open("ns=1;s=Many");
-  Look look(system, many, 10);
+  Look look(system.kernel(), many, 10);
   ASSERT_TRUE(look.reaches(10));
   static_cast<void>(system.kernel().stop());
   ASSERT_TRUE(look.end());

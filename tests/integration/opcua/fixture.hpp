@@ -244,4 +244,29 @@ class Watched {
   std::optional<Subscription> subscription_;
 };
 
+/// A browse whose credit the test grants.
+class Look {
+ public:
+  Look(const Kernel& kernel, const Endpoint& node, uint32_t credit)
+      : op_(std::make_shared<detail::LongOp>(
+            kernel.host(), OwnedMessage(), [this](MessageView) { return ++entries, Status::ok(); },
+            [this](const Status& status) { ended_.lock()->emplace(status); })) {
+    EXPECT_TRUE(op_->start(BP_V_BROWSE, 0, node.ref(), credit).is_ok());
+  }
+  ~Look() { op_->close(); }
+  detail::LongOp& op() { return *op_; }
+  bool reaches(int n) {
+    return eventually([&] { return entries == n; }, kPatience);
+  }
+  std::optional<Status> end() {
+    eventually([&] { return ended_.copy().has_value(); }, kPatience);
+    return ended_.copy();
+  }
+  std::atomic<int> entries{0};
+
+ private:
+  Guarded<std::optional<Status>> ended_;
+  const std::shared_ptr<detail::LongOp> op_;
+};
+
 }  // namespace backplane::test

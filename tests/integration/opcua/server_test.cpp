@@ -268,6 +268,30 @@ TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {
   }
 }
 
+TEST(OpcuaServer, WhatItStillTellsInsideEndsWithItAndSaysWhy) {
+  OpcuaPair pair(R"(
+nodes = [
+  { id = "ns=1;s=Line1.Level", type = "Double", initial = 1.0, history = 5 },
+  { id = "ns=1;s=Line1.Count", type = "Int32" },
+]
+)");
+  StackArena arena;
+  const Endpoint level = pair.open("main:ns=1;s=Line1.Level");
+  const Endpoint line = pair.open("main:/1:Line1");
+  level.write(2.0).or_throw();
+  Look look(pair.kernel(), line, 1);
+  WatchOptions one;
+  one.credit = 1;
+  const Watched past(level, arena.map({{"start", "1990-01-01T00:00:00Z"}}), std::move(one));
+  const Watched present(level);
+  ASSERT_TRUE(look.reaches(1) && past.told.reaches(1) && present.told.reaches(1));
+  pair.kernel().stop().or_throw();
+  for (const Status& end : {look.end().value_or(Status()), past.end(), present.end()}) {
+    EXPECT_EQ(end.code(), BP_UNAVAILABLE) << "by the plugin: the kernel says CANCELLED";
+    EXPECT_THAT(std::string(end.message()), HasSubstr("the server is ending"));
+  }
+}
+
 TEST(OpcuaServer, APortThatIsTakenIsNamed) {
   OpcuaPair pair;
   Kernel second = opcua_kernel();
