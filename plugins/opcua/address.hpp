@@ -26,6 +26,10 @@ struct Address {
   bool has_attribute = false;  // it was named
 
   bool is_path() const noexcept { return id.empty(); }
+  /// Of the server, not of a node.
+  bool is_inquiry() const noexcept {
+    return attribute == kServerEndpoints || attribute == kKnownServers;
+  }
 };
 
 /// INVALID_ARGUMENT says what is wrong with the text, and what it should look like.

@@ -96,7 +96,7 @@ void Inquiries::begin(uint64_t key, UA_UInt32 attribute) {
   if (is_stopped_) {
     return;  // it has been answered
   }
-  if (all_.size() >= kMostAtOnce) {  // also those whose operation was cancelled
+  if (all_.size() >= kMostAtOnce) {
     return requests_.fail(key, Status(BP_RESOURCE_EXHAUSTED, "there are ", kMostAtOnce,
                                       " inquiries under way already"));
   }

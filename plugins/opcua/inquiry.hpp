@@ -24,6 +24,8 @@ class Inquiries {
 
   /// For the operation of the key; `attribute` is kEndpoints or kServers.
   void begin(uint64_t key, UA_UInt32 attribute);
+  /// Nobody waits for it any more: its connection is closed.
+  void cancel(uint64_t key) { end(key, Status(BP_CANCELLED), nullptr); }
   void addresses_are(const Result<std::vector<std::string>>& found);
   /// None begins any more, and those that there are are forgotten.
   void stop();

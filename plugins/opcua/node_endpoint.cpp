@@ -23,7 +23,7 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   constexpr uint32_t kValue =
       BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH);
   constexpr uint32_t kNode = BP_VERB_BIT(BP_V_CALL) | BP_VERB_BIT(BP_V_BROWSE);
-  if (address.attribute == kServerEndpoints || address.attribute == kKnownServers) {
+  if (address.is_inquiry()) {
     return BP_VERB_BIT(BP_V_READ);
   }
   if (address.has_attribute) {
@@ -57,18 +57,17 @@ Status NodeEndpoint::submit(Op op) {
 }
 
 Status NodeEndpoint::read(Op op) {
-  const UA_UInt32 attribute = target_->address.attribute;
-  return attribute == kServerEndpoints || attribute == kKnownServers ? inquire(op, attribute)
-                                                                     : submit<ReadJob>(op);
+  return target_->address.is_inquiry() ? inquire(op) : submit<ReadJob>(op);
 }
-Status NodeEndpoint::inquire(Op op, UA_UInt32 attribute) {
+Status NodeEndpoint::inquire(Op op) {
   Requests& requests = client_.requests();
   const uint64_t key = requests.next_key();
   Status status = requests.add(key, op);
   if (status.is_pending()) {
-    Status posted = post(client_.host(), [&client = client_, key, attribute] {
-      client.inquiries().begin(key, attribute);
-    });
+    Status posted =
+        post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {
+          client.inquiries().begin(key, attribute);
+        });
     if (posted.is_error() && requests.take_back(key)) {
       return posted;
     }
@@ -153,7 +152,21 @@ void NodeEndpoint::cancel(Op op) noexcept {
     case BP_V_BROWSE:
       return client_.paged().cancel(op);
     default:
-      return client_.requests().cancel(op);
+      return cancel_request(op);
+  }
+}
+
+void NodeEndpoint::cancel_request(Op op) noexcept {
+  Client& client = client_;  // the completion may close this
+  const bool was_inquiry = target_->address.is_inquiry();
+  const auto key = client.requests().cancel(op);
+  if (key && was_inquiry) {
+    boundary(
+        [&] {
+          static_cast<void>(
+              post(client.host(), [&client, key = *key] { client.inquiries().cancel(key); }));
+        },
+        [](const Status&) noexcept {});
   }
 }
 

@@ -31,7 +31,8 @@ class NodeEndpoint final {
   void forget_ended();
   template <class T>
   Status submit(Op op);
-  Status inquire(Op op, UA_UInt32 attribute);
+  Status inquire(Op op);
+  void cancel_request(Op op) noexcept;
 
   Client& client_;
   const std::shared_ptr<Target> target_;

@@ -25,8 +25,17 @@ class Requests {
   }
   /// True: the operation is the caller's again, and nobody else completes it. [any]
   bool take_back(uint64_t key) { return pending_.take(key).has_value(); }
-  void cancel(Op op) noexcept {
-    boundary([&] { pending_.cancel(op); }, [](const Status&) noexcept {});
+  /// The key of what it has cancelled; nothing when that is none of these any more. [any]
+  std::optional<uint64_t> cancel(Op op) noexcept {
+    std::optional<uint64_t> key;
+    boundary(
+        [&] {
+          if (const auto request = pending_.cancel(op)) {
+            key = request->key;
+          }
+        },
+        [](const Status&) noexcept {});
+    return key;
   }
   void fail(uint64_t key, const Status& status) {
     if (const auto request = pending_.take(key)) {

@@ -249,7 +249,7 @@ NodeId Server::resolve(const Address& address, std::string_view text) const {
 }
 
 void Server::require(const Address& address, std::string_view text) const {
-  if (address.attribute == kServerEndpoints || address.attribute == kKnownServers) {
+  if (address.is_inquiry()) {
     throw Error(BP_NOT_FOUND, "'", text, "' is for clients: an own server is as it was configured");
   }
   const NodeId id = resolve(address, text);

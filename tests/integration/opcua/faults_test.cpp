@@ -69,6 +69,38 @@ TEST(OpcuaFaults, APortWhereNobodySpeaksOpcUaIsGivenUpInTime) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("connect_timeout_s"));
 }
 
+/// The next connection to a port where nobody answers.
+UniqueFd next_connection(const HeldPort& port) {
+  pollfd coming{port.descriptor(), POLLIN, 0};
+  EXPECT_EQ(poll(&coming, 1, std::chrono::milliseconds(kPatience).count()), 1);
+  return UniqueFd(accept4(port.descriptor(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+/// What came before is read.
+bool is_closed(const UniqueFd& connection) {
+  char bytes[4096];
+  ssize_t n = 0;
+  do {
+    n = recv(connection.get(), bytes, sizeof bytes, 0);
+  } while (n > 0);
+  return n == 0 || errno == ECONNRESET;
+}
+
+TEST(OpcuaFaults, AnInquiryThatIsCancelledClosesItsConnection) {
+  const uint16_t port = free_port_base();
+  const HeldPort silent(SOCK_STREAM, port);
+  ASSERT_EQ(listen(silent.descriptor(), 8), 0);
+  OpcuaSystem system(port, "connect_timeout_s = 60");
+  const UniqueFd of_session = next_connection(silent);
+  std::optional<Endpoint> endpoints = system.open("@Endpoints");
+  const Reading inquiry(*endpoints);
+  const UniqueFd of_inquiry = next_connection(silent);
+  EXPECT_FALSE(is_closed(of_inquiry));
+  endpoints.reset();
+  EXPECT_TRUE(eventually([&] { return is_closed(of_inquiry); }, kPatience));
+  EXPECT_EQ(inquiry.end().code(), BP_CANCELLED);
+  EXPECT_FALSE(is_closed(of_session));
+}
+
 TEST(OpcuaFaults, AConnectionThatIsResetAnywhereInTheHandshakeIsTriedAgain) {
   OpcuaServer server;
   TcpRelay relay(server.port());

@@ -190,21 +190,34 @@ class Opcua : public testing::Test {
   OpcuaSystem system_{server_.port()};
 };
 
-/// A write that is under way.
-class Writing {
+/// A request that is under way.
+class Asking {
  public:
-  Writing(const Endpoint& node, double value) {
-    node.write(value).then(
-        [ended = ended_](const Status& status) { ended->lock()->emplace(status); });
-  }
   Status end() const {
     EXPECT_TRUE(eventually([&] { return ended_->copy().has_value(); }, kPatience));
     return ended_->copy().value_or(Status());
   }
 
- private:
+ protected:
   const std::shared_ptr<Guarded<std::optional<Status>>> ended_ =
       std::make_shared<Guarded<std::optional<Status>>>();
+};
+
+class Writing : public Asking {
+ public:
+  Writing(const Endpoint& node, double value) {
+    node.write(value).then(
+        [ended = ended_](const Status& status) { ended->lock()->emplace(status); });
+  }
+};
+
+class Reading : public Asking {
+ public:
+  explicit Reading(const Endpoint& node) {
+    node.read().then([ended = ended_](const Result<OwnedMessage>& read) {
+      ended->lock()->emplace(read ? Status::ok() : read.status());
+    });
+  }
 };
 
 /// Watches, and what becomes of it.
