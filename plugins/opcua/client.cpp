@@ -91,12 +91,14 @@ void Client::on_up() {
   type_reader_.start_session();
   unavailable_.reset();
   reconnect_.up(concat("connected to ", settings_.url, ", ", session_->security_text()));
+  is_new_session_ = true;
   const auto held = std::exchange(held_, {});
   for (const auto& job : held) {
     run(job);
   }
   send_collected();
   watches_.start_all();
+  is_new_session_ = false;
 }
 
 void Client::on_down(const Status& status) {
@@ -166,7 +168,8 @@ void Client::find(const std::shared_ptr<Job>& job) {
   if (target.generation == generation_) {
     return run_found(job);
   }
-  if (!has_known_namespaces(target.address, session_->namespaces()) && job->may_read_namespaces()) {
+  if (!is_new_session_ && !has_known_namespaces(target.address, session_->namespaces()) &&
+      job->may_read_namespaces()) {
     return session_->read_namespaces([this, job] {
       run(job);
       send_collected();

@@ -63,6 +63,14 @@ class TcpRelay {
       }
     });
   }
+  /// Counts these bytes, where they come in one piece, in what clients send from now on.
+  void look_for(std::string bytes) {
+    thread_->order([this, bytes = std::move(bytes)] {
+      wanted_ = bytes;
+      seen_ = 0;
+    });
+  }
+  size_t seen() const { return seen_; }
   /// How often it has harmed something: a connection, or a block of bytes.
   size_t harmed() const { return harmed_; }
 
@@ -120,9 +128,13 @@ class TcpRelay {
   }
 
   bool pass(Link& link, bool from_client, bool from_server) {
+    const size_t blocks = link.requests.blocks.size();
     if (!take(link.client.get(), link.requests, from_client) ||
         !take(link.server.get(), link.answers, from_server)) {
       return false;
+    }
+    if (link.requests.blocks.size() > blocks) {
+      look_at(link.requests.blocks.back().bytes);
     }
     const bool is_alive =
         (holds().requests ? hold() : give(link, link.requests, link.server.get())) &&
@@ -132,6 +144,15 @@ class TcpRelay {
       return false;
     }
     return is_alive;
+  }
+  void look_at(const std::string& bytes) {
+    if (wanted_.empty()) {
+      return;
+    }
+    for (size_t at = bytes.find(wanted_); at != std::string::npos;
+         at = bytes.find(wanted_, at + 1)) {
+      ++seen_;
+    }
   }
   bool hold() {
     ++harmed_;
@@ -228,8 +249,10 @@ class TcpRelay {
   uint16_t port_ = 0;
   UniqueFd listener_;
   std::atomic<size_t> harmed_{0};
+  std::atomic<size_t> seen_{0};
   // ---- the thread's ----
   TcpFaults faults_;
+  std::string wanted_;
   std::list<Link> links_;
   std::optional<RelayThread> thread_;  // the last member: it uses the others
 };

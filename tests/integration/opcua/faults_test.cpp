@@ -271,5 +271,24 @@ TEST(OpcuaFaults, ANamespaceThatCameLaterIsFound) {
   EXPECT_EQ(late.read<double>().value(), 2.0);
 }
 
+TEST(OpcuaFaults, NamespacesAreReadOnceWhenASessionBeginsWhoeverWaitsForIt) {
+  OpcuaServer server;
+  TcpRelay relay(server.port());
+  relay.look_for({"\x01\x00\xcf\x08\x0d\x00\x00\x00", 8});  // the value of i=2255
+  relay.become({.holds = kAnswers});
+  OpcuaSystem system(relay.port());
+  const Endpoint nowhere = system.open("nsu=urn:nowhere;s=X");
+  const Watched watched(nowhere);
+  const Reading first(nowhere);
+  const Reading second(nowhere);
+  relay.open();
+  for (const Status& end : {first.end(), second.end(), watched.end()}) {
+    EXPECT_EQ(end.code(), BP_NOT_FOUND) << end.to_string();
+  }
+  EXPECT_EQ(relay.seen(), 1u);
+  EXPECT_EQ(nowhere.read().get().status().code(), BP_NOT_FOUND);
+  EXPECT_EQ(relay.seen(), 2u) << "it may have got one since";
+}
+
 }  // namespace
 }  // namespace backplane::test
