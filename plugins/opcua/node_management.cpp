@@ -4,6 +4,7 @@
 #include "address.hpp"
 #include "error_map.hpp"
 #include "put_element.hpp"
+#include "reference.hpp"
 
 namespace backplane::opcua {
 namespace {
@@ -256,15 +257,63 @@ void NodeManagement::delete_node(Session& session) {
       });
 }
 
+void NodeManagement::find_reference(const Session& session) {
+  reference_ = node_id(session, "reference", 0);
+  other_ = node_id(session, "target", 0);
+  is_forward_ = flag("forward", true);
+}
+
 void NodeManagement::add_reference(Session& session) {
-  const NodeId reference = node_id(session, "reference", 0);
-  const NodeId other = node_id(session, "target", 0);
+  find_reference(session);
+  const std::string said = text("target_class");
+  if (said.empty()) {
+    return read_target_class(session);
+  }
+  const auto target_class = class_by_name(said);
+  if (!target_class) {
+    throw Error(BP_INVALID_ARGUMENT, context(),
+                ": 'target_class': expected a class of nodes, such as Variable, got '", said, "'");
+  }
+  add_reference(session, *target_class);
+}
+
+/// A server may refuse a reference whose target is of another class than it is told (part 4,
+/// 5.8.3.2).
+void NodeManagement::read_target_class(Session& session) {
+  UA_ReadValueId item;
+  UA_ReadValueId_init(&item);
+  item.nodeId = *other_;
+  item.attributeId = UA_ATTRIBUTEID_NODECLASS;
+  UA_ReadRequest request;
+  UA_ReadRequest_init(&request);
+  request.timestampsToReturn = UA_TIMESTAMPSTORETURN_NEITHER;
+  request.nodesToRead = &item;
+  request.nodesToReadSize = 1;
+  session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
+      request, UA_TYPES_READREQUEST,
+      [self = shared_from_this(), &session](const UA_ReadResponse& response) {
+        UA_StatusCode status = service_status(response);
+        if (!is_bad(status) && response.results[0].hasStatus) {
+          status = response.results[0].status;
+        }
+        if (is_bad(status)) {
+          return self->fail(bad_status(status, concat(self->context(), ": its target")));
+        }
+        const UA_Variant& value = response.results[0].value;
+        const bool is_class = UA_Variant_hasScalarType(&value, &UA_TYPES[UA_TYPES_INT32]);
+        self->add_reference(session, is_class ? *static_cast<const UA_UInt32*>(value.data)
+                                              : uint32_t{UA_NODECLASS_UNSPECIFIED});
+      });
+}
+
+void NodeManagement::add_reference(Session& session, uint32_t target_class) {
   UA_AddReferencesItem item;
   UA_AddReferencesItem_init(&item);
   item.sourceNodeId = *target().node;
-  item.referenceTypeId = *reference;
-  item.isForward = flag("forward", true);
-  item.targetNodeId.nodeId = *other;
+  item.referenceTypeId = *reference_;
+  item.isForward = is_forward_;
+  item.targetNodeId.nodeId = *other_;
+  std::memcpy(&item.targetNodeClass, &target_class, sizeof target_class);  // any, as told
   UA_AddReferencesRequest request;
   UA_AddReferencesRequest_init(&request);
   request.referencesToAdd = &item;
@@ -277,14 +326,13 @@ void NodeManagement::add_reference(Session& session) {
 }
 
 void NodeManagement::delete_reference(Session& session) {
-  const NodeId reference = node_id(session, "reference", 0);
-  const NodeId other = node_id(session, "target", 0);
+  find_reference(session);
   UA_DeleteReferencesItem item;
   UA_DeleteReferencesItem_init(&item);
   item.sourceNodeId = *target().node;
-  item.referenceTypeId = *reference;
-  item.isForward = flag("forward", true);
-  item.targetNodeId.nodeId = *other;
+  item.referenceTypeId = *reference_;
+  item.isForward = is_forward_;
+  item.targetNodeId.nodeId = *other_;
   item.deleteBidirectional = true;
   UA_DeleteReferencesRequest request;
   UA_DeleteReferencesRequest_init(&request);

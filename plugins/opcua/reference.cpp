@@ -6,27 +6,24 @@
 namespace backplane::opcua {
 namespace {
 
+constexpr std::pair<UA_NodeClass, std::string_view> kClasses[] = {
+    {UA_NODECLASS_OBJECT, "Object"},
+    {UA_NODECLASS_VARIABLE, "Variable"},
+    {UA_NODECLASS_METHOD, "Method"},
+    {UA_NODECLASS_OBJECTTYPE, "ObjectType"},
+    {UA_NODECLASS_VARIABLETYPE, "VariableType"},
+    {UA_NODECLASS_REFERENCETYPE, "ReferenceType"},
+    {UA_NODECLASS_DATATYPE, "DataType"},
+    {UA_NODECLASS_VIEW, "View"},
+};
+
 std::string_view class_name(UA_NodeClass node_class) noexcept {
-  switch (node_class) {
-    case UA_NODECLASS_OBJECT:
-      return "Object";
-    case UA_NODECLASS_VARIABLE:
-      return "Variable";
-    case UA_NODECLASS_METHOD:
-      return "Method";
-    case UA_NODECLASS_OBJECTTYPE:
-      return "ObjectType";
-    case UA_NODECLASS_VARIABLETYPE:
-      return "VariableType";
-    case UA_NODECLASS_REFERENCETYPE:
-      return "ReferenceType";
-    case UA_NODECLASS_DATATYPE:
-      return "DataType";
-    case UA_NODECLASS_VIEW:
-      return "View";
-    default:
-      return "Unspecified";
+  for (const auto& [each, name] : kClasses) {
+    if (each == node_class) {
+      return name;
+    }
   }
+  return "Unspecified";
 }
 
 uint32_t verbs_of_class(UA_NodeClass node_class) noexcept {
@@ -42,6 +39,15 @@ uint32_t verbs_of_class(UA_NodeClass node_class) noexcept {
 }
 
 }  // namespace
+
+std::optional<UA_NodeClass> class_by_name(std::string_view name) noexcept {
+  for (const auto& [each, its_name] : kClasses) {
+    if (its_name == name) {
+      return each;
+    }
+  }
+  return std::nullopt;
+}
 
 UA_BrowseDescription forward_references(const UA_NodeId& node) noexcept {
   UA_BrowseDescription out;

@@ -5,7 +5,12 @@
 #include "native.hpp"
 #include <backplane/sdk/message.hpp>
 
+#include <optional>
+
 namespace backplane::opcua {
+
+/// "Variable", as browses tell them; nothing: no class has that name.
+std::optional<UA_NodeClass> class_by_name(std::string_view name) noexcept;
 
 /// What a browse asks of a node: the hierarchical references, forward. Borrows from the id.
 UA_BrowseDescription forward_references(const UA_NodeId& node) noexcept;

@@ -63,6 +63,19 @@ TEST_F(OpcuaNodeManagement, AReferenceIsAddedAndDeleted) {
   EXPECT_FALSE(has("ns=1;s=Line2", "ns=1;s=Line1.Temperature"));
 }
 
+TEST_F(OpcuaNodeManagement, TheClassOfAReferencesTargetMayBeSaid) {
+  const auto add = [&](const char* target_class) {
+    return call("ns=1;s=Line2", "add_reference",
+                arena_.map({{"reference", "i=35"},
+                            {"target", "ns=1;s=Line1.Temperature"},
+                            {"target_class", target_class}}));
+  };
+  EXPECT_TRUE(add("Variable"));
+  EXPECT_EQ(add("Object").status().code(), BP_PERMISSION_DENIED) << "by the server";
+  EXPECT_THAT(std::string(add("Thing").status().message()),
+              HasSubstr("'target_class': expected a class of nodes"));
+}
+
 TEST_F(OpcuaNodeManagement, WhatIsWrongIsNamed) {
   EXPECT_THAT(why("ns=1;s=Line1", "rename"), HasSubstr("there are add_node, delete_node"));
   EXPECT_THAT(why("ns=1;s=Line1", "add_node", arena_.map({{"class", "Method"}})),
@@ -72,6 +85,9 @@ TEST_F(OpcuaNodeManagement, WhatIsWrongIsNamed) {
   EXPECT_THAT(why("ns=1;s=Line1", "add_node", ValueView(7)), HasSubstr("expected a map"));
   EXPECT_THAT(why("ns=1;s=Line1", "add_reference", arena_.map({{"reference", "i=35"}})),
               HasSubstr("'target' is absent"));
+  EXPECT_THAT(why("ns=1;s=Line1", "add_reference",
+                  arena_.map({{"reference", "i=35"}, {"target", "ns=1;s=Nothing"}})),
+              HasSubstr("its target: BadNodeIdUnknown"));
   EXPECT_THAT(why("ns=1;s=Line1", "add_node",
                   arena_.map({{"id", "ns=1;s=Line1.Temperature"},
                               {"name", "1:Temperature"},
