@@ -3,7 +3,6 @@
 
 #include "browse_path.hpp"
 #include "error_map.hpp"
-#include "read.hpp"
 
 namespace backplane::opcua {
 namespace {
@@ -14,6 +13,7 @@ Client::Client(const Host& host, const Settings& settings)
     : host_(host),
       settings_(settings),
       requests_(host, settings.max_requests),
+      reads_(requests_, type_reader_),
       writes_(type_reader_),
       security_(std::in_place, host, settings.security),
       resolver_(host),
@@ -34,7 +34,12 @@ Client::~Client() {
 }
 
 void Client::submit(std::shared_ptr<Job> job) {
-  submitted_.lock()->push_back(std::move(job));
+  submitted_.lock()->jobs.push_back(std::move(job));
+  static_cast<void>(run_submitted_.post());
+}
+
+void Client::submit(Read read) {
+  submitted_.lock()->reads.push_back(std::move(read));
   static_cast<void>(run_submitted_.post());
 }
 
@@ -121,12 +126,22 @@ void Client::on_down(const Status& status) {
 void Client::retire() { std::exchange(retired_, {}).clear(); }
 
 void Client::run_submitted() {
-  std::vector<std::shared_ptr<Job>> jobs;
+  Submitted taken;
   {
     auto submitted = submitted_.lock();
-    jobs.swap(*submitted);
+    taken.reads.reserve(submitted->reads.size());  // the next turn is most often like this one
+    std::swap(taken, *submitted);
   }
-  for (const auto& job : jobs) {
+  std::erase_if(taken.reads, [this](Read& read) {
+    const bool is_found = session() != nullptr && read.target->generation == generation_;
+    if (!is_found) {
+      boundary([&] { run(std::make_shared<ReadJob>(reads_, requests_, read)); },
+               [&](const Status& status) { requests_.fail(read.key, status); });
+    }
+    return !is_found;
+  });
+  reads_.add(std::move(taken.reads));
+  for (const auto& job : taken.jobs) {
     run(job);
   }
   send_collected();
@@ -134,19 +149,18 @@ void Client::run_submitted() {
 
 // The session may have ended since they were collected.
 void Client::send_collected() {
-  auto reads = std::exchange(reads_, {});
-  if (Session* const up = session()) {
-    writes_.send(*up);
-    return send_reads(requests_, type_reader_, *up, std::move(reads));
+  if (session() != nullptr) {
+    writes_.send(*session_);
   }
-  for (const auto& read : reads) {
-    fail_unavailable(*read);
+  if (session() != nullptr) {  // sending may have ended it
+    return reads_.send(*session_);
   }
-  writes_.fail_all([this](Job& job) { fail_unavailable(job); });
+  reads_.fail_all(unavailable());
+  writes_.fail_all(unavailable());
 }
 
-void Client::fail_unavailable(Job& job) {
-  job.fail(unavailable_.value_or(Status(BP_UNAVAILABLE, "the instance is stopping")));
+Status Client::unavailable() const {
+  return unavailable_.value_or(Status(BP_UNAVAILABLE, "the instance is stopping"));
 }
 
 void Client::run(const std::shared_ptr<Job>& job) {
@@ -155,7 +169,7 @@ void Client::run(const std::shared_ptr<Job>& job) {
       return find(job);
     }
     if (is_stopped_ || unavailable_) {
-      return fail_unavailable(*job);
+      return job->fail(unavailable());
     }
     held_.push_back(job);
   } catch (...) {
@@ -189,7 +203,7 @@ void Client::find(const std::shared_ptr<Job>& job) {
       return job->fail(status);
     }
     if (session() == nullptr || generation != generation_) {
-      return fail_unavailable(*job);
+      return job->fail(unavailable());
     }
     if (std::exchange(job->target().generation, generation) != generation) {
       job->target().forget_types();
@@ -204,9 +218,7 @@ void Client::find(const std::shared_ptr<Job>& job) {
 }
 
 void Client::run_found(const std::shared_ptr<Job>& job) {
-  if (auto read = std::dynamic_pointer_cast<ReadJob>(job)) {
-    reads_.push_back(std::move(read));
-  } else if (auto write = std::dynamic_pointer_cast<WriteJob>(job)) {
+  if (auto write = std::dynamic_pointer_cast<WriteJob>(job)) {
     writes_.add(std::move(write));
   } else {
     job->run(*session_);

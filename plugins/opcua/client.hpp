@@ -12,15 +12,13 @@
 
 #include "inquiry.hpp"
 #include "paged.hpp"
-#include "requests.hpp"
+#include "read.hpp"
 #include "watches.hpp"
 #include "write.hpp"
 #include <backplane/sdk/reconnect.hpp>
 #include <backplane/sdk/resolver.hpp>
 
 namespace backplane::opcua {
-
-class ReadJob;
 
 class Client {
  public:
@@ -35,6 +33,7 @@ class Client {
 
   /// [any]
   void submit(std::shared_ptr<Job> job);
+  void submit(Read read);
   Requests& requests() noexcept { return requests_; }
   Watches& watches() noexcept { return watches_; }
   Inquiries& inquiries() noexcept { return inquiries_; }
@@ -51,6 +50,10 @@ class Client {
   void run(const std::shared_ptr<Job>& job);
 
  private:
+  struct Submitted {
+    std::vector<Read> reads;
+    std::vector<std::shared_ptr<Job>> jobs;
+  };
   void try_session();
   void on_addresses(const Resolver::Answer& found);
   void on_time_out();
@@ -63,18 +66,18 @@ class Client {
   void find(const std::shared_ptr<Job>& job);
   void run_found(const std::shared_ptr<Job>& job);
   void send_collected();
-  void fail_unavailable(Job& job);
+  Status unavailable() const;
 
   const Host& host_;
   const Settings& settings_;
   Requests requests_;
   TypeReader type_reader_;
+  Reads reads_;
   Writes writes_;
   std::optional<Security> security_;  // nothing: stopped
-  Guarded<std::vector<std::shared_ptr<Job>>> submitted_;
-  std::vector<std::shared_ptr<Job>> held_;       // for the first session
-  std::vector<std::shared_ptr<ReadJob>> reads_;  // of this turn
-  std::optional<Status> unavailable_;            // why there is no session; nothing: not known yet
+  Guarded<Submitted> submitted_;
+  std::vector<std::shared_ptr<Job>> held_;  // for the first session
+  std::optional<Status> unavailable_;       // why there is no session; nothing: not known yet
   uint64_t generation_ = 0;
   bool is_stopped_ = false;
   bool is_resolving_ = false;      // a try waits for the addresses

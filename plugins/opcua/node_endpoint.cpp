@@ -5,8 +5,6 @@
 #include "call.hpp"
 #include "history.hpp"
 #include "node_management.hpp"
-#include "read.hpp"
-#include "write.hpp"
 
 namespace backplane::opcua {
 
@@ -36,17 +34,17 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
 template <class T>
 Status NodeEndpoint::submit(Op op) {
   Requests& requests = client_.requests();
-  const uint64_t key = requests.next_key();
-  std::shared_ptr<Job> job;
-  if constexpr (std::is_same_v<T, CallJob>) {
-    job = std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in());
-  } else {
-    job = std::make_shared<T>(target_, requests, key, op.in());
-  }
-  Status status = requests.add(key, op);
+  uint64_t key = 0;
+  Status status = requests.add(op, key);
   if (status.is_pending()) {
     try {
-      client_.submit(std::move(job));
+      if constexpr (std::is_same_v<T, Read>) {
+        client_.submit(Read(target_, key, op.in()));
+      } else if constexpr (std::is_same_v<T, CallJob>) {
+        client_.submit(std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in()));
+      } else {
+        client_.submit(std::make_shared<T>(target_, requests, key, op.in()));
+      }
     } catch (...) {
       if (requests.take_back(key)) {
         throw;
@@ -57,12 +55,12 @@ Status NodeEndpoint::submit(Op op) {
 }
 
 Status NodeEndpoint::read(Op op) {
-  return target_->address.is_inquiry() ? inquire(op) : submit<ReadJob>(op);
+  return target_->address.is_inquiry() ? inquire(op) : submit<Read>(op);
 }
 Status NodeEndpoint::inquire(Op op) {
   Requests& requests = client_.requests();
-  const uint64_t key = requests.next_key();
-  Status status = requests.add(key, op);
+  uint64_t key = 0;
+  Status status = requests.add(op, key);
   if (status.is_pending()) {
     Status posted =
         post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {

@@ -4,43 +4,42 @@
 #include "error_map.hpp"
 #include "values.hpp"
 
+#include <iterator>
+
 namespace backplane::opcua {
 namespace {
 
-std::string context_of(const ReadJob& job) { return concat("reading '", job.target().text, "'"); }
+std::string context_of(const Read& read) { return concat("reading '", read.target->text, "'"); }
 
-void answer(Requests& requests, TypeReader& reader, Session& session,
-            const std::shared_ptr<ReadJob>& job, const UA_DataValue& value) {
-  try {
-    MessageBuilder out;
-    fill_message(out, value, &reader.types(), job->is_reversible());
-    if (!reader.types().has_missing()) {
-      const bool has_failed = value.hasStatus && is_bad(value.status);
-      return requests.reply(job->key(), MessageView(out),
-                            has_failed ? bad_status(value.status, context_of(*job)) : Status::ok());
-    }
-  } catch (...) {
-    return job->fail(current_exception_status());
+}  // namespace
+
+void Reads::add(std::vector<Read> reads) {
+  if (added_.empty()) {
+    added_ = std::move(reads);
+  } else {
+    std::move(reads.begin(), reads.end(), std::back_inserter(added_));
   }
-  // A structure that nobody has asked for yet: once more when it is known.
-  reader.read_missing(session, [&requests, &reader, &session, job,
-                                kept = std::make_shared<DataValue>(DataValue::copy_of(value))](
-                                   const Status& status) {
-    if (status.is_error()) {
-      return job->fail(Status(status).with_context(context_of(*job)));
-    }
-    answer(requests, reader, session, job, **kept);
-  });
 }
 
-void send(Requests& requests, TypeReader& reader, Session& session,
-          std::vector<std::shared_ptr<ReadJob>> jobs) {
-  std::vector<UA_ReadValueId> nodes(jobs.size());
-  for (size_t i = 0; i < jobs.size(); ++i) {
+void Reads::send(Session& session) {
+  auto reads = std::exchange(added_, {});
+  while (reads.size() > session.most_reads()) {
+    const auto end = reads.begin() + static_cast<ptrdiff_t>(session.most_reads());
+    send_some(session, {std::make_move_iterator(reads.begin()), std::make_move_iterator(end)});
+    reads.erase(reads.begin(), end);
+  }
+  if (!reads.empty()) {
+    send_some(session, std::move(reads));
+  }
+}
+
+void Reads::send_some(Session& session, std::vector<Read> reads) {
+  std::vector<UA_ReadValueId> nodes(reads.size());
+  for (size_t i = 0; i < reads.size(); ++i) {
     UA_ReadValueId_init(&nodes[i]);
-    nodes[i].nodeId = *jobs[i]->target().node;
-    nodes[i].attributeId = jobs[i]->target().address.attribute;
-    nodes[i].indexRange = jobs[i]->range().empty() ? UA_STRING_NULL : borrowed(jobs[i]->range());
+    nodes[i].nodeId = *reads[i].target->node;
+    nodes[i].attributeId = reads[i].target->address.attribute;
+    nodes[i].indexRange = reads[i].range.empty() ? UA_STRING_NULL : borrowed(reads[i].range);
   }
   UA_ReadRequest request;
   UA_ReadRequest_init(&request);
@@ -49,29 +48,48 @@ void send(Requests& requests, TypeReader& reader, Session& session,
   request.nodesToReadSize = nodes.size();
   session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
       request, UA_TYPES_READREQUEST,
-      [&requests, &reader, &session, jobs = std::move(jobs)](const UA_ReadResponse& response) {
+      [this, &session, reads = std::move(reads)](const UA_ReadResponse& response) {
         UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status == UA_STATUSCODE_GOOD && response.resultsSize != jobs.size()) {
+        if (status == UA_STATUSCODE_GOOD && response.resultsSize != reads.size()) {
           status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
         }
-        for (size_t i = 0; i < jobs.size(); ++i) {
+        for (size_t i = 0; i < reads.size(); ++i) {
           if (status == UA_STATUSCODE_GOOD) {
-            answer(requests, reader, session, jobs[i], response.results[i]);
+            answer(session, reads[i], response.results[i]);
           } else {
-            jobs[i]->fail(bad_status(status, context_of(*jobs[i])));
+            requests_.fail(reads[i].key, bad_status(status, context_of(reads[i])));
           }
         }
       });
 }
 
-}  // namespace
+void Reads::answer(Session& session, const Read& read, const UA_DataValue& value) {
+  try {
+    MessageBuilder out;
+    fill_message(out, value, &reader_.types(), read.is_reversible);
+    if (!reader_.types().has_missing()) {
+      const bool has_failed = value.hasStatus && is_bad(value.status);
+      return requests_.reply(
+          read.key, MessageView(out),
+          has_failed ? bad_status(value.status, context_of(read)) : Status::ok());
+    }
+  } catch (...) {
+    return requests_.fail(read.key, current_exception_status());
+  }
+  // A structure that nobody has asked for yet: once more when it is known.
+  reader_.read_missing(session, [this, &session, read,
+                                 kept = std::make_shared<DataValue>(DataValue::copy_of(value))](
+                                    const Status& status) {
+    if (status.is_error()) {
+      return requests_.fail(read.key, Status(status).with_context(context_of(read)));
+    }
+    answer(session, read, **kept);
+  });
+}
 
-void send_reads(Requests& requests, TypeReader& reader, Session& session,
-                std::vector<std::shared_ptr<ReadJob>> jobs) {
-  for (size_t i = 0; i < jobs.size(); i += session.most_reads()) {
-    const size_t end = std::min(jobs.size(), i + session.most_reads());
-    send(requests, reader, session,
-         {jobs.begin() + static_cast<ptrdiff_t>(i), jobs.begin() + static_cast<ptrdiff_t>(end)});
+void Reads::fail_all(const Status& status) {
+  for (const Read& read : std::exchange(added_, {})) {
+    requests_.fail(read.key, status);
   }
 }
 

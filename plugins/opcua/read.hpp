@@ -9,31 +9,54 @@
 
 namespace backplane::opcua {
 
-class ReadJob final : public Job {
- public:
-  ReadJob(std::shared_ptr<Target> target, Requests& requests, uint64_t key, MessageView in)
-      : Job(std::move(target)),
-        requests_(requests),
-        key_(key),
-        range_(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")),
-        is_reversible_(opcua::is_reversible(in)) {}
-
-  void run(Session&) override {}  // send_reads() does it
-  void fail(const Status& status) override { requests_.fail(key_, status); }
-
-  uint64_t key() const noexcept { return key_; }
-  const std::string& range() const noexcept { return range_; }
-  bool is_reversible() const noexcept { return is_reversible_; }
-
- private:
-  Requests& requests_;
-  const uint64_t key_;
-  const std::string range_;
-  const bool is_reversible_;
+/// One that waits for its answer.
+struct Read {
+  Read(std::shared_ptr<Target> its_target, uint64_t its_key, MessageView in)
+      : target(std::move(its_target)),
+        key(its_key),
+        range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")),
+        is_reversible(opcua::is_reversible(in)) {}
+  std::shared_ptr<Target> target;
+  uint64_t key;
+  std::string range;
+  bool is_reversible;
 };
 
-/// In as few requests as the server takes. [loop]
-void send_reads(Requests& requests, TypeReader& reader, Session& session,
-                std::vector<std::shared_ptr<ReadJob>> jobs);
+/// Those of one client. [loop]
+class Reads {
+ public:
+  Reads(Requests& requests, TypeReader& reader) : requests_(requests), reader_(reader) {}
+
+  /// Their nodes are known in this session.
+  void add(Read read) { added_.push_back(std::move(read)); }
+  void add(std::vector<Read> reads);
+  /// What was added, in as few requests as the server takes.
+  void send(Session& session);
+  /// There is no session: what was added and not sent.
+  void fail_all(const Status& status);
+
+ private:
+  void send_some(Session& session, std::vector<Read> reads);
+  void answer(Session& session, const Read& read, const UA_DataValue& value);
+
+  Requests& requests_;
+  TypeReader& reader_;
+  std::vector<Read> added_;
+};
+
+/// One whose node has to be found first.
+class ReadJob final : public Job {
+ public:
+  ReadJob(Reads& reads, Requests& requests, Read read)
+      : Job(read.target), reads_(reads), requests_(requests), read_(std::move(read)) {}
+
+  void run(Session&) override { reads_.add(std::move(read_)); }
+  void fail(const Status& status) override { requests_.fail(read_.key, status); }
+
+ private:
+  Reads& reads_;
+  Requests& requests_;
+  Read read_;
+};
 
 }  // namespace backplane::opcua

@@ -223,11 +223,9 @@ void Writes::fail(Target& target, const Status& status) {
   }
 }
 
-void Writes::fail_all(const std::function<void(Job&)>& fail) {
+void Writes::fail_all(const Status& status) {
   for (const auto& target : std::exchange(added_, {})) {
-    for (const auto& job : std::exchange(target->writes, {})) {
-      fail(*job);
-    }
+    fail(*target, status);
   }
 }
 

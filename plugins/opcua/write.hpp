@@ -48,7 +48,7 @@ class Writes {
   /// What was added, in as few requests as the server takes.
   void send(Session& session);
   /// There is no session: what was added and not sent.
-  void fail_all(const std::function<void(Job&)>& fail);
+  void fail_all(const Status& status);
 
  private:
   using Jobs = std::vector<std::shared_ptr<WriteJob>>;

@@ -15,12 +15,13 @@ using testing::HasSubstr;
 /// Its operations wait.
 class Waiting final {
  public:
-  explicit Waiting(Requests& requests) : requests_(requests) {}
-  Status read(Op op) { return requests_.add(requests_.next_key(), op); }
+  Waiting(Requests& requests, std::vector<uint64_t>& keys) : requests_(requests), keys_(keys) {}
+  Status read(Op op) { return requests_.add(op, keys_.emplace_back()); }
   void cancel(Op op) noexcept { requests_.cancel(op); }
 
  private:
   Requests& requests_;
+  std::vector<uint64_t>& keys_;
 };
 
 class AFewRequests : public testing::Test {
@@ -36,7 +37,9 @@ class AFewRequests : public testing::Test {
   test::FakeHost fake_;
   const Host host_{fake_.raw()};
   Requests sut_{host_, kMost};
-  const bp_ref target_ = fake_.adopt_endpoint(make_endpoint(std::make_unique<Waiting>(sut_)));
+  std::vector<uint64_t> keys_;
+  const bp_ref target_ =
+      fake_.adopt_endpoint(make_endpoint(std::make_unique<Waiting>(sut_, keys_)));
 };
 
 TEST_F(AFewRequests, RefuseOneMoreUntilThereIsRoom) {
@@ -50,6 +53,21 @@ TEST_F(AFewRequests, RefuseOneMoreUntilThereIsRoom) {
   first->cancel();
   const auto fourth = read();
   EXPECT_FALSE(fourth->done());
+}
+
+TEST_F(AFewRequests, AreNotAnsweredByWhatComesTooLateForTheOneBefore) {
+  auto first = read();
+  first->cancel();
+  const auto second = read();
+  const auto third = read();
+  sut_.fail(keys_[0], Status(BP_UNAVAILABLE));
+  EXPECT_FALSE(sut_.take_back(keys_[0]));
+  EXPECT_FALSE(second->done() || third->done());
+  EXPECT_EQ(first->outcome().code(), BP_CANCELLED);
+  sut_.reply(keys_[1], MessageView(), Status::ok());
+  EXPECT_TRUE(second->done());
+  sut_.fail(keys_[2], Status(BP_UNAVAILABLE));
+  EXPECT_EQ(third->outcome().code(), BP_UNAVAILABLE);
 }
 
 TEST_F(AFewRequests, AreNotKnownToBeDoneWhenTheyAreClosed) {
