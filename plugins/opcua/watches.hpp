@@ -20,6 +20,7 @@
 #include <list>
 #include <map>
 #include <open62541/client_subscriptions.h>
+#include <unordered_map>
 
 namespace backplane::opcua {
 
@@ -117,7 +118,7 @@ class Watches {
 
   Client& client_;
   std::atomic<uint64_t> last_number_{0};
-  std::map<uint64_t, std::shared_ptr<Watch>> watches_;
+  std::unordered_map<uint64_t, std::shared_ptr<Watch>> watches_;
   std::map<Publishing, Subscription> subscriptions_;
   std::vector<uint64_t> again_;
   uint64_t session_number_ = 0;

@@ -149,7 +149,9 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   void end_callback() noexcept {
     const std::lock_guard lock(mutex_);
     runner_ = std::thread::id();
-    changed_.notify_all();
+    if (closed_) {
+      changed_.notify_all();  // close() waits
+    }
   }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 

@@ -6,6 +6,7 @@
 #include "hub_state.hpp"
 
 #include <array>
+#include <atomic>
 
 namespace backplane::detail {
 
@@ -53,6 +54,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     }
     watcher.index = state->watchers.size();
     state->watchers.push_back(std::move(made));
+    count_ = state->watchers.size();
     op->impl[0] = reinterpret_cast<uintptr_t>(&watcher);
     op->impl[1] = reinterpret_cast<uintptr_t>(this);
     watcher.busy = true;
@@ -202,7 +204,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     flush(state, outbox);
   }
 
-  size_t watchers() noexcept { return state_.lock()->watchers.size(); }
+  size_t watchers() const noexcept { return count_; }
 
  private:
   using Locked = Guarded<HubState>::Locked;
@@ -388,6 +390,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     std::swap(state->watchers[index], state->watchers.back());
     state->watchers[index]->index = index;
     state->watchers.pop_back();
+    count_ = state->watchers.size();
     look_for_room(*state, outbox);
     if (state->watchers.empty() && state->stopped) {
       outbox.stopped = std::exchange(state->stopped, {});
@@ -419,6 +422,9 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   /// Unlocks, and calls what was collected. The lock stays free.
   void flush(Locked& state, HubOutbox& outbox) noexcept {
     state.unlock();
+    if (outbox.is_empty()) {
+      return;
+    }
     const HubOutbox work = std::exchange(outbox, HubOutbox());
     for (const auto& [join, status] : work.settled) join->settle(status);
     for (const auto& [op, status] : work.completed) host_.complete(op, status);
@@ -435,6 +441,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   std::optional<Wakeup> wakeup_;
   std::optional<Timer> timer_;
   Guarded<HubState> state_;
+  std::atomic<size_t> count_{0};  // of watchers, for who only asks
 };
 
 }  // namespace backplane::detail

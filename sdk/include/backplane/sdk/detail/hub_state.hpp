@@ -82,6 +82,9 @@ struct HubOutbox {
   bool ready = false;
   bool wake = false;
   bool arm = false;
+  bool is_empty() const noexcept {
+    return settled.empty() && completed.empty() && !stopped && !ready && !wake && !arm;
+  }
   void settle(std::shared_ptr<HubJoin> join, Status status) {
     if (join) settled.emplace_back(std::move(join), std::move(status));
   }
