@@ -32,7 +32,9 @@ Server::Server(const Host& host, const Config& config)
       logger_(logger_to(host)),
       nodes_(host, settings_,
              [this](Variable& variable, OwnedMessage message) {
-               wanted_.emplace_back(Change{variable, std::move(message)});
+               if (!wanted_.empty() || !variable.hub().publish_unwatched(message)) {
+                 wanted_.emplace_back(Change{variable, std::move(message)});
+               }
              }),
       calls_(host, settings_.max_calls, settings_.call_timeout),
       streams_(host),

@@ -25,6 +25,13 @@ bool is_within(const UA_NumericRange& range, const UA_Variant& value) noexcept {
   return true;
 }
 
+/// Whether the value takes the place of the present one, whose memory it then has: a number a
+/// number.
+bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
+  return present.type == value.type && value.type != nullptr && value.type->pointerFree &&
+         UA_Variant_isScalar(&present) && UA_Variant_isScalar(&value);
+}
+
 }  // namespace
 
 Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
@@ -97,56 +104,62 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   if (!is_own_write && *is_full_) {
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
   }
-  DataValue next;
-  if (range == nullptr) {
-    next = DataValue::copy_of(value);
-  } else {
+  UA_DataValue next = value;
+  Variant made;  // the value, unless it takes the present one's place
+  const bool fits = range == nullptr && fits_into(value_->value, value.value);
+  if (range != nullptr) {
     // As one element: what is written to a range is an array.
     const UA_Variant& part = value.value;
-    next = DataValue::copy_of(*value_);
     if (!value.hasValue || !value_->hasValue || part.type != value_->value.type) {
       return UA_STATUSCODE_BADTYPEMISMATCH;
     }
-    if (!is_within(*range, next->value)) {
+    if (!is_within(*range, value_->value)) {
       return UA_STATUSCODE_BADINDEXRANGENODATA;
     }
+    made = Variant::copy_of(value_->value);
     const size_t n = UA_Variant_isScalar(&part) ? 1 : part.arrayLength;
-    if (const UA_StatusCode status = UA_Variant_setRangeCopy(&next->value, part.data, n, *range);
+    if (const UA_StatusCode status = UA_Variant_setRangeCopy(made.get(), part.data, n, *range);
         status != UA_STATUSCODE_GOOD) {
       return status;
     }
-    next->hasStatus = value.hasStatus;
-    next->status = value.status;
-    next->hasSourceTimestamp = value.hasSourceTimestamp;
-    next->sourceTimestamp = value.sourceTimestamp;
+    next.value = *made;
+  } else if (!fits) {
+    made = Variant::copy_of(value.value);
+    next.value = *made;
   }
   // The library takes an empty array of ExtensionObject for a value of any type.
   const UA_DataType& object = UA_TYPES[UA_TYPES_EXTENSIONOBJECT];
   if (declared_.shape.type != kVariant && &built_in_type(declared_.shape.type) != &object &&
-      next->hasValue && UA_Variant_hasArrayType(&next->value, &object)) {
+      next.hasValue && UA_Variant_hasArrayType(&next.value, &object)) {
     return UA_STATUSCODE_BADTYPEMISMATCH;
   }
-  const bool is_empty = !next->hasValue || next->value.type == nullptr;
-  if (is_empty && declared_.shape.type != kVariant && !(next->hasStatus && is_bad(next->status))) {
+  const bool is_empty = !next.hasValue || next.value.type == nullptr;
+  if (is_empty && declared_.shape.type != kVariant && !(next.hasStatus && is_bad(next.status))) {
     return UA_STATUSCODE_BADTYPEMISMATCH;
   }
-  if (!next->hasSourceTimestamp) {
-    next->hasSourceTimestamp = true;
-    next->sourceTimestamp = UA_DateTime_now();
+  if (!next.hasSourceTimestamp) {
+    next.hasSourceTimestamp = true;
+    next.sourceTimestamp = UA_DateTime_now();
   }
   std::optional<OwnedMessage> told;  // first: it may be nothing that a message can hold
   if (!is_own_write) {
     MessageBuilder message;
-    fill_message(message, *next);
+    fill_message(message, next);
     told.emplace(message.view());
   }
   if (history_) {
-    history_->add(*next);
+    history_->add(next);
   }
   if (told) {
     changed_(*this, *std::move(told));
   }
-  value_ = std::move(next);  // in its place
+  if (fits) {
+    std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);
+  } else {
+    std::swap(value_->value, *made);
+  }
+  next.value = value_->value;
+  *value_ = next;
   return UA_STATUSCODE_GOOD;
 }
 

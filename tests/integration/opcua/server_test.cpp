@@ -126,6 +126,37 @@ TEST(OpcuaServer, AWatchBeginsWithThePresentValueAndTellsOwnAndForeignWrites) {
   }
 }
 
+TEST(OpcuaServer, AWatchBeginsWithWhatAClientHasWrittenWhileNobodyWatched) {
+  OpcuaPair pair;
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  {
+    const Told told;
+    const auto watching = inside.watch(told);
+    ASSERT_TRUE(told.has(20.5));
+  }
+  outside.write(21.5).or_throw();
+  outside.write(22.5).or_throw();
+  const Watched watched(inside);
+  ASSERT_TRUE(watched.told.reaches(1));
+  EXPECT_THAT(watched.told.numbers(), ElementsAre(22.5));
+  outside.write(23.5).or_throw();
+  EXPECT_TRUE(watched.told.has(23.5));
+}
+
+TEST(OpcuaServer, AValueTakesThePlaceOfOneOfAnotherType) {
+  OpcuaPair pair(R"(nodes = [{ id = "ns=1;s=Any", type = "Variant", access = "read_write" }])");
+  const Endpoint inside = pair.open("main:ns=1;s=Any");
+  const Endpoint outside = pair.open("plant:ns=1;s=Any");
+  for (const ValueView value :
+       {ValueView(1.5), ValueView(2.5), ValueView("text"), ValueView("more"), ValueView(3.5),
+        ValueView(true), ValueView(int64_t{7})}) {
+    outside.write(value).or_throw();
+    EXPECT_EQ(inside.read().value().body(), value) << value.to_text(64);
+    EXPECT_EQ(outside.read().value().body(), value) << value.to_text(64);
+  }
+}
+
 TEST(OpcuaServer, AnOwnWriteIsDoneWhenItsWatchersHaveAcknowledgedIt) {
   OpcuaPair pair;
   const auto seqs = std::make_shared<Guarded<std::vector<uint64_t>>>();

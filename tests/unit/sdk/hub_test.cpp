@@ -283,6 +283,19 @@ TEST_F(AHub, ReplaysTheLastMessageToANewWatcher) {
   EXPECT_EQ(late->values(), (std::vector<int>{3}));
 }
 
+TEST_F(AHub, OnlyRemembersWhatIsPublishedUnwatchedAndTakesItOnlyThen) {
+  make({.replay_last = true, .on_ready = {}});
+  publish(1);
+  EXPECT_TRUE(hub_->publish_unwatched(MessageBuilder(2)));
+  const auto sut = watch();
+  ASSERT_EQ(sut->values(), (std::vector<int>{2}));
+  EXPECT_EQ(sut->messages()[0].view().seq(), 2u);
+  EXPECT_FALSE(hub_->publish_unwatched(MessageBuilder(3)));
+  EXPECT_EQ(sut->count(), 1u);
+  hub_->stop(Status(BP_UNAVAILABLE));
+  EXPECT_FALSE(hub_->publish_unwatched(MessageBuilder(4)));
+}
+
 TEST_F(AHub, KeepsTheNumbersOfASourceThatCounts) {
   make();
   const auto sut = watch();

@@ -88,6 +88,9 @@ class Hub {
   /// Gives the message to all watchers. False: pause until on_ready, since a queue with policy
   /// BLOCK is full.
   bool publish(MessageView message, Settled settled = {}) noexcept;
+  /// The same where nobody watches: it is only the last message, and nothing is called. False: it
+  /// was not taken, publish() it.
+  bool publish_unwatched(MessageView message) noexcept;
   /// Each watch completes with `status` when it has taken (and acknowledged) what waits for it; new
   /// ones at once.
   void end(const Status& status) noexcept;

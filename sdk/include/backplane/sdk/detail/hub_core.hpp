@@ -134,7 +134,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       return true;
     }
     const Status mine = state->watchers.empty() ? Status(BP_UNAVAILABLE) : Status::ok();
-    raw.seq = state->seq = raw.seq > state->seq ? raw.seq : state->seq + 1;
+    number(*state, raw);
     HubKeeper keeper(raw);
     remember(*state, keeper);
     HubWatcher** tail = &chain;
@@ -173,6 +173,18 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       join->settle(mine);
     }
     return go_on;
+  }
+
+  bool publish_unwatched(MessageView message) noexcept {
+    bp_message raw = message.raw();
+    auto state = state_.lock();
+    if (state->ended || !state->watchers.empty()) {
+      return false;
+    }
+    number(*state, raw);
+    HubKeeper keeper(raw);
+    remember(*state, keeper);
+    return true;
   }
 
   void end(const Status& status) noexcept {
@@ -248,6 +260,10 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     }
     take_credit(watcher);
     return true;
+  }
+
+  static void number(HubState& state, bp_message& message) noexcept {
+    message.seq = state.seq = message.seq > state.seq ? message.seq : state.seq + 1;
   }
 
   void remember(HubState& state, HubKeeper& keeper) const noexcept {
@@ -461,6 +477,9 @@ inline void Hub::ack(Op op, uint64_t seq, bp_status status) noexcept {
 }
 inline bool Hub::publish(MessageView message, Settled settled) noexcept {
   return std::shared_ptr(core_)->publish(message, std::move(settled));
+}
+inline bool Hub::publish_unwatched(MessageView message) noexcept {
+  return core_->publish_unwatched(message);
 }
 inline void Hub::end(const Status& status) noexcept { std::shared_ptr(core_)->end(status); }
 inline void Hub::stop(const Status& status, std::function<void()> stopped) noexcept {
