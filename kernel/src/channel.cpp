@@ -107,7 +107,7 @@ bp_status Channel::open(const NativeKey& key, const ChannelOptions& options,
                         std::shared_ptr<Channel>& out, bp_error* error) {
   const bool may_make = options.which != BP_CHANNEL_EXISTING || key.type == BP_KEY_ANONYMOUS;
   MemoryOptions memory;
-  memory.permissions = options.permissions;
+  memory.permissions = options.shape.permissions;
   memory.flags = options.memory_flags;
   std::unique_ptr<SharedMemory> segment;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

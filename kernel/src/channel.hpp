@@ -13,8 +13,7 @@ namespace backplane::kernel {
 
 struct ChannelOptions {
   std::uint32_t which = BP_CHANNEL_EXISTING;
-  ChannelShape shape;  // `flags`: what is required
-  std::uint32_t permissions = 0600;
+  ChannelShape shape;              // `flags`: what is required
   std::uint32_t memory_flags = 0;  // BP_MEMORY_HUGE_PAGES, BP_MEMORY_TRUST_OWNER
 };
 

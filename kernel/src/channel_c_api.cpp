@@ -54,8 +54,8 @@ bp_status to_options(const bp_channel_options* options, ChannelOptions& out, bp_
                or_default(known.publishers, 4),
                or_default(known.subscribers, 8),
                known.flags & BP_CHANNEL_LOSSLESS,
+               or_default(known.permissions, 0600),
                0};
-  out.permissions = or_default(known.permissions, 0600);
   out.memory_flags = (has(BP_CHANNEL_HUGE_PAGES) ? BP_MEMORY_HUGE_PAGES : 0) |
                      (has(BP_CHANNEL_TRUST_OWNER) ? BP_MEMORY_TRUST_OWNER : 0);
   return BP_OK;

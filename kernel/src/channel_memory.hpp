@@ -19,7 +19,8 @@ struct ChannelShape {
   std::uint32_t publishers = 0;
   std::uint32_t subscribers = 0;
   std::uint32_t flags = 0;  // BP_CHANNEL_LOSSLESS
-  std::uint32_t reserved = 0;
+  std::uint32_t permissions = 0;
+  std::uint64_t response_size = 0;  // of a channel of requests (request.hpp), and what is in front
 };
 
 // The head of a slot: one line of the cache, in which small samples are, too.

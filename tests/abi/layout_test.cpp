@@ -251,6 +251,28 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_subscriber_options, struct_size, 0, 4),
     MEMBER(bp_subscriber_options, history, 4, 4),
     MEMBER(bp_subscriber_options, spin_ns, 8, 8),
+    // request.h
+    MEMBER(bp_responder_options, struct_size, 0, 4),
+    MEMBER(bp_responder_options, requesters, 4, 4),
+    MEMBER(bp_responder_options, request_size, 8, 8),
+    MEMBER(bp_responder_options, response_size, 16, 8),
+    MEMBER(bp_responder_options, outstanding, 24, 4),
+    MEMBER(bp_responder_options, permissions, 28, 4),
+    MEMBER(bp_responder_options, spin_ns, 32, 8),
+    MEMBER(bp_responder_options, flags, 40, 4),
+    MEMBER(bp_responder_options, reserved, 44, 4),
+    MEMBER(bp_request, data, 0, 8),
+    MEMBER(bp_request, size, 8, 8),
+    MEMBER(bp_request, requester, 16, 8),
+    MEMBER(bp_request, number, 24, 8),
+    MEMBER(bp_request, slot, 32, 8),
+    MEMBER(bp_requester_options, struct_size, 0, 4),
+    MEMBER(bp_requester_options, flags, 4, 4),
+    MEMBER(bp_requester_options, spin_ns, 8, 8),
+    MEMBER(bp_response, data, 0, 8),
+    MEMBER(bp_response, size, 8, 8),
+    MEMBER(bp_response, number, 16, 8),
+    MEMBER(bp_response, slot, 24, 8),
     // kernel.h
     MEMBER(bp_log_record, time_ns, 0, 8),
     MEMBER(bp_log_record, level, 8, 4),
@@ -342,6 +364,10 @@ const std::map<std::string, std::size_t> kStructures = {
     STRUCTURE(bp_channel_info),
     STRUCTURE(bp_sample),
     STRUCTURE(bp_subscriber_options),
+    STRUCTURE(bp_responder_options),
+    STRUCTURE(bp_request),
+    STRUCTURE(bp_requester_options),
+    STRUCTURE(bp_response),
     STRUCTURE(bp_log_record),
     STRUCTURE(bp_kernel_options),
     STRUCTURE(bp_diagnostic),
@@ -371,9 +397,9 @@ TEST(Layout, NoMemberIsMissingFromTheTable) {
 
 TEST(Layout, EverySizedStructBeginsWithItsSize) {
   const std::vector<std::string> frozen = {
-      "bp_str",     "bp_error",    "bp_value",     "bp_pair",       "bp_buffer",
-      "bp_message", "bp_endpoint", "bp_event",     "bp_log_record", "bp_diagnostic",
-      "bp_key",     "bp_mutex",    "bp_condition", "bp_sample"};
+      "bp_str",       "bp_error",  "bp_value",      "bp_pair",       "bp_buffer", "bp_message",
+      "bp_endpoint",  "bp_event",  "bp_log_record", "bp_diagnostic", "bp_key",    "bp_mutex",
+      "bp_condition", "bp_sample", "bp_request",    "bp_response"};
   std::map<std::string, bool> sized;
   for (const Member& member : kMembers) {
     if (member.golden_offset == 0)

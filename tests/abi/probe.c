@@ -33,6 +33,10 @@ struct bp_everything {
   const bp_channel_info* channel_info;
   const bp_sample* sample;
   const bp_subscriber_options* subscriber_options;
+  const bp_responder_options* responder_options;
+  const bp_request* request;
+  const bp_requester_options* requester_options;
+  const bp_response* response;
   const bp_log_record* record;
   const bp_diagnostic* diagnostic;
   const bp_instance_info* instance_info;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The segment of a channel, into which a peer writes what it likes while it is used: every sample
-// that is received lies in it, and every call ends. The input is a script: a byte for what is done;
-// to write, an offset (two bytes), a length (one), and so many bytes.
+// that is received lies in it, and every call ends. The input is a script: a byte for the size of
+// samples, then one for each thing that is done; to write, an offset (two bytes), a length (one),
+// and so many bytes.
 #include "backplane/channel.h"
 
 #include "channel_memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -17,7 +19,8 @@ namespace {
 
 using backplane::kernel::ChannelMemory;
 
-constexpr uint64_t kSize = 100;
+// All in the heads of slots, or not all.
+constexpr std::array<uint64_t, 3> kSizes = {8, 40, 100};
 constexpr std::size_t kHeader = 4096;  // of the segment
 
 void require(bool holds) {
@@ -39,12 +42,12 @@ bp_channel_options options_of(uint64_t size) {
 // A channel, and its memory as a peer has it.
 class Target {
  public:
-  Target() {
+  explicit Target(uint64_t sample_size) {
     bp_key key{};
     key.type = BP_KEY_ANONYMOUS;
     key.length = 4;
     std::memcpy(key.name, "fuzz", 4);
-    const bp_channel_options options = options_of(kSize);
+    const bp_channel_options options = options_of(sample_size);
     require(bp_channel_open(&key, &options, &channel_, nullptr) == BP_OK);
     descriptor_ = bp_channel_descriptor(channel_, nullptr);
     require(descriptor_ >= 0);
@@ -82,7 +85,7 @@ class Target {
 // What one input does.
 class Run {
  public:
-  explicit Run(int descriptor) {
+  Run(int descriptor, uint64_t sample_size) : size_(sample_size) {
     const bp_channel_options options = options_of(0);
     bp_channel_adopt(descriptor, &options, &channel_, nullptr);
   }
@@ -109,6 +112,7 @@ class Run {
   }
   void publish(uint64_t size) {
     void* memory = nullptr;
+    size = std::min(size, size_);
     if (publisher_ == nullptr || bp_publisher_loan(publisher_, size, &memory, nullptr) != BP_OK) {
       return;
     }
@@ -121,7 +125,7 @@ class Run {
       return;
     }
     is_held_ = true;
-    require(sample_.size <= kSize);
+    require(sample_.size <= size_);
     std::vector<char> copy(sample_.size);
     if (!copy.empty()) std::memcpy(copy.data(), sample_.data, copy.size());
   }
@@ -131,6 +135,7 @@ class Run {
   }
 
  private:
+  const uint64_t size_;
   bp_channel* channel_ = nullptr;
   bp_publisher* publisher_ = nullptr;
   bp_subscriber* subscriber_ = nullptr;
@@ -141,10 +146,16 @@ class Run {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
-  static Target* const target = new Target;
+  static std::array<Target*, kSizes.size()> const targets = {
+      new Target(kSizes[0]), new Target(kSizes[1]), new Target(kSizes[2])};
+  if (size == 0) {
+    return 0;
+  }
+  Target* const target = targets[data[0] % targets.size()];
+  const uint64_t most = kSizes[data[0] % kSizes.size()];
   target->restore();
-  Run* run = new Run(target->descriptor());
-  for (std::size_t at = 0; at < size && run->is_open(); ++at) {
+  Run* run = new Run(target->descriptor(), most);
+  for (std::size_t at = 1; at < size && run->is_open(); ++at) {
     switch (data[at] % 9) {
       case 0:
         run->open_publisher();
@@ -156,7 +167,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
         run->publish(data[at] / 9);  // up to 28: in the head
         break;
       case 3:
-        run->publish(kSize - data[at] / 9);
+        run->publish(most - std::min<uint64_t>(most, data[at] / 9));
         break;
       case 4:
         run->receive();
@@ -169,7 +180,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
         break;
       case 7:  // as another process opens it, with what is there now
         delete run;
-        run = new Run(target->descriptor());
+        run = new Run(target->descriptor(), most);
         break;
       default:
         if (at + 3 < size) {

@@ -14,6 +14,7 @@
 #include "native_key.h"
 #include "operation.h"
 #include "plugin.h"
+#include "request.h"
 #include "semaphore.h"
 #include "service/buffers.h"
 #include "service/credentials.h"

@@ -25,6 +25,12 @@ constexpr void check_sample() {
   static_assert(std::is_trivially_copyable_v<Object>);
   static_assert(alignof(Object) <= (sizeof(Object) <= 40 ? 32 : 64));
 }
+/// Of the C API; max(): always.
+inline uint64_t spin_of(std::chrono::nanoseconds spin) noexcept {
+  return spin == std::chrono::nanoseconds::max()
+             ? UINT64_MAX
+             : static_cast<uint64_t>(std::max<int64_t>(0, spin.count()));
+}
 }  // namespace detail
 
 /// What was received; given back when it is destroyed. It does not outlive its subscriber.
@@ -272,10 +278,8 @@ class Channel {
   }
   /// Errors: as of bp_subscriber_open.
   Result<Subscriber> subscriber(const SubscriberOptions& options) {
-    const auto spin_ns = options.spin == std::chrono::nanoseconds::max()
-                             ? UINT64_MAX
-                             : static_cast<uint64_t>(std::max<int64_t>(0, options.spin.count()));
-    const bp_subscriber_options raw_options{sizeof raw_options, options.history, spin_ns};
+    const bp_subscriber_options raw_options{sizeof raw_options, options.history,
+                                            detail::spin_of(options.spin)};
     bp_error error{};
     bp_subscriber* raw = nullptr;
     const bp_status status = bp_subscriber_open(raw_.get(), &raw_options, &raw, &error);
