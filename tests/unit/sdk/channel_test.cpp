@@ -292,7 +292,7 @@ TEST_F(AChannel, OfSmallSamplesReadsNothingBehindItsSegment) {
   publisher.send(Small(1)).or_throw();
   // The heads are the last page and more of it: `is_inline` is at 22 in each.
   const std::span<std::byte> bytes = memory.data();
-  for (size_t at = bytes.size() - 30 * 64; at < bytes.size(); at += 64) {
+  for (size_t at = bytes.size() - 30UL * 64; at < bytes.size(); at += 64) {
     bytes[at + 22] = bytes[at + 23] = std::byte{0};
   }
   const Result<Sample> sample = subscriber.try_receive();
