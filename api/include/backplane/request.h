@@ -7,7 +7,9 @@
  *
  * A request is answered once or never: never, if the responder ends without it, which its requester
  * is told within a second (UNAVAILABLE), or if it gives the request back unanswered. Nothing is
- * sent twice. Of a requester that ends before its answer nothing is left.
+ * sent twice. Of a requester that ends before its answer nothing is left; of
+ * one that is killed before its first request was read, a segment that nobody has open, which
+ * `backplane shm clean` removes.
  *
  * A requester, or a responder, is for one thread at a time, and of the process that opened it: in a
  * child made by fork(2) its calls give FAILED_PRECONDITION. `error` may be NULL everywhere; native
