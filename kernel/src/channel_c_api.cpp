@@ -26,10 +26,6 @@ constexpr std::uint32_t kKnownFlags =
     BP_CHANNEL_LOSSLESS | BP_CHANNEL_HUGE_PAGES | BP_CHANNEL_TRUST_OWNER;
 constexpr std::uint32_t kMostCapacity = 1U << 15U;
 
-std::uint32_t or_default(std::uint32_t value, std::uint32_t by_default) noexcept {
-  return value == 0 ? by_default : value;
-}
-
 bp_status to_options(const bp_channel_options* options, ChannelOptions& out, bp_error* error) {
   bp_channel_options known{};
   if (options != nullptr) {

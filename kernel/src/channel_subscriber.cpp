@@ -17,7 +17,6 @@ constexpr int kTurns = 10'000;  // that a sample is overwritten just as it is lo
 // publishers' as long as nobody looks at it.
 constexpr int kLooksAtHint = 16;
 constexpr int kLooksBeforeClock = 64;
-constexpr std::int64_t kPast = 1;  // as deadlines are that are not waited for
 constexpr std::uint64_t kCopied = std::uint64_t{1} << 32U;  // in bp_sample::slot
 constexpr auto kAcquired = std::memory_order_acquire;
 

@@ -25,8 +25,9 @@ inline std::int64_t monotonic_now() noexcept {
 }
 
 // A deadline of the C API, where 0 is none and the past may be anything.
+constexpr std::int64_t kPast = 1;  // nothing is waited for
 inline std::int64_t deadline_from(std::int64_t deadline_ns) noexcept {
-  return deadline_ns < 0 ? 1 : deadline_ns;
+  return deadline_ns < 0 ? kPast : deadline_ns;
 }
 
 // Waits while the word has this value, until it is woken or `deadline_ns` (monotonic; 0: none).

@@ -13,4 +13,9 @@ bp_status to_native_key(const bp_key& key, KeyUse use, NativeKey& out, bp_error*
 // the last member, behind which there is no padding.
 bp_status check_options(const void* options, std::size_t known, const char* name, bp_error* error);
 
+// Of a member that is 0 unless it is said.
+constexpr std::uint32_t or_default(std::uint32_t value, std::uint32_t by_default) noexcept {
+  return value == 0 ? by_default : value;
+}
+
 }  // namespace backplane::kernel

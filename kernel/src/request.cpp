@@ -14,7 +14,6 @@ namespace backplane::kernel {
 namespace {
 
 constexpr std::uint64_t kHead = sizeof(RequestHead);
-constexpr std::int64_t kPast = 1;                    // as a deadline: it does not wait
 constexpr std::int64_t kBetweenLooks = 100'000'000;  // for peers that are gone
 
 // Gone with its requester; a key of System V would leave a file.

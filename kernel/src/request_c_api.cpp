@@ -22,9 +22,6 @@ using namespace backplane::kernel;
 constexpr std::uint32_t kCapacity = 16;  // of the ring of requests; more than that wait
 constexpr std::uint32_t kMostOutstanding = 1U << 10U;
 
-std::uint32_t or_default(std::uint32_t value, std::uint32_t by_default) noexcept {
-  return value == 0 ? by_default : value;
-}
 std::uint64_t with_head(std::uint64_t size) noexcept {
   return size > std::numeric_limits<std::uint64_t>::max() - sizeof(RequestHead)
              ? size
