@@ -13,7 +13,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <sys/wait.h>
 #include <thread>
 
@@ -167,27 +166,12 @@ TEST_P(AKilledPeerOfAChannel, OrAStoppedOneStopsNobody) {
 
 void AKilledPeerOfAChannel::survives_under_load(bool is_lossless) {
   const int kills = is_long_test() ? 1000 : 20;
-  std::mt19937 random(GetParam());
   Channel channel = Channel::open(key_, block_channel(is_lossless)).value();
   Watcher watcher(channel);
   constexpr std::array<const char*, 4> kActions = {"publish", "subscribe", "publish", "subscribe"};
-  std::array<std::optional<ChildProcess>, kActions.size()> peers;
-  for (size_t i = 0; i < peers.size(); ++i) {
-    peers[i].emplace(peer(kActions[i]));
-  }
-  for (int i = 0; i < kills; ++i) {
-    std::optional<ChildProcess>& victim = peers[static_cast<size_t>(i) % peers.size()];
-    ASSERT_TRUE(victim->wait_for_output("."))
-        << "it does not get on after " << i << " kills: " << victim->err();
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
-    victim->signal(SIGKILL);
-    ASSERT_EQ(victim->wait(), 128 + SIGKILL) << victim->err();
-    // Its place is free within a second: there is one more of each than there are peers.
-    victim.emplace(peer(kActions[static_cast<size_t>(i) % peers.size()]));
-  }
-  for (std::optional<ChildProcess>& each : peers) {
-    each.reset();
-  }
+  // A killed one's place is free within a second: there is one more of each than there are peers.
+  kill_under_load(kActions, kills);
+  if (HasFatalFailure()) return;
   Publisher publisher = channel.publisher().value();
   for (uint64_t i = 0; i < 100; ++i) publish_block(publisher, block_number(0, i)).or_throw();
   expect_reclaimed(channel, watcher);

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <optional>
-#include <random>
 #include <thread>
 
 namespace backplane::test {
@@ -91,25 +90,10 @@ TEST_P(AKilledPeerOfMemory, LeavesTheLockAndTheConditionAtWhicheverStep) {
 /// At random instants, under load: the count goes on, and is never half done.
 TEST_P(AKilledPeerOfMemory, UnderLoadTakesNothingWithIt) {
   const int kills = is_long_test() ? 1000 : 20;
-  std::mt19937 random(GetParam());
   std::optional<SharedMemory> memory(SharedMemory::open(key_, {.size = sizeof(Turns)}).value());
   constexpr std::array<const char*, 4> kActions = {"even", "odd", "even", "odd"};
-  std::array<std::optional<ChildProcess>, kActions.size()> peers;
-  for (size_t i = 0; i < peers.size(); ++i) {
-    peers[i].emplace(peer(kActions[i]));
-  }
-  for (int i = 0; i < kills; ++i) {
-    std::optional<ChildProcess>& victim = peers[static_cast<size_t>(i) % peers.size()];
-    ASSERT_TRUE(victim->wait_for_output("."))
-        << "it does not get on after " << i << " kills: " << victim->err();
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
-    victim->signal(SIGKILL);
-    ASSERT_EQ(victim->wait(), 128 + SIGKILL);
-    victim.emplace(peer(kActions[static_cast<size_t>(i) % peers.size()]));
-  }
-  for (std::optional<ChildProcess>& each : peers) {
-    each.reset();
-  }
+  kill_under_load(kActions, kills);
+  if (HasFatalFailure()) return;
   {
     const ProcessLock lock = memory->lock_within(10s).value();
     std::printf("%d kills under load: the count is %d\n", kills,

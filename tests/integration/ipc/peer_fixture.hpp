@@ -3,11 +3,18 @@
 #pragma once
 
 #include "backplane/sdk/native_key.hpp"
+#include "support/child_process.hpp"
 #include "support/scratch_folder.hpp"
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <random>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -17,6 +24,27 @@ class WithPeers : public testing::TestWithParam<uint32_t> {
  protected:
   std::vector<std::string> peer(const std::string& action) const {
     return {BP_TEST_PEER, key_.to_string(), action};
+  }
+
+  /// Keeps a peer for each action, and kills one after the other at a random instant, which another
+  /// takes the place of. All are gone when it returns.
+  template <size_t N>
+  void kill_under_load(const std::array<const char*, N>& actions, int kills) const {
+    std::mt19937 random(GetParam());
+    std::array<std::optional<ChildProcess>, N> peers;
+    for (size_t i = 0; i < N; ++i) {
+      peers[i].emplace(peer(actions[i]));
+    }
+    for (int i = 0; i < kills; ++i) {
+      const size_t turn = static_cast<size_t>(i) % N;
+      std::optional<ChildProcess>& victim = peers[turn];
+      ASSERT_TRUE(victim->wait_for_output("."))
+          << "it does not get on after " << i << " kills: " << victim->err();
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+      victim->signal(SIGKILL);
+      ASSERT_EQ(victim->wait(), 128 + SIGKILL) << victim->err();
+      victim.emplace(peer(actions[turn]));
+    }
   }
 
   const ScratchFolder folder_;
