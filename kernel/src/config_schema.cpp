@@ -3,6 +3,7 @@
 
 #include "json_pointer.hpp"
 #include "json_schema.hpp"
+#include "native_key.hpp"
 #include "schema_explainer.hpp"
 #include "schema_parts.hpp"
 #include "schema_source.hpp"
@@ -39,6 +40,9 @@ class Completion {
     }
     if (schema.contains("x-backplane-credential")) {
       result_.credentials.push_back({pointer, value.get<std::string>()});
+    }
+    if (schema.contains("x-backplane-shared-memory")) {
+      result_.shared_memory.push_back({pointer, value.get<std::string>()});
     }
   }
 
@@ -168,6 +172,29 @@ void check_values(const json& schema, const std::string& pointer, const Document
   }
 }
 
+/// Writes each key as text_of() does. False: a mistake was reported.
+bool read_keys(std::vector<SharedMemoryUse>& uses, const DocumentTable& source,
+               Diagnostics& diagnostics) {
+  bool is_good = true;
+  for (SharedMemoryUse& use : uses) {
+    std::string problem;
+    const auto key = parse_key(use.key, problem);
+    if (key && !is_supported(KeyUse::kSharedMemory, key->type)) {
+      problem = "shared memory has no keys of this type here";
+    }
+    if (!problem.empty()) {
+      diagnostics.error(source.value_at(use.pointer), "'" + use.key +
+                                                          "' is no key of shared memory, such as "
+                                                          "'anonymous:frames': " +
+                                                          problem);
+      is_good = false;
+      continue;
+    }
+    use.key = text_of(*key);
+  }
+  return is_good;
+}
+
 }  // namespace
 
 std::optional<ConfigSchema> ConfigSchema::read(std::shared_ptr<const TomlDocument> document,
@@ -214,8 +241,9 @@ std::optional<CompletedConfig> ConfigSchema::complete(const json& config,
     }
     return std::nullopt;
   }
-  CompletedConfig result{config, {}, {}};
+  CompletedConfig result{config, {}, {}, {}};
   Completion(compiled_->parts, result).apply(schema, result.config, "");
+  if (!read_keys(result.shared_memory, source, diagnostics)) return std::nullopt;
   return result;
 }
 

@@ -31,11 +31,18 @@ struct CredentialUse {
   std::string name;
 };
 
+/// A string marked `x-backplane-shared-memory`: the text of a native key.
+struct SharedMemoryUse {
+  std::string pointer;
+  std::string key;  // as text_of() writes it
+};
+
 /// A configuration that satisfies its schema.
 struct CompletedConfig {
   nlohmann::json config;  // with defaults
   std::vector<AddressUse> addresses;
   std::vector<CredentialUse> credentials;
+  std::vector<SharedMemoryUse> shared_memory;
 };
 
 /// Compiled once, when it is first used: of the plugins that a machine has most are not. Then a

@@ -50,7 +50,8 @@ struct Host {
   const std::string name;
   Permissions permissions;            // constant once the instance is created
   std::vector<std::string> services;  // ids that get_service gives; empty for the application: all
-  std::vector<std::string> credentials;  // names that its configuration has; the application: all
+  std::vector<std::string> credentials;    // names that its configuration has; the application: all
+  std::vector<std::string> shared_memory;  // keys that its configuration has; the application: all
   mutable Counters counters;
   std::shared_ptr<std::atomic<std::int64_t>> buffers =
       std::make_shared<std::atomic<std::int64_t>>(0);  // not released yet

@@ -224,6 +224,7 @@ bp_status Kernel::start_all(bp_error& error) {
     for (const Grant& grant : declared.grants)
       instance->host.permissions.grant(grant.pattern, grant.verbs);
     instance->host.credentials = declared.credentials;
+    instance->host.shared_memory = declared.shared_memory;
     instance->host.services.insert(instance->host.services.end(), declared.services.begin(),
                                    declared.services.end());
     made.push_back(&publish(std::move(instance)));

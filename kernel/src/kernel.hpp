@@ -14,6 +14,7 @@
 #include "plugin_catalogue.hpp"
 #include "plugin_instance.hpp"
 #include "plugin_library.hpp"
+#include "shared_memory_service.hpp"
 #include "system_manifest.hpp"
 
 #include <functional>
@@ -90,6 +91,7 @@ class Kernel {
   EndpointTable& table() noexcept { return table_; }
   Metrics& metrics() noexcept { return metrics_; }
   const Credentials& credentials() const noexcept { return credentials_; }
+  SharedNames& shared_names() noexcept { return shared_names_; }
 
  private:
   bp_status refuse_after_start(bp_error* error);
@@ -131,6 +133,7 @@ class Kernel {
   EndpointTable table_;
   Metrics metrics_;
   Credentials credentials_;
+  SharedNames shared_names_;
 
   PluginCatalogue plugins_;  // on the control thread once started
   std::map<std::string, bp_plugin_entry, std::less<>> linked_;  // likewise

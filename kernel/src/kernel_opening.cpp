@@ -151,6 +151,8 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
   made->url_path_prefix = resolved->path;
   for (const CredentialUse& use : resolved->config.credentials)
     made->host.credentials.push_back(use.name);
+  for (const SharedMemoryUse& use : resolved->config.shared_memory)
+    made->host.shared_memory.push_back(use.key);
   Instance& instance = publish(std::move(made));
   const auto timeout =
       manifest_ ? std::chrono::nanoseconds(manifest_->options.start_timeout) : kStartTimeout;

@@ -7,6 +7,7 @@
 #include "backplane/service/log.h"
 #include "backplane/service/metrics.h"
 #include "backplane/service/queue.h"
+#include "backplane/service/shared_memory.h"
 #include "backplane/service/state.h"
 #include "completion_queue.hpp"
 #include "credentials.hpp"
@@ -17,6 +18,7 @@
 #include "message_copy.hpp"
 #include "metrics.hpp"
 #include "plugin_instance.hpp"
+#include "shared_memory_service.hpp"
 
 #include <algorithm>
 #include <array>
@@ -205,14 +207,15 @@ struct Entry {
   std::string_view id;
   const void* table;
 };
-const std::array<Entry, 8>& entries() {
-  static const std::array<Entry, 8> all = {{{BP_S_ENDPOINT, &kEndpointService},
+const std::array<Entry, 9>& entries() {
+  static const std::array<Entry, 9> all = {{{BP_S_ENDPOINT, &kEndpointService},
                                             {BP_S_EXECUTOR, &kExecutor},
                                             {BP_S_QUEUE, &kQueue},
                                             {BP_S_LOG, &kLog},
                                             {BP_S_METRICS, &kMetrics},
                                             {BP_S_BUFFERS, &kBuffers},
                                             {BP_S_CREDENTIALS, &kCredentials},
+                                            {BP_S_SHARED_MEMORY, &kSharedMemoryService},
                                             {BP_S_STATE, &kState}}};
   return all;
 }

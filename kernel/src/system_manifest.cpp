@@ -137,6 +137,8 @@ class SystemReader {
     for (const AddressUse& use : complete->addresses) open(index, use);
     needs_of_plugin(index, *plugin);
     for (const CredentialUse& use : complete->credentials) credential(index, use);
+    for (SharedMemoryUse& use : complete->shared_memory)
+      manifest_.instances[index].shared_memory.push_back(std::move(use.key));
     manifest_.instances[index].config = std::move(complete->config);
     if (common) allow(index, common->config.at("allow"));
   }

@@ -38,8 +38,9 @@ struct InstanceManifest {
   std::vector<std::size_t> after;         // as the manifest says
   std::vector<std::size_t> dependencies;  // because it opens addresses there; never a route
   std::vector<Grant> grants;
-  std::vector<std::string> services;     // ids that it gets
-  std::vector<std::string> credentials;  // names, without doubles
+  std::vector<std::string> services;       // ids that it gets
+  std::vector<std::string> credentials;    // names, without doubles
+  std::vector<std::string> shared_memory;  // keys
   /// Of an isolated one: `isolated` with its defaults.
   std::optional<nlohmann::json> isolated;
   SourcePosition position;

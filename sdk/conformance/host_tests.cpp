@@ -49,6 +49,7 @@ class OldHost : public OtherHost {
         {BP_S_LOG, BP_SIZE_TO(bp_log_service, write)},
         {BP_S_METRICS, BP_SIZE_TO(bp_metrics_service, set)},
         {BP_S_QUEUE, BP_SIZE_TO(bp_queue_service, close)},
+        {BP_S_SHARED_MEMORY, BP_SIZE_TO(bp_shared_memory_service, subscriber_descriptor)},
         {BP_S_STATE, BP_SIZE_TO(bp_state_service, report)},
     };
     const auto size = sizes.find(id);

@@ -21,6 +21,7 @@ struct bp_everything {
   const bp_log_service* log;
   const bp_metrics_service* metrics;
   const bp_queue_service* queue;
+  const bp_shared_memory_service* shared_memory;
   const bp_state_service* state;
   const bp_kernel_options* options;
   const bp_key* key;

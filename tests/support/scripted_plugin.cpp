@@ -81,7 +81,7 @@ status = "draft"
 security_posture = "local"
 [services]
 needed = ["bp.endpoint/1"]
-optional = ["bp.executor/1", "bp.credentials/1", "bp.state/1", "bp.buffers/1", "bp.metrics/1", "bp.log/1"]
+optional = ["bp.executor/1", "bp.credentials/1", "bp.state/1", "bp.buffers/1", "bp.metrics/1", "bp.log/1", "bp.shared_memory/1"]
 [[schemes]]
 name = "scripted"
 config_key = "url"
@@ -95,6 +95,10 @@ description = "where it is"
 type = "string"
 description = "who it is"
 x-backplane-credential = true
+[config.properties.shared]
+type = "array"
+description = "what it shares"
+items = { type = "string", x-backplane-shared-memory = true }
 )" + more;
 }
 

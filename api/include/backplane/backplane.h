@@ -23,6 +23,7 @@
 #include "service/log.h"
 #include "service/metrics.h"
 #include "service/queue.h"
+#include "service/shared_memory.h"
 #include "service/state.h"
 #include "shared_memory.h"
 #include "value.h"

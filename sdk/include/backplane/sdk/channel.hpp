@@ -5,6 +5,7 @@
 
 #include "deadline.hpp"
 #include "native_key.hpp"
+#include "shared_handle.hpp"
 #include <backplane/channel.h>
 
 #include <algorithm>
@@ -37,15 +38,18 @@ inline uint64_t spin_of(std::chrono::nanoseconds spin) noexcept {
 class Sample {
  public:
   Sample(Sample&& other) noexcept
-      : subscriber_(std::exchange(other.subscriber_, nullptr)), raw_(other.raw_) {}
+      : functions_(other.functions_),
+        subscriber_(std::exchange(other.subscriber_, nullptr)),
+        raw_(other.raw_) {}
   Sample& operator=(Sample&& other) noexcept {
+    std::swap(functions_, other.functions_);
     std::swap(subscriber_, other.subscriber_);
     std::swap(raw_, other.raw_);
     return *this;
   }
   ~Sample() {
     if (subscriber_ != nullptr) {
-      bp_subscriber_release(subscriber_, &raw_);
+      functions_->subscriber_release(subscriber_, &raw_);
     }
   }
 
@@ -69,8 +73,10 @@ class Sample {
 
  private:
   friend class Subscriber;
-  Sample(bp_subscriber* subscriber, const bp_sample& raw) : subscriber_(subscriber), raw_(raw) {}
+  Sample(const bp_shared_memory_service& functions, bp_subscriber* subscriber, const bp_sample& raw)
+      : functions_(&functions), subscriber_(subscriber), raw_(raw) {}
 
+  const bp_shared_memory_service* functions_;
   bp_subscriber* subscriber_;
   bp_sample raw_;
 };
@@ -84,7 +90,7 @@ class Publisher {
   Result<std::span<std::byte>> loan(uint64_t size) {
     bp_error error;  // not zeroed, which would take as long as the rest
     void* data = nullptr;
-    const bp_status status = bp_publisher_loan(raw_.get(), size, &data, &error);
+    const bp_status status = functions().publisher_loan(raw_.get(), size, &data, &error);
     if (status < 0) {
       return Status::from(status, error);
     }
@@ -131,17 +137,16 @@ class Publisher {
 
  private:
   friend class Channel;
-  struct Close {
-    void operator()(bp_publisher* publisher) const noexcept { bp_publisher_close(publisher); }
-  };
-  explicit Publisher(bp_publisher* raw) : raw_(raw) {}
+  using Handle = detail::SharedHandle<bp_publisher, &bp_shared_memory_service::publisher_close>;
+  explicit Publisher(Handle raw) : raw_(std::move(raw)) {}
+  const bp_shared_memory_service& functions() const noexcept { return detail::functions_of(raw_); }
   Status publish_raw(uint64_t size, int64_t deadline_ns) {
     bp_error error;  // not zeroed, which would take as long as the rest
-    const bp_status status = bp_publisher_publish(raw_.get(), size, deadline_ns, &error);
+    const bp_status status = functions().publisher_publish(raw_.get(), size, deadline_ns, &error);
     return Status::from(status, error);
   }
 
-  std::unique_ptr<bp_publisher, Close> raw_;
+  Handle raw_;
   uint64_t loaned_ = 0;
 };
 
@@ -165,7 +170,7 @@ class Subscriber {
   /// none. Errors: as of bp_subscriber_descriptor.
   Result<int> descriptor() {
     bp_error error{};
-    const int out = bp_subscriber_descriptor(raw_.get(), &error);
+    const int out = functions().subscriber_descriptor(raw_.get(), &error);
     if (out < 0) {
       return Status::from(error.code, error);
     }
@@ -177,21 +182,21 @@ class Subscriber {
 
  private:
   friend class Channel;
-  struct Close {
-    void operator()(bp_subscriber* subscriber) const noexcept { bp_subscriber_close(subscriber); }
-  };
-  explicit Subscriber(bp_subscriber* raw) : raw_(raw) {}
+  using Handle = detail::SharedHandle<bp_subscriber, &bp_shared_memory_service::subscriber_close>;
+  explicit Subscriber(Handle raw) : raw_(std::move(raw)) {}
+  const bp_shared_memory_service& functions() const noexcept { return detail::functions_of(raw_); }
   Result<Sample> receive_raw(int64_t deadline_ns) {
     bp_error error;  // not zeroed, which would take as long as the rest
     bp_sample sample{};
-    const bp_status status = bp_subscriber_receive(raw_.get(), deadline_ns, &sample, &error);
+    const bp_status status =
+        functions().subscriber_receive(raw_.get(), deadline_ns, &sample, &error);
     if (status < 0) {
       return Status::from(status, error);
     }
-    return Sample(raw_.get(), sample);
+    return Sample(functions(), raw_.get(), sample);
   }
 
-  std::unique_ptr<bp_subscriber, Close> raw_;
+  Handle raw_;
 };
 
 /// Lives as long as a process has it open:
@@ -241,7 +246,7 @@ class Channel {
     bp_error error{};
     bp_channel* raw = nullptr;
     const bp_status status = bp_channel_open(&raw_key, &raw_options, &raw, &error);
-    return made<Channel>(status, error, raw);
+    return made<Channel>(status, error, raw, bp_shared_memory());
   }
   /// One that there is.
   static Result<Channel> attach(const NativeKey& key) {
@@ -250,12 +255,7 @@ class Channel {
   /// Of a descriptor that another process gave; it stays the caller's. Errors: as of
   /// bp_channel_adopt.
   static Result<Channel> adopt(int descriptor, Options options) {
-    options.which = Which::kExisting;
-    const bp_channel_options raw_options = raw_of(options);
-    bp_error error{};
-    bp_channel* raw = nullptr;
-    const bp_status status = bp_channel_adopt(descriptor, &raw_options, &raw, &error);
-    return made<Channel>(status, error, raw);
+    return adopt(*bp_shared_memory(), descriptor, options);
   }
   static Result<Channel> adopt(int descriptor) { return adopt(descriptor, Options()); }
   /// Errors: as of bp_channel_remove.
@@ -269,12 +269,31 @@ class Channel {
     return Status::from(status, error);
   }
 
+  /// For a plugin, whose host has the service (open_channel of host_memory.hpp).
+  static Result<Channel> open(const bp_shared_memory_service& service, const bp_host* host,
+                              std::string_view key, const Options& options) {
+    const bp_channel_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_channel* raw = nullptr;
+    const bp_status status = service.open_channel(host, to_str(key), &raw_options, &raw, &error);
+    return made<Channel>(status, error, raw, &service);
+  }
+  static Result<Channel> adopt(const bp_shared_memory_service& service, int descriptor,
+                               Options options) {
+    options.which = Which::kExisting;
+    const bp_channel_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_channel* raw = nullptr;
+    const bp_status status = service.channel_adopt(descriptor, &raw_options, &raw, &error);
+    return made<Channel>(status, error, raw, &service);
+  }
+
   /// Errors: as of bp_publisher_open.
   Result<Publisher> publisher() {
     bp_error error{};
     bp_publisher* raw = nullptr;
-    const bp_status status = bp_publisher_open(raw_.get(), &raw, &error);
-    return made<Publisher>(status, error, raw);
+    const bp_status status = functions().publisher_open(raw_.get(), &raw, &error);
+    return made<Publisher>(status, error, raw, &functions());
   }
   /// Errors: as of bp_subscriber_open.
   Result<Subscriber> subscriber(const SubscriberOptions& options) {
@@ -282,8 +301,8 @@ class Channel {
                                             detail::spin_of(options.spin)};
     bp_error error{};
     bp_subscriber* raw = nullptr;
-    const bp_status status = bp_subscriber_open(raw_.get(), &raw_options, &raw, &error);
-    return made<Subscriber>(status, error, raw);
+    const bp_status status = functions().subscriber_open(raw_.get(), &raw_options, &raw, &error);
+    return made<Subscriber>(status, error, raw, &functions());
   }
   Result<Subscriber> subscriber() { return subscriber(SubscriberOptions()); }
 
@@ -291,13 +310,13 @@ class Channel {
   bp_channel_info info() const {
     bp_channel_info out{};
     out.struct_size = sizeof out;
-    bp_channel_get_info(raw_.get(), &out, nullptr);
+    functions().channel_get_info(raw_.get(), &out, nullptr);
     return out;
   }
   /// Of an anonymous one, to be given away and closed. Errors: as of bp_channel_descriptor.
   Result<int> descriptor() {
     bp_error error{};
-    const int out = bp_channel_descriptor(raw_.get(), &error);
+    const int out = functions().channel_descriptor(raw_.get(), &error);
     if (out < 0) {
       return Status::from(error.code, error);
     }
@@ -308,17 +327,17 @@ class Channel {
   bp_channel* raw() const noexcept { return raw_.get(); }
 
  private:
-  struct Close {
-    void operator()(bp_channel* channel) const noexcept { bp_channel_close(channel); }
-  };
-  explicit Channel(bp_channel* raw) : raw_(raw) {}
+  using Handle = detail::SharedHandle<bp_channel, &bp_shared_memory_service::channel_close>;
+  explicit Channel(Handle raw) : raw_(std::move(raw)) {}
+  const bp_shared_memory_service& functions() const noexcept { return detail::functions_of(raw_); }
 
   template <class Object, class Raw>
-  static Result<Object> made(bp_status status, const bp_error& error, Raw* raw) {
+  static Result<Object> made(bp_status status, const bp_error& error, Raw* raw,
+                             const bp_shared_memory_service* functions) {
     if (status < 0) {
       return Status::from(status, error);
     }
-    return Object(raw);
+    return Object(typename Object::Handle(raw, {functions}));
   }
   static bp_channel_options raw_of(const Options& options) noexcept {
     const uint32_t flags = (options.lossless ? BP_CHANNEL_LOSSLESS : 0) |
@@ -335,7 +354,7 @@ class Channel {
             flags};
   }
 
-  std::unique_ptr<bp_channel, Close> raw_;
+  Handle raw_;
 };
 
 }  // namespace backplane

@@ -5,6 +5,7 @@
 
 #include "deadline.hpp"
 #include "result.hpp"
+#include "shared_handle.hpp"
 #include <backplane/mutex.h>
 
 #include <utility>
@@ -48,24 +49,30 @@ class ProcessMutex {
 class ProcessLock {
  public:
   ProcessLock(ProcessLock&& other) noexcept
-      : mutex_(std::exchange(other.mutex_, nullptr)), owner_died_(other.owner_died_) {}
+      : functions_(other.functions_),
+        mutex_(std::exchange(other.mutex_, nullptr)),
+        owner_died_(other.owner_died_) {}
   ProcessLock& operator=(ProcessLock&&) = delete;
   ~ProcessLock() {
     if (mutex_ != nullptr) {
-      bp_mutex_unlock(mutex_, nullptr);
+      functions_->mutex_unlock(mutex_, nullptr);
     }
   }
 
   /// Locks one that has no ProcessMutex. Errors: as of bp_mutex_lock.
   static Result<ProcessLock> of(bp_mutex& mutex, std::chrono::steady_clock::time_point deadline) {
+    return of(mutex, deadline, *bp_shared_memory());
+  }
+  static Result<ProcessLock> of(bp_mutex& mutex, std::chrono::steady_clock::time_point deadline,
+                                const bp_shared_memory_service& functions) {
     bp_error error{};
     uint32_t owner_died = 0;
     const bp_status status =
-        bp_mutex_lock(&mutex, detail::deadline_of(deadline), &owner_died, &error);
+        functions.mutex_lock(&mutex, detail::deadline_of(deadline), &owner_died, &error);
     if (status < 0) {
       return Status::from(status, error);
     }
-    return ProcessLock(&mutex, owner_died != 0);
+    return ProcessLock(functions, &mutex, owner_died != 0);
   }
 
   /// The owner before ended while it had the mutex.
@@ -73,15 +80,17 @@ class ProcessLock {
   /// What it guards is whole again. Without this nobody can lock it after us.
   void repaired() noexcept {
     if (mutex_ != nullptr) {
-      bp_mutex_repaired(mutex_);
+      functions_->mutex_repaired(mutex_);
     }
     owner_died_ = false;
   }
 
  private:
   friend class ProcessCondition;
-  ProcessLock(bp_mutex* mutex, bool owner_died) noexcept : mutex_(mutex), owner_died_(owner_died) {}
+  ProcessLock(const bp_shared_memory_service& functions, bp_mutex* mutex, bool owner_died) noexcept
+      : functions_(&functions), mutex_(mutex), owner_died_(owner_died) {}
 
+  const bp_shared_memory_service* functions_;
   bp_mutex* mutex_;  // null: it was moved, or lost
   bool owner_died_;
 };

@@ -10,6 +10,7 @@
 #include <backplane/service/executor.h>
 #include <backplane/service/log.h>
 #include <backplane/service/metrics.h>
+#include <backplane/service/shared_memory.h>
 #include <backplane/service/state.h>
 
 #include <algorithm>
@@ -50,6 +51,14 @@ inline void fill_holes(bp_metrics_service& t) noexcept { fill(t.define, t.add, t
 inline void fill_holes(bp_state_service& t) noexcept { fill(t.report); }
 inline void fill_holes(bp_buffers_service& t) noexcept { fill(t.allocate); }
 inline void fill_holes(bp_credentials_service& t) noexcept { fill(t.get); }
+inline void fill_holes(bp_shared_memory_service& t) noexcept {
+  fill(t.open_memory, t.open_channel, t.memory_adopt, t.memory_close, t.memory_data, t.memory_size,
+       t.memory_grow, t.memory_refresh, t.memory_mutex, t.memory_descriptor, t.mutex_lock,
+       t.mutex_repaired, t.mutex_unlock, t.channel_adopt, t.channel_close, t.channel_descriptor,
+       t.channel_get_info, t.publisher_open, t.publisher_close, t.publisher_loan,
+       t.publisher_publish, t.subscriber_open, t.subscriber_close, t.subscriber_receive,
+       t.subscriber_release, t.subscriber_descriptor);
+}
 
 }  // namespace detail
 
@@ -74,7 +83,8 @@ struct Services {
         metrics(fetch_service<bp_metrics_service>(host, BP_S_METRICS)),
         state(fetch_service<bp_state_service>(host, BP_S_STATE)),
         buffers(fetch_service<bp_buffers_service>(host, BP_S_BUFFERS)),
-        credentials(fetch_service<bp_credentials_service>(host, BP_S_CREDENTIALS)) {}
+        credentials(fetch_service<bp_credentials_service>(host, BP_S_CREDENTIALS)),
+        shared_memory(fetch_service<bp_shared_memory_service>(host, BP_S_SHARED_MEMORY)) {}
 
   bp_endpoint_service endpoint;
   bp_executor_service executor;
@@ -83,6 +93,7 @@ struct Services {
   bp_state_service state;
   bp_buffers_service buffers;
   bp_credentials_service credentials;
+  bp_shared_memory_service shared_memory;
 };
 
 }  // namespace backplane

@@ -4,6 +4,7 @@
 
 #include "mutex.hpp"
 #include "native_key.hpp"
+#include "shared_handle.hpp"
 #include <backplane/shared_memory.h>
 
 #include <cstddef>
@@ -62,7 +63,7 @@ class SharedMemory {
     bp_error error{};
     bp_memory* raw = nullptr;
     const bp_status status = bp_memory_open(&raw_key, &raw_options, &raw, &error);
-    return made(status, error, raw, options);
+    return made(status, error, raw, options, bp_shared_memory());
   }
   /// One that there is.
   static Result<SharedMemory> attach(const NativeKey& key, bool read_only = false) {
@@ -71,12 +72,7 @@ class SharedMemory {
   /// Of a descriptor that another process gave; it stays the caller's. Errors: as of
   /// bp_memory_adopt.
   static Result<SharedMemory> adopt(int descriptor, Options options) {
-    options.which = Which::kExisting;
-    const bp_memory_options raw_options = raw_of(options);
-    bp_error error{};
-    bp_memory* raw = nullptr;
-    const bp_status status = bp_memory_adopt(descriptor, &raw_options, &raw, &error);
-    return made(status, error, raw, options);
+    return adopt(*bp_shared_memory(), descriptor, options);
   }
   /// Errors: as of bp_memory_remove.
   static Status remove(const NativeKey& key) {
@@ -117,7 +113,26 @@ class SharedMemory {
     return removed;
   }
 
-  uint64_t size() const noexcept { return bp_memory_size(raw_.get()); }
+  /// For a plugin, whose host has the service (open_memory of host_memory.hpp).
+  static Result<SharedMemory> open(const bp_shared_memory_service& service, const bp_host* host,
+                                   std::string_view key, const Options& options) {
+    const bp_memory_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_memory* raw = nullptr;
+    const bp_status status = service.open_memory(host, to_str(key), &raw_options, &raw, &error);
+    return made(status, error, raw, options, &service);
+  }
+  static Result<SharedMemory> adopt(const bp_shared_memory_service& service, int descriptor,
+                                    Options options) {
+    options.which = Which::kExisting;
+    const bp_memory_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_memory* raw = nullptr;
+    const bp_status status = service.memory_adopt(descriptor, &raw_options, &raw, &error);
+    return made(status, error, raw, options, &service);
+  }
+
+  uint64_t size() const noexcept { return functions().memory_size(raw_.get()); }
   /// Empty of one that is opened to read.
   std::span<std::byte> data() noexcept {
     return is_read_only_ ? std::span<std::byte>() : std::span(first(), size());
@@ -142,30 +157,30 @@ class SharedMemory {
     return lock_until(detail::time_after(at_most));
   }
   Result<ProcessLock> lock_until(ProcessMutex::Clock::time_point deadline) {
-    bp_mutex* const mutex = bp_memory_mutex(raw_.get());
+    bp_mutex* const mutex = functions().memory_mutex(raw_.get());
     if (mutex == nullptr) {
       return Status(BP_FAILED_PRECONDITION,
                     "a segment that is plain, or opened to read, has no lock");
     }
-    return ProcessLock::of(*mutex, deadline);
+    return ProcessLock::of(*mutex, deadline, functions());
   }
 
   /// References into it may be invalid then. Errors: as of bp_memory_grow.
   Status grow(uint64_t size) {
     bp_error error{};
-    const bp_status status = bp_memory_grow(raw_.get(), size, &error);
+    const bp_status status = functions().memory_grow(raw_.get(), size, &error);
     return Status::from(status, error);
   }
   /// What others made larger. Errors: as of bp_memory_refresh.
   Status refresh() {
     bp_error error{};
-    const bp_status status = bp_memory_refresh(raw_.get(), &error);
+    const bp_status status = functions().memory_refresh(raw_.get(), &error);
     return Status::from(status, error);
   }
   /// Of an anonymous one, to be given away and closed. Errors: as of bp_memory_descriptor.
   Result<int> descriptor() {
     bp_error error{};
-    const int out = bp_memory_descriptor(raw_.get(), &error);
+    const int out = functions().memory_descriptor(raw_.get(), &error);
     if (out < 0) {
       return Status::from(error.code, error);
     }
@@ -176,17 +191,17 @@ class SharedMemory {
   bp_memory* raw() const noexcept { return raw_.get(); }
 
  private:
-  struct Close {
-    void operator()(bp_memory* memory) const noexcept { bp_memory_close(memory); }
-  };
-  SharedMemory(bp_memory* raw, bool is_read_only) : raw_(raw), is_read_only_(is_read_only) {}
+  using Handle = detail::SharedHandle<bp_memory, &bp_shared_memory_service::memory_close>;
+  SharedMemory(Handle raw, bool is_read_only) : raw_(std::move(raw)), is_read_only_(is_read_only) {}
+  const bp_shared_memory_service& functions() const noexcept { return detail::functions_of(raw_); }
 
   static Result<SharedMemory> made(bp_status status, const bp_error& error, bp_memory* raw,
-                                   const Options& options) {
+                                   const Options& options,
+                                   const bp_shared_memory_service* functions) {
     if (status < 0) {
       return Status::from(status, error);
     }
-    return SharedMemory(raw, options.read_only);
+    return SharedMemory(Handle(raw, {functions}), options.read_only);
   }
   static bp_memory_options raw_of(const Options& options) noexcept {
     const uint32_t flags =
@@ -197,7 +212,9 @@ class SharedMemory {
     return {sizeof(bp_memory_options), static_cast<uint32_t>(options.which), options.size,
             options.permissions, flags};
   }
-  std::byte* first() const noexcept { return static_cast<std::byte*>(bp_memory_data(raw_.get())); }
+  std::byte* first() const noexcept {
+    return static_cast<std::byte*>(functions().memory_data(raw_.get()));
+  }
   void check_for(size_t object, bool is_written) const {
     if (size() < object) {
       throw Error(BP_OUT_OF_RANGE, "the segment has ", size(), " bytes, the object ", object);
@@ -207,7 +224,7 @@ class SharedMemory {
     }
   }
 
-  std::unique_ptr<bp_memory, Close> raw_;
+  Handle raw_;
   bool is_read_only_;
 };
 
