@@ -101,6 +101,12 @@ description = "of one processor, on average over ten seconds"
 minimum = 1
 maximum = 100000
 examples = [50]
+[properties.isolated.properties.spin_us]
+type = "integer"
+description = "microseconds that it looks for the next message without sleeping"
+minimum = 0
+maximum = 10000
+default = 100
 [properties.isolated.properties.crash_limit]
 type = "object"
 description = "how often it may crash before it stays down"

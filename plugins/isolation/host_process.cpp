@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Design notes. The host is a companion: it gets three descriptors and its socket, no environment,
-// and a session of its own, so that a terminal's Ctrl-C reaches it only through its instance's
-// stop. It asks the system to kill it when the thread that started it ends: that is the loop's,
-// which lives as long as the kernel.
+// Design notes. The host is a companion: it gets three descriptors and the link's two, no
+// environment, and a session of its own, so that a terminal's Ctrl-C reaches it only through its
+// instance's stop. It asks the system to kill it when the thread that started it ends: that is the
+// loop's, which lives as long as the kernel.
 #include "plugins/isolation/host_process.hpp"
 
 #include "plugins/isolation/host_socket.hpp"
@@ -30,13 +30,14 @@ std::string HostEnd::text() const {
                 " (", std::string_view(description != nullptr ? description : "?"), ")");
 }
 
-HostProcess::HostProcess(const std::string& name) {
+HostProcess::HostProcess(const std::string& name, UniqueFd memory) {
   companion::Pipe link = companion::make_socket_pair(SOCK_STREAM);
   companion::Pipe printed = companion::make_pipe();
   fcntl(printed.read.get(), F_SETFL, O_NONBLOCK);
   const UniqueFd null = companion::high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const std::array<int, kHostSocket + 1> ends{null.get(), printed.write.get(), printed.write.get(),
-                                              link.write.get()};
+  const UniqueFd shared = companion::high(memory.release());
+  const std::array<int, kHostMemory + 1> ends{null.get(), printed.write.get(), printed.write.get(),
+                                              link.write.get(), shared.get()};
   pid_ = companion::spawn(companion::path("backplane-host"), {"backplane-host", name}, {}, ends);
   socket_ = std::move(link.read);
   output_ = std::move(printed.read);

@@ -24,8 +24,8 @@ struct HostEnd {
 /// A direct child of this process. Killed and reaped by the destructor if it still runs.
 class HostProcess {
  public:
-  /// Throws Error when it cannot be started. `name` is shown by ps.
-  explicit HostProcess(const std::string& name);
+  /// `memory`: the link's. `name` is shown by ps. Throws Error when it cannot be started.
+  HostProcess(const std::string& name, UniqueFd memory);
   HostProcess(const HostProcess&) = delete;
   HostProcess& operator=(const HostProcess&) = delete;
   ~HostProcess();

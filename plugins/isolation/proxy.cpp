@@ -2,7 +2,8 @@
 #include "plugins/isolation/proxy.hpp"
 
 #include "plugins/isolation/host_socket.hpp"
-#include "plugins/isolation/link/socket_channel.hpp"
+#include "plugins/isolation/link/ring_channel.hpp"
+#include <backplane/sdk/host_memory.hpp>
 #include <backplane/version.h>
 
 #include <fcntl.h>
@@ -43,6 +44,7 @@ Proxy::Proxy(const bp_host* host, const Config& config)
     : Plugin(host),
       setup_(config.map()),
       cpu_percent_(config.find<int64_t>("cpu_percent")),
+      spin_ns_(config.integer<int64_t>(kSpin) * 1000),
       crash_limit_(config.table("crash_limit").integer<size_t>("crashes"),
                    config.table("crash_limit").seconds("seconds")),
       backoff_(kMostBackoff, kStableAfter),
@@ -180,12 +182,17 @@ void Proxy::launch() {
   }
   boundary(
       [this] {
-        process_ = std::make_unique<HostProcess>(std::string(host().instance()));
+        SharedMemory memory =
+            open_memory(host(), "", {.size = sizeof(LinkMemory), .plain = true, .fixed = true})
+                .value();
+        process_ = std::make_unique<HostProcess>(std::string(host().instance()),
+                                                 UniqueFd(memory.descriptor().value()));
         output_ = process_->take_output();
         output_watch_ = std::make_unique<FdWatch>(host(), output_.get(), BP_FD_READ,
                                                   [this](uint32_t) { read_output(); });
         peer_ = std::make_shared<Peer>(host(), *this, "", ++generation_);
-        peer_->start(std::make_unique<SocketChannel>(host(), process_->take_socket()));
+        peer_->start(std::make_unique<RingChannel>(
+            host(), LinkEnds{process_->take_socket(), std::move(memory), Side::kProxy}, spin_ns_));
         process_watch_ = std::make_unique<FdWatch>(host(), process_->descriptor(), BP_FD_READ,
                                                    [this](uint32_t) { exited(); });
         begin();

@@ -74,6 +74,7 @@ class Proxy final : public Plugin, public PeerUser {
 
   const OwnedMessage setup_;  // what the kernel gave, for the host
   const std::optional<int64_t> cpu_percent_;
+  const int64_t spin_ns_;
   CrashLimit crash_limit_;
   Backoff backoff_;
   Relay relay_;

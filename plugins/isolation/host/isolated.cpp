@@ -3,7 +3,7 @@
 
 #include "plugins/isolation/host/sandbox.hpp"
 #include "plugins/isolation/host_socket.hpp"
-#include "plugins/isolation/link/socket_channel.hpp"
+#include "plugins/isolation/link/ring_channel.hpp"
 #include <backplane/sdk/boundary.hpp>
 #include <backplane/version.h>
 
@@ -97,10 +97,11 @@ Beginning read_beginning(std::span<const Word> frame) {
           std::string(to_view(begin.getSystem())), begin.getLogLevel(), to_json(begin.getSetup())};
 }
 
-Isolated::Isolated(Beginning beginning, UniqueFd socket)
-    : beginning_(std::move(beginning)), socket_(std::move(socket)) {
+Isolated::Isolated(Beginning beginning, LinkEnds link)
+    : beginning_(std::move(beginning)), link_(std::move(link)) {
   the_host = this;
-  fcntl(socket_.get(), F_SETFL, fcntl(socket_.get(), F_GETFL) | O_NONBLOCK);
+  const int socket = link_->socket.get();
+  fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
   confine_this_process();
   bp_kernel_options options{};
   options.struct_size = BP_SIZE_TO(bp_kernel_options, user);
@@ -165,7 +166,10 @@ int Isolated::run() {
 std::shared_ptr<Peer> Isolated::connect(const Host& host) {
   peer_ = std::make_shared<Peer>(host, *this, beginning_.instance + ":");
   far_.connect(host, *peer_);
-  peer_->start(std::make_unique<SocketChannel>(host, std::move(socket_)));
+  // Where its time is limited, it is for the plugin.
+  const nlohmann::json& setup = beginning_.setup;
+  const int64_t spin_us = setup.contains("cpu_percent") ? 0 : setup.at(kSpin).get<int64_t>();
+  peer_->start(std::make_unique<RingChannel>(host, *std::exchange(link_, {}), spin_us * 1000));
   return peer_;
 }
 

@@ -6,6 +6,7 @@
 #include "kernel.hpp"
 #include "plugins/isolation/host/far_services.hpp"
 #include "plugins/isolation/link/peer.hpp"
+#include "plugins/isolation/link/ring_channel.hpp"
 #include <backplane/sdk/plugin.hpp>
 
 #include <condition_variable>
@@ -33,9 +34,9 @@ Beginning read_beginning(std::span<const Word> frame);
 /// cycle calls run on the control thread, as in every kernel. It is one for a process.
 class Isolated final : public PeerUser {
  public:
-  /// Takes the socket over, reads the plugin's manifest, and gives up every right that the plugin
+  /// Takes the link over, reads the plugin's manifest, and gives up every right that the plugin
   /// has not asked for. Nothing runs yet.
-  Isolated(Beginning beginning, UniqueFd socket);
+  Isolated(Beginning beginning, LinkEnds link);
   ~Isolated() override;
 
   /// Runs until the proxy closes the link. The exit code.
@@ -55,7 +56,7 @@ class Isolated final : public PeerUser {
   static void log(void* self, const bp_log_record* record) noexcept;
 
   const Beginning beginning_;
-  UniqueFd socket_;
+  std::optional<LinkEnds> link_;  // until it is connected
   std::shared_ptr<Peer> peer_;
   FarServices far_;
   std::unique_ptr<kernel::Kernel> kernel_;

@@ -3,7 +3,7 @@
 // one end of a socket pair, and ends with it.
 #include "plugins/isolation/host/isolated.hpp"
 #include "plugins/isolation/host_socket.hpp"
-#include "plugins/isolation/link/socket_channel.hpp"
+#include "plugins/isolation/link/ring_channel.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -22,6 +22,11 @@ pid_t maker_of_socket() {
   ucred maker{};
   socklen_t size = sizeof maker;
   return getsockopt(kHostSocket, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0 ? maker.pid : 0;
+}
+
+SharedMemory memory_of_link() {
+  const UniqueFd given(kHostMemory);
+  return SharedMemory::adopt(given.get(), {.size = sizeof(LinkMemory), .plain = true}).value();
 }
 
 }  // namespace
@@ -46,13 +51,14 @@ int main() {
   }
   signal(SIGPIPE, SIG_IGN);
   fcntl(kHostSocket, F_SETFD, FD_CLOEXEC);
+  fcntl(kHostMemory, F_SETFD, FD_CLOEXEC);
   try {
-    UniqueFd socket(kHostSocket);
-    const auto frame = read_first_frame(socket.get());
+    LinkEnds link{UniqueFd(kHostSocket), memory_of_link(), Side::kHost};
+    const auto frame = read_first_frame(link);
     if (!frame) {
       return 1;
     }
-    return Isolated(read_beginning(*frame), std::move(socket)).run();
+    return Isolated(read_beginning(*frame), std::move(link)).run();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "backplane-host: %s\n", error.what());
     return 1;

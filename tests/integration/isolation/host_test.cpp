@@ -16,8 +16,8 @@ TEST_F(AnIsolatedPlugin, RunsInADirectChildWithAnEmptyEnvironmentAndItsSocketAlo
   const OwnedMessage look = open("it:look").read().value();
   EXPECT_EQ(look.body().find("parent"), ValueView(int64_t{getpid()}));
   EXPECT_EQ(look.body().find("variables"), ValueView(int64_t{0}));
-  // Standard input, output and error, and the link.
-  EXPECT_EQ(look.body().find("descriptors"), ValueView(int64_t{4}));
+  // Standard input, output and error, and the link's socket and memory.
+  EXPECT_EQ(look.body().find("descriptors"), ValueView(int64_t{5}));
   EXPECT_NE(look.body().find("session"), ValueView(int64_t{getsid(0)}));
 }
 

@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/isolation/link/ring_channel.hpp"
+
+#include <array>
+#include <capnp/serialize.h>
+#include <cerrno>
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace backplane::isolation {
+namespace {
+
+constexpr size_t kFirstBuffer = size_t{64} * 1024;
+constexpr int kReadsAtOnce = 16;   // then others have their turn on the loop
+constexpr int kLooksAtOnce = 100;  // likewise
+constexpr size_t kMostUnread = 2 * kMostFrameBytes;
+constexpr size_t kMostUnclaimed = 4 * kMostDescriptors;
+
+size_t words_of(const FrameHead& head) {
+  if (head.words > kMostFrameBytes / sizeof(Word)) {
+    throw Error(BP_DATA_LOSS, "a frame claims ", head.words, " words; ",
+                kMostFrameBytes / sizeof(Word), " is the most");
+  }
+  if (head.descriptors > kMostDescriptors) {
+    throw Error(BP_DATA_LOSS, "a frame claims ", head.descriptors, " descriptors; ",
+                kMostDescriptors, " is the most");
+  }
+  return head.words;
+}
+
+/// A frame as it is sent, part by part.
+template <class Put>
+void write_frame(const FrameHead& head,
+                 kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments, Put put) {
+  put(&head, sizeof head);
+  const auto put_number = [&put](size_t number) {
+    const auto little = static_cast<uint32_t>(number);
+    put(&little, sizeof little);
+  };
+  put_number(segments.size() - 1);
+  for (const auto& segment : segments) {
+    put_number(segment.size());
+  }
+  if (segments.size() % 2 == 0) {
+    put_number(0);
+  }
+  for (const auto& segment : segments) {
+    put(segment.begin(), segment.size() * sizeof(Word));
+  }
+}
+
+/// A byte that says: look at the rings. What is full of such bytes needs none.
+void ring_bell(int socket) noexcept {
+  const std::byte bell{};
+  static_cast<void>(::send(socket, &bell, sizeof bell, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+}  // namespace
+
+RingChannel::RingChannel(const Host& host, LinkEnds ends, int64_t spin_ns)
+    : host_(host),
+      ends_(std::move(ends)),
+      reader_(ends_.in()),
+      in_(kFirstBuffer / sizeof(Word)),
+      spin_(spin_ns),
+      writer_(ends_.out()),
+      deferred_wakeup_(host, [this] { work_off_deferred(); }),
+      look_(host, [this] { look(); }) {}
+
+void RingChannel::start(ChannelUser& user) {
+  user_ = &user;
+  {
+    const Lock lock(mutex_);
+    watch_ = std::make_unique<FdWatch>(host_, ends_.socket.get(), BP_FD_READ,
+                                       [this](uint32_t events) { ready(events); });
+  }
+  static_cast<void>(look_.post());
+}
+
+void RingChannel::stop() noexcept {
+  std::unique_ptr<FdWatch> watch;
+  {
+    const Lock lock(mutex_);
+    closed_ = true;
+    watch = std::move(watch_);
+  }
+  // Without the lock: it waits for a callback, which takes it.
+  watch.reset();
+  shutdown(ends_.socket.get(), SHUT_RDWR);
+}
+
+// ---- out ----
+
+void RingChannel::send(capnp::MessageBuilder& frame, std::span<const int> descriptors) {
+  const Lock lock(mutex_);
+  if (closed_ || stalled_) {
+    return;
+  }
+  append(frame, descriptors);
+  if (waiting() > kMostUnread) {  // it would grow without a bound: the reader ends the link
+    stalled_ = true;
+    shutdown(ends_.socket.get(), SHUT_RDWR);
+  }
+  flush();
+  if (corked_ != std::this_thread::get_id()) {
+    wake_other();
+  }
+}
+
+void RingChannel::append(capnp::MessageBuilder& frame, std::span<const int> descriptors) {
+  const auto segments = frame.getSegmentsForOutput();
+  size_t words = (segments.size() + 2) / 2;  // the table: its length, and one number a segment
+  for (const auto& segment : segments) {
+    words += segment.size();
+  }
+  const FrameHead head{static_cast<uint32_t>(words), static_cast<uint32_t>(descriptors.size())};
+  words_of(head);
+  const size_t size = sizeof head + words * sizeof(Word);
+  if (queue_.is_empty() && descriptors.empty() && size <= writer_.room()) {
+    write_frame(head, segments, [this](const void* from, size_t n) { writer_.put(from, n); });
+    return writer_.publish();
+  }
+  std::vector<UniqueFd> kept;
+  for (const int each : descriptors) {
+    kept.emplace_back(detail::duplicate(each));
+  }
+  std::vector<std::byte>& bytes = queue_.bytes;
+  const size_t at = bytes.size();
+  bytes.resize(at + size);
+  if (!kept.empty()) {
+    queue_.attached.push_back({at, std::move(kept)});
+  }
+  std::byte* to = bytes.data() + at;
+  write_frame(head, segments, [&to](const void* from, size_t n) {
+    std::memcpy(to, from, n);
+    to += n;
+  });
+  waiting_.fetch_add(size, std::memory_order_relaxed);
+}
+
+void RingChannel::flush() noexcept {
+  while (!queue_.is_empty() && !closed_ && !blocked_) {
+    if (!queue_.attached.empty() && queue_.attached.front().at == queue_.done) {
+      if (!send_descriptors()) {
+        return;
+      }
+      continue;
+    }
+    const size_t room = writer_.room();
+    if (room == 0) {
+      if (writer_.wait()) {
+        return;
+      }
+      continue;
+    }
+    const size_t end = queue_.attached.empty() ? queue_.bytes.size() : queue_.attached.front().at;
+    const size_t n = std::min(room, end - queue_.done);
+    writer_.put(queue_.bytes.data() + queue_.done, n);
+    writer_.publish();
+    queue_.done += n;
+    waiting_.fetch_sub(n, std::memory_order_relaxed);
+  }
+  if (queue_.is_empty()) {
+    queue_ = {};
+  }
+}
+
+/// Those of the next frame. False: the socket takes none now, and the loop is told when it does.
+bool RingChannel::send_descriptors() noexcept {
+  const std::vector<UniqueFd>& descriptors = queue_.attached.front().descriptors;
+  std::byte bell{};
+  iovec bytes{&bell, sizeof bell};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control{};
+  message.msg_control = control.data();
+  message.msg_controllen = CMSG_SPACE(sizeof(int) * descriptors.size());
+  cmsghdr* const head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof(int) * descriptors.size());
+  auto* to = reinterpret_cast<int*>(CMSG_DATA(head));
+  for (const UniqueFd& each : descriptors) {
+    *to++ = each.get();
+  }
+  ssize_t n = 0;
+  do {
+    n = sendmsg(ends_.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) {
+    blocked_ = true;
+    if (watch_ != nullptr) {
+      static_cast<void>(watch_->change(BP_FD_READ | BP_FD_WRITE));
+    }
+    return false;
+  }
+  queue_.attached.pop_front();  // also where the other side has gone: nobody reads the frame
+  return true;
+}
+
+void RingChannel::wake_other() noexcept {
+  if (writer_.must_wake()) {
+    ring_bell(ends_.socket.get());
+  }
+}
+
+// ---- in ----
+
+void RingChannel::ready(uint32_t events) {
+  if ((events & BP_FD_WRITE) != 0) {
+    const Lock lock(mutex_);
+    if (std::exchange(blocked_, false) && watch_ != nullptr) {
+      static_cast<void>(watch_->change(BP_FD_READ));
+    }
+  }
+  work([this] {
+    is_gone_ = !drain_socket() || is_gone_;
+    read();
+  });
+}
+
+/// Runs what works off frames. What is sent meanwhile is published at once, and wakes afterwards.
+void RingChannel::work(const std::function<void()>& body) {
+  {
+    const Lock lock(mutex_);
+    if (closed_) {
+      return;
+    }
+    flush();
+    corked_ = std::this_thread::get_id();
+  }
+  try {
+    body();
+  } catch (...) {
+    end(current_exception_status());
+  }
+  const Lock lock(mutex_);
+  corked_ = {};
+  if (!closed_) {
+    wake_other();
+  }
+}
+
+/// All that there is, but no more than others can wait for; then goes on looking, or sleeps.
+void RingChannel::read() {
+  bool has_read = false;
+  for (int i = 0; i < kReadsAtOnce; ++i) {
+    if (!receive()) {
+      if (is_gone_) {
+        return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
+      }
+      if (has_read) {
+        spin_end_ = spin_.end(monotonic_ns());
+      }
+      if (spin_end_ == 0 && reader_.sleep()) {
+        return;
+      }
+      break;
+    }
+    has_read = true;
+    work_off();
+    if (is_closed()) {
+      return;
+    }
+  }
+  static_cast<void>(look_.post());
+}
+
+void RingChannel::look() {
+  if (spin_end_ != 0) {
+    int looks = 0;
+    while (reader_.is_empty() && ++looks < kLooksAtOnce) {
+      SpinPolicy::pause();
+    }
+    if (!reader_.is_empty()) {
+      spin_.succeeded();
+    } else if (monotonic_ns() < spin_end_) {
+      static_cast<void>(look_.post());
+      return;
+    } else {
+      spin_.failed();
+    }
+    spin_end_ = 0;
+  }
+  work([this] { read(); });
+}
+
+bool RingChannel::is_closed() {
+  const Lock lock(mutex_);
+  return closed_;
+}
+
+/// Bells, and the descriptors that come with some. False: the other side has gone.
+bool RingChannel::drain_socket() {
+  std::array<std::byte, 256> bells;
+  for (;;) {
+    iovec bytes{bells.data(), bells.size()};
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control;
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t n = recvmsg(ends_.socket.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n <= 0) {
+      return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    }
+    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
+         head = CMSG_NXTHDR(&message, head)) {
+      if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) {
+        continue;
+      }
+      const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      const auto* const from = reinterpret_cast<const int*>(CMSG_DATA(head));
+      for (size_t i = 0; i < count; ++i) {
+        in_descriptors_.emplace_back(from[i]);
+      }
+    }
+    if ((message.msg_flags & MSG_CTRUNC) != 0 || in_descriptors_.size() > kMostUnclaimed) {
+      throw Error(BP_DATA_LOSS, "more descriptors than the frames claim");
+    }
+  }
+}
+
+/// False: there is nothing now.
+bool RingChannel::receive() {
+  const size_t n = reader_.take(reinterpret_cast<std::byte*>(in_.data()) + end_,
+                                in_.size() * sizeof(Word) - end_);
+  if (n != 0 && reader_.must_wake()) {
+    ring_bell(ends_.socket.get());
+  }
+  end_ += n;
+  return n != 0;
+}
+
+std::vector<UniqueFd> RingChannel::claim(uint32_t count) {
+  if (count > in_descriptors_.size()) {
+    is_gone_ = !drain_socket() || is_gone_;
+  }
+  if (count > in_descriptors_.size()) {
+    throw Error(BP_DATA_LOSS, "a frame claims descriptors that did not come");
+  }
+  std::vector<UniqueFd> out;
+  for (uint32_t i = 0; i < count; ++i) {
+    out.push_back(std::move(in_descriptors_.front()));
+    in_descriptors_.pop_front();
+  }
+  return out;
+}
+
+void RingChannel::work_off() {
+  while (!is_closed() && work_off_one()) {
+  }
+  const size_t filled = end_ - begin_;
+  std::memmove(in_.data(), reinterpret_cast<std::byte*>(in_.data()) + begin_, filled);
+  end_ = filled;
+  begin_ = 0;
+  // Grows with what has come, not with what a head claims.
+  const size_t have = in_.size() * sizeof(Word);
+  if (end_ == have) {
+    in_.resize(std::min(2 * have, kMostFrameBytes + sizeof(FrameHead)) / sizeof(Word));
+  }
+}
+
+/// False: there is no whole frame.
+bool RingChannel::work_off_one() {
+  if (!deferred_.empty()) {
+    Frame frame = std::move(deferred_.front());
+    deferred_.pop_front();
+    dispatch(frame.words, frame.descriptors);
+    return true;
+  }
+  const size_t filled = end_ - begin_;
+  if (filled < sizeof(FrameHead)) {
+    return false;
+  }
+  FrameHead head{};
+  const Word* const at = in_.data() + begin_ / sizeof(Word);
+  std::memcpy(&head, at, sizeof head);
+  const size_t words = words_of(head);
+  if (filled < sizeof head + words * sizeof(Word)) {
+    return false;
+  }
+  std::vector<UniqueFd> descriptors = claim(head.descriptors);
+  begin_ += sizeof head + words * sizeof(Word);
+  dispatch({at + 1, words}, descriptors);
+  return true;
+}
+
+void RingChannel::dispatch(std::span<const Word> words, std::span<UniqueFd> descriptors) {
+  capnp::FlatArrayMessageReader reader(to_capnp(words), reader_options(words.size()));
+  user_->received(reader.getRoot<wire::Frame>(), descriptors);
+}
+
+void RingChannel::work_off_deferred() {
+  try {
+    while (!is_closed() && !deferred_.empty()) {
+      work_off_one();
+    }
+  } catch (...) {
+    end(current_exception_status());
+  }
+}
+
+// ---- waiting for one frame ----
+
+/// Until there may be something in the ring.
+void RingChannel::wait() {
+  bool is_blocked = false;
+  {
+    const Lock lock(mutex_);
+    blocked_ = false;
+    flush();
+    wake_other();  // what is waited for may be the answer to a frame that is corked
+    is_blocked = blocked_;
+  }
+  if (reader_.sleep()) {
+    pollfd wait{ends_.socket.get(), static_cast<short>(is_blocked ? POLLIN | POLLOUT : POLLIN), 0};
+    poll(&wait, 1, -1);
+    reader_.awake();
+  }
+  is_gone_ = !drain_socket() || is_gone_;
+}
+
+/// The next frame, first out of `rest`, which has been read already; nothing at the end.
+std::optional<RingChannel::Frame> RingChannel::next_frame(std::vector<std::byte>& rest) {
+  size_t used = 0;
+  const auto fill = [&](void* to, size_t size) {
+    auto* out = static_cast<std::byte*>(to);
+    const size_t here = std::min(size, rest.size() - used);
+    if (here != 0) {
+      std::memcpy(out, rest.data() + used, here);
+    }
+    used += here;
+    for (size_t have = here; have < size;) {
+      const size_t n = reader_.take(out + have, size - have);
+      have += n;
+      if (n != 0) {
+        if (reader_.must_wake()) {
+          ring_bell(ends_.socket.get());
+        }
+      } else if (is_gone_) {
+        return false;
+      } else {
+        wait();
+      }
+    }
+    return true;
+  };
+  FrameHead head{};
+  if (!fill(&head, sizeof head)) {
+    return std::nullopt;
+  }
+  Frame frame;
+  frame.words.resize(words_of(head));
+  if (!fill(frame.words.data(), frame.words.size() * sizeof(Word))) {
+    return std::nullopt;
+  }
+  frame.descriptors = claim(head.descriptors);
+  rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(used));
+  return frame;
+}
+
+// The frame that is being worked off may lie in in_: nothing moves there. What is behind it is
+// taken out, so that all that comes after the wanted frame is in `deferred_`, in order.
+void RingChannel::receive_until(const std::function<bool(wire::Frame::Reader)>& wanted) {
+  const auto* const bytes = reinterpret_cast<const std::byte*>(in_.data());
+  std::vector<std::byte> rest(bytes + begin_, bytes + end_);
+  end_ = begin_;
+  bool found = false;
+  while (!is_closed() && (!found || !rest.empty())) {
+    std::optional<Frame> frame = next_frame(rest);
+    if (!frame) {
+      return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
+    }
+    capnp::FlatArrayMessageReader reader(to_capnp(frame->words),
+                                         reader_options(frame->words.size()));
+    if (!found && wanted(reader.getRoot<wire::Frame>())) {
+      found = true;
+      dispatch(frame->words, frame->descriptors);
+    } else {
+      deferred_.push_back(*std::move(frame));
+    }
+  }
+  static_cast<void>(deferred_wakeup_.post());
+}
+
+void RingChannel::end(const Status& seen) noexcept {
+  Status why = seen;
+  std::unique_ptr<FdWatch> watch;  // which would go on telling that the other side is gone
+  {
+    const Lock lock(mutex_);
+    if (std::exchange(closed_, true)) {
+      return;
+    }
+    if (stalled_) {
+      why = Status(BP_RESOURCE_EXHAUSTED, "it does not read what is sent to it");
+    }
+    watch = std::move(watch_);
+  }
+  watch.reset();
+  user_->ended(why);
+}
+
+std::optional<std::vector<Word>> read_first_frame(LinkEnds& ends) {
+  RingReader reader(ends.in());
+  bool is_gone = false;
+  const auto fill = [&](void* to, size_t size) {
+    for (size_t have = 0; have < size;) {
+      const size_t n = reader.take(static_cast<std::byte*>(to) + have, size - have);
+      have += n;
+      if (n != 0) {
+        if (reader.must_wake()) {
+          ring_bell(ends.socket.get());
+        }
+        continue;
+      }
+      if (is_gone) {
+        return false;
+      }
+      if (reader.sleep()) {
+        pollfd wait{ends.socket.get(), POLLIN, 0};
+        poll(&wait, 1, -1);
+        reader.awake();
+      }
+      std::array<std::byte, 256> bells;
+      is_gone = recv(ends.socket.get(), bells.data(), bells.size(), MSG_DONTWAIT) == 0;
+    }
+    return true;
+  };
+  FrameHead head{};
+  if (!fill(&head, sizeof head)) {
+    return std::nullopt;
+  }
+  std::vector<Word> words(words_of(head));
+  if (head.descriptors != 0 || !fill(words.data(), words.size() * sizeof(Word))) {
+    return std::nullopt;
+  }
+  return words;
+}
+
+}  // namespace backplane::isolation
