@@ -90,10 +90,10 @@ Status Proxy::drain(Op op) {
       return complete_step(Status());
     }
     drain_asked_ = true;
-    ask_step(kStepDrain, [this](const wire::Complete::Reader* answer, const Status& why) {
+    ask_step(kStepDrain, [this](const Peer::Answered* answer, const Status& why) {
       bp_error error{};
       const Status status =
-          answer == nullptr ? why : Status::from(read_failure(*answer, &error), error);
+          answer == nullptr ? why : Status::from(read_failure(answer->frame, &error), error);
       drain_asked_ = false;
       complete_step(status);
     });
@@ -112,15 +112,15 @@ Status Proxy::stop(Op op) {
     if (!was_up) {
       return end_run();
     }
-    ask_step(kStepStop, [this](const wire::Complete::Reader* answer, const Status&) {
+    ask_step(kStepStop, [this](const Peer::Answered* answer, const Status&) {
       if (answer == nullptr) {
         return;
       }
-      if (answer->getStatus() < 0) {
+      if (answer->frame.getStatus() < 0) {
         bp_error error{};
         host().log().warning(
             "it did not stop in order, so its process is ended",
-            {{"error", Status::from(read_failure(*answer, &error), error).to_string()}});
+            {{"error", Status::from(read_failure(answer->frame, &error), error).to_string()}});
         return end_run();
       }
       // The host exits when its socket closes.
@@ -221,21 +221,22 @@ void Proxy::begin() {
         begin.setLogLevel(*host().raw()->log_level);
         write(begin.initSetup(), setup_.body(), with);
       },
-      [this](const wire::Complete::Reader* answer, const Status&) {
+      [this](const Peer::Answered* answer, const Status&) {
         bp_error error{};
         if (answer == nullptr) {
           return;  // exited() says why
         }
-        if (read_failure(*answer, &error) < 0) {
-          return failed(Status::from(answer->getStatus(), error));
+        if (read_failure(answer->frame, &error) < 0) {
+          return failed(Status::from(answer->frame.getStatus(), error));
         }
-        ask_step(kStepStart, [this](const wire::Complete::Reader* started, const Status&) {
+        ask_step(kStepStart, [this](const Peer::Answered* started, const Status&) {
           bp_error problem{};
           if (started == nullptr) {
             return;
           }
-          read_failure(*started, &problem) < 0 ? failed(Status::from(started->getStatus(), problem))
-                                               : is_up();
+          read_failure(started->frame, &problem) < 0
+              ? failed(Status::from(started->frame.getStatus(), problem))
+              : is_up();
         });
       },
       words_for(MessageView(setup_).raw()) + 64);
@@ -470,7 +471,7 @@ void Proxy::check_life() {
   static_cast<void>(life_check_.after(kForASign));
   boundary(
       [this] {
-        peer_->ping([this](const wire::Complete::Reader* answer, const Status&) {
+        peer_->ping([this](const Peer::Answered* answer, const Status&) {
           if (answer != nullptr) {
             life_check_.cancel();
             pinged_ = false;

@@ -73,6 +73,9 @@ void Relay::received(Peer& peer, wire::Frame::Reader frame) {
     case wire::Frame::CREDENTIAL:
       require(BP_S_CREDENTIALS);
       return credential(peer, frame.getCredential());
+    case wire::Frame::SHARED:
+      require(BP_S_SHARED_MEMORY);
+      return shared(peer, frame.getShared());
     default:
       throw Error(BP_DATA_LOSS, "a frame of an unknown kind");
   }
@@ -147,6 +150,49 @@ void Relay::credential(Peer& peer, wire::Credential::Reader in) {
     return peer.answer(in.getOp(), Status::from(status, error));
   }
   peer.answer(in.getOp(), Status(), ValueView::bytes(owner.data(), owner.size()));
+}
+
+void Relay::shared(Peer& peer, wire::Shared::Reader in) {
+  bp_error error{};
+  UniqueFd descriptor;
+  const bp_status status = open_shared(in, descriptor, error);
+  if (status < 0) {
+    return peer.answer(in.getOp(), Status::from(status, error));
+  }
+  peer.answer(in.getOp(), Status(), ValueView::descriptor(descriptor.get()));
+}
+
+// The kernel opens those whose keys the instance's configuration has, and no others.
+bp_status Relay::open_shared(wire::Shared::Reader in, UniqueFd& out, bp_error& error) {
+  const std::string_view key = to_view(in.getKey());
+  if (!key.starts_with("anonymous:")) {
+    return Status(BP_UNIMPLEMENTED, "'", cut(in.getKey()),
+                  "': a plugin in a process of its own shares what has a name in its kernel alone: "
+                  "give all who share it a key such as 'anonymous:frames'")
+        .to(&error);
+  }
+  const bp_shared_memory_service& service = host_.services().shared_memory;
+  const auto give = [&](auto open, const auto& options, auto descriptor, auto close, auto* object) {
+    const bp_status status = open(host_.raw(), to_str(key), &options, &object, &error);
+    if (status < 0) {
+      return status;
+    }
+    out.reset(descriptor(object, &error));
+    close(object);
+    return out ? status : error.code;
+  };
+  if (in.getChannel()) {
+    const bp_channel_options options{sizeof options,      in.getWhich(),       in.getSize(),
+                                     in.getCapacity(),    in.getHeld(),        in.getPublishers(),
+                                     in.getSubscribers(), in.getPermissions(), in.getFlags()};
+    bp_channel* const none = nullptr;
+    return give(service.open_channel, options, service.channel_descriptor, service.channel_close,
+                none);
+  }
+  const bp_memory_options options{sizeof options, in.getWhich(), in.getSize(), in.getPermissions(),
+                                  in.getFlags()};
+  bp_memory* const none = nullptr;
+  return give(service.open_memory, options, service.memory_descriptor, service.memory_close, none);
 }
 
 }  // namespace backplane::isolation

@@ -39,6 +39,8 @@ class Relay {
   void metric(wire::Metric::Reader in);
   void values(capnp::List<wire::MetricValue>::Reader in);
   void credential(Peer& peer, wire::Credential::Reader in);
+  void shared(Peer& peer, wire::Shared::Reader in);
+  bp_status open_shared(wire::Shared::Reader in, UniqueFd& out, bp_error& error);
 
   const Host& host_;
   const std::vector<std::string> services_;

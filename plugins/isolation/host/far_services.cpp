@@ -6,7 +6,9 @@
 #include "services.hpp"
 #include <backplane/sdk/boundary.hpp>
 
+#include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -45,6 +47,33 @@ bp_status credentials_get(const bp_host*, bp_str name, bp_str field, uint32_t fl
 }
 constexpr bp_credentials_service kCredentials = {BP_SIZE_TO(bp_credentials_service, get), 0,
                                                  credentials_get};
+
+bp_status open_memory(const bp_host* host, bp_str key, const bp_memory_options* options,
+                      bp_memory** out, bp_error* error) {
+  *out = nullptr;
+  return guarded(error, [&] { return far->open_memory(host, key, options, out, error); });
+}
+bp_status open_channel(const bp_host* host, bp_str key, const bp_channel_options* options,
+                       bp_channel** out, bp_error* error) {
+  *out = nullptr;
+  return guarded(error, [&] { return far->open_channel(host, key, options, out, error); });
+}
+/// What the caller's headers had of a sized struct; adopting looks at the rest.
+template <class Options>
+Options known_part(const Options* options) {
+  Options out{};
+  if (options != nullptr) {
+    std::memcpy(&out, options, std::min<size_t>(options->struct_size, sizeof out));
+  }
+  return out;
+}
+/// The kernel's own, but for those two.
+const bp_shared_memory_service kSharedMemory = [] {
+  bp_shared_memory_service out = *bp_shared_memory();
+  out.open_memory = open_memory;
+  out.open_channel = open_channel;
+  return out;
+}();
 
 /// A secret is wiped with its last owner.
 struct Secret {
@@ -111,10 +140,11 @@ const void* FarServices::get_service(const bp_host* host, const char* id) {
   if (own == nullptr) {
     return nullptr;
   }
-  return wanted == BP_S_METRICS       ? &kMetrics
-         : wanted == BP_S_STATE       ? static_cast<const void*>(&kState)
-         : wanted == BP_S_CREDENTIALS ? &kCredentials
-                                      : own;
+  return wanted == BP_S_METRICS         ? &kMetrics
+         : wanted == BP_S_STATE         ? static_cast<const void*>(&kState)
+         : wanted == BP_S_CREDENTIALS   ? &kCredentials
+         : wanted == BP_S_SHARED_MEMORY ? &kSharedMemory
+                                        : own;
 }
 
 // ---- metrics ----
@@ -211,33 +241,24 @@ void FarServices::report(uint32_t state, bp_str detail) {
   peer_->tell(frame);
 }
 
-bp_status FarServices::credential(bp_str name, bp_str field, uint32_t flags, bp_buffer** out,
-                                  bp_error* error) {
-  if ((flags & ~BP_CREDENTIAL_AS_FILE) != 0) {
-    return Status(BP_UNIMPLEMENTED, "unknown flag of bp.credentials/1").to(error);
-  }
-  struct Answer {
+/// Asks, and waits for the answer, of which `read` takes what it wants on the loop.
+bp_status FarServices::ask(const Peer::Fill& fill, bp_error* error,
+                           const std::function<void(const Peer::Answered&)>& read) {
+  struct Shared {
     std::mutex mutex;
     std::condition_variable came;
     bool is_there = false;
     bp_status status = BP_OK;
     bp_error error{};
-    std::string content;
   };
-  const auto shared = std::make_shared<Answer>();
-  const uint64_t number = peer_->ask(
-      [&](wire::Frame::Builder frame, uint64_t op, Outgoing&) {
-        auto credential = frame.initCredential();
-        credential.setOp(op);
-        credential.setName(to_data(backplane::to_view(name)));
-        credential.setField(to_data(backplane::to_view(field)));
-      },
-      [shared](const wire::Complete::Reader* answer, const Status& why) {
+  const auto shared = std::make_shared<Shared>();
+  const uint64_t number =
+      peer_->ask(fill, [shared, &read](const Peer::Answered* answer, const Status& why) {
         const std::lock_guard lock(shared->mutex);
-        shared->status =
-            answer != nullptr ? read_failure(*answer, &shared->error) : why.to(&shared->error);
+        shared->status = answer != nullptr ? read_failure(answer->frame, &shared->error)
+                                           : why.to(&shared->error);
         if (shared->status == BP_OK) {
-          shared->content.assign(to_view(answer->getMessage().getBody().getBytes()));
+          read(*answer);
         }
         shared->is_there = true;
         shared->came.notify_all();
@@ -247,16 +268,96 @@ bp_status FarServices::credential(bp_str name, bp_str field, uint32_t flags, bp_
   }
   std::unique_lock lock(shared->mutex);
   shared->came.wait(lock, [&] { return shared->is_there; });
-  if (shared->status < 0) {
-    if (error != nullptr) {
-      *error = shared->error;
-    }
-    return shared->status;
+  if (shared->status < 0 && error != nullptr) {
+    *error = shared->error;
   }
-  *out = (flags & BP_CREDENTIAL_AS_FILE) != 0 ? as_file(shared->content)
-                                              : new_secret(shared->content, -1);
-  explicit_bzero(shared->content.data(), shared->content.size());
-  return BP_OK;
+  return shared->status;
+}
+
+bp_status FarServices::credential(bp_str name, bp_str field, uint32_t flags, bp_buffer** out,
+                                  bp_error* error) {
+  if ((flags & ~BP_CREDENTIAL_AS_FILE) != 0) {
+    return Status(BP_UNIMPLEMENTED, "unknown flag of bp.credentials/1").to(error);
+  }
+  std::string content;
+  const bp_status status = ask(
+      [&](wire::Frame::Builder frame, uint64_t op, Outgoing&) {
+        auto credential = frame.initCredential();
+        credential.setOp(op);
+        credential.setName(to_data(backplane::to_view(name)));
+        credential.setField(to_data(backplane::to_view(field)));
+      },
+      error,
+      [&](const Peer::Answered& answer) {
+        content.assign(to_view(answer.frame.getMessage().getBody().getBytes()));
+      });
+  if (status == BP_OK) {
+    *out = (flags & BP_CREDENTIAL_AS_FILE) != 0 ? as_file(content) : new_secret(content, -1);
+    explicit_bzero(content.data(), content.size());
+  }
+  return status;
+}
+
+// ---- shared memory ----
+
+/// What is named is the other kernel's, which gives its descriptor.
+bp_status FarServices::ask_for_shared(bp_str key, UniqueFd& out, bp_error* error,
+                                      const std::function<void(wire::Shared::Builder)>& options) {
+  const bp_status status = ask(
+      [&](wire::Frame::Builder frame, uint64_t op, Outgoing&) {
+        auto shared = frame.initShared();
+        shared.setOp(op);
+        shared.setKey(to_data(backplane::to_view(key)));
+        options(shared);
+      },
+      error,
+      [&](const Peer::Answered& answer) {
+        if (answer.descriptors.size() == 1) {
+          out = std::move(answer.descriptors.front());
+        }
+      });
+  return status == BP_OK && !out
+             ? Status(BP_DATA_LOSS, "an answer without its descriptor").to(error)
+             : status;
+}
+
+bp_status FarServices::open_memory(const bp_host* host, bp_str key,
+                                   const bp_memory_options* options, bp_memory** out,
+                                   bp_error* error) {
+  if (key.len == 0) {
+    return bp_shared_memory()->open_memory(host, key, options, out, error);
+  }
+  const auto known = known_part(options);
+  UniqueFd descriptor;
+  const bp_status status = ask_for_shared(key, descriptor, error, [&](auto shared) {
+    shared.setWhich(known.which);
+    shared.setSize(known.size);
+    shared.setPermissions(known.permissions);
+    shared.setFlags(known.flags);
+  });
+  return status < 0 ? status : bp_memory_adopt(descriptor.get(), options, out, error);
+}
+
+bp_status FarServices::open_channel(const bp_host* host, bp_str key,
+                                    const bp_channel_options* options, bp_channel** out,
+                                    bp_error* error) {
+  if (key.len == 0) {
+    return bp_shared_memory()->open_channel(host, key, options, out, error);
+  }
+  const auto known = known_part(options);
+  UniqueFd descriptor;
+  const bp_status status = ask_for_shared(key, descriptor, error, [&](auto shared) {
+    shared.setChannel(true);
+    shared.setWhich(known.which);
+    shared.setSize(known.sample_size);
+    shared.setPermissions(known.permissions);
+    shared.setFlags(known.flags);
+    shared.setCapacity(known.capacity);
+    shared.setHeld(known.held);
+    shared.setPublishers(known.publishers);
+    shared.setSubscribers(known.subscribers);
+  });
+  return status < 0 ? status : bp_channel_adopt(descriptor.get(), options, out, error);
 }
 
 }  // namespace backplane::isolation

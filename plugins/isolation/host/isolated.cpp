@@ -124,7 +124,8 @@ void Isolated::confine_this_process() {
     no_manifest_ = kernel::to_string(diagnostics.entries().front());
     return;
   }
-  missing_ = confine(manifest_->permissions, manifest_->library.parent_path());
+  missing_ = confine(manifest_->permissions, manifest_->library.parent_path(),
+                     setup.at("shares_memory").get<bool>());
 }
 
 int Isolated::run() {

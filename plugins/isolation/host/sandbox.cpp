@@ -81,7 +81,8 @@ class Landlock {
 };
 
 void confine_files(const kernel::RequestedPermissions& permissions,
-                   const std::filesystem::path& library_folder, Missing& missing) {
+                   const std::filesystem::path& library_folder, bool shares_memory,
+                   Missing& missing) {
   const auto abi = static_cast<int>(
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
   if (abi < 1) {
@@ -107,7 +108,7 @@ void confine_files(const kernel::RequestedPermissions& permissions,
   // and its border is what keeps the memory of other processes apart.
   Landlock landlock({permissions.processes ? refer : kRead | writes | LANDLOCK_ACCESS_FS_EXECUTE,
                      (permissions.listen ? 0 : kBindTcp) | (permissions.connect ? 0 : kConnectTcp),
-                     kScopeAbstractSockets | kScopeSignals},
+                     (shares_memory ? 0 : kScopeAbstractSockets) | kScopeSignals},
                     abi);
   if (permissions.processes) {
     landlock.allow("/", refer);
@@ -169,7 +170,8 @@ class Filter {
   Missing refused_;
 };
 
-void confine_calls(const kernel::RequestedPermissions& permissions, Missing& missing) {
+void confine_calls(const kernel::RequestedPermissions& permissions, bool shares_memory,
+                   Missing& missing) {
   Filter filter;
   // What no plugin needs.
   for (const char* each : {"ptrace",
@@ -245,7 +247,13 @@ void confine_calls(const kernel::RequestedPermissions& permissions, Missing& mis
     filter.deny_with(ENOSYS, "clone3");
   }
   if (!permissions.connect && !permissions.listen) {
-    filter.deny("socket");
+    if (shares_memory) {
+      filter.deny("socket", scmp_arg_cmp{0, SCMP_CMP_NE, AF_UNIX, 0});
+      filter.deny("socket", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_STREAM});
+      filter.deny("socket", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_SEQPACKET});
+    } else {
+      filter.deny("socket");
+    }
     // One of a pair of datagram sockets sends to any path.
     for (const uint64_t type : {SOCK_DGRAM, SOCK_RAW}) {
       filter.deny("socketpair", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, type});
@@ -282,14 +290,14 @@ uint64_t data_size() {
 }  // namespace
 
 Missing confine(const kernel::RequestedPermissions& permissions,
-                const std::filesystem::path& library_folder) {
+                const std::filesystem::path& library_folder, bool shares_memory) {
   Missing missing;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     missing.push_back("no_new_privs is not there (" + errno_text() + "): nothing is confined");
     return missing;
   }
-  confine_files(permissions, library_folder, missing);
-  confine_calls(permissions, missing);
+  confine_files(permissions, library_folder, shares_memory, missing);
+  confine_calls(permissions, shares_memory, missing);
   return missing;
 }
 

@@ -16,9 +16,10 @@ namespace backplane::isolation {
 using Missing = std::vector<std::string>;
 
 /// Before there is a second thread: a thread gets its limits from the one that made it. The
-/// manifest has been read, the library not mapped yet.
+/// manifest has been read, the library not mapped yet. With `shares_memory` it may wake others, and
+/// be woken, by datagrams of this machine.
 Missing confine(const kernel::RequestedPermissions& permissions,
-                const std::filesystem::path& library_folder);
+                const std::filesystem::path& library_folder, bool shares_memory);
 
 /// The memory that this process may take on top of what it has now: when all threads are there that
 /// it has without its plugin.

@@ -134,6 +134,21 @@ struct Credential {
   field @2 :Data;
 }
 
+# A segment or a channel by its name; the answer is its descriptor.
+struct Shared {
+  op @0 :UInt64;
+  key @1 :Data;
+  channel @2 :Bool;           # as bp_channel_options, else as bp_memory_options
+  which @3 :UInt32;
+  size @4 :UInt64;            # of the data, or of a sample
+  permissions @5 :UInt32;
+  flags @6 :UInt32;
+  capacity @7 :UInt32;        # of a channel, like what follows
+  held @8 :UInt32;
+  publishers @9 :UInt32;
+  subscribers @10 :UInt32;
+}
+
 struct Frame {
   union {
     submit @0 :Submit;
@@ -155,5 +170,7 @@ struct Frame {
     credential @14 :Credential;
     # to either side: the number of an operation, which its loop answers at once
     ping @15 :UInt64;
+    # from the host
+    shared @16 :Shared;
   }
 }

@@ -205,17 +205,18 @@ Status Peer::open(std::string_view address, const bp_message* options, bp_op* op
   OwnedMessage kept_options{MessageView(options)};
   Answer finish = [self = shared_from_this(), op, out, source = std::move(source),
                    address = std::string(address), kept_options = std::move(kept_options)](
-                      const wire::Complete::Reader* answer, const Status& failure) {
+                      const Answered* answer, const Status& failure) {
     const bp_status status = boundary(op->error, [&]() -> bp_status {
       if (answer == nullptr) {
         return failure.to(op->error);
       }
-      if (answer->getStatus() != BP_OK) {
-        return read_failure(*answer, op->error);
+      if (answer->frame.getStatus() != BP_OK) {
+        return read_failure(answer->frame, op->error);
       }
-      const auto verbs = static_cast<uint32_t>(answer->getMessage().getBody().getBits());
+      const auto verbs = static_cast<uint32_t>(answer->frame.getMessage().getBody().getBits());
       *out = RemoteEndpoint::as_endpoint(
-          std::make_shared<RemoteEndpoint>(self, answer->getOp(), address, kept_options, source),
+          std::make_shared<RemoteEndpoint>(self, answer->frame.getOp(), address, kept_options,
+                                           source),
           verbs);
       return BP_OK;
     });
@@ -227,13 +228,12 @@ Status Peer::open(std::string_view address, const bp_message* options, bp_op* op
 
 uint64_t Peer::open_again(std::string_view address, const bp_message* options,
                           std::function<void(uint64_t)> failed) {
-  return send_open(
-      address, options, nullptr,
-      [failed = std::move(failed)](const wire::Complete::Reader* answer, const Status&) {
-        if (answer != nullptr && answer->getStatus() < 0) {
-          failed(answer->getOp());
-        }
-      });
+  return send_open(address, options, nullptr,
+                   [failed = std::move(failed)](const Answered* answer, const Status&) {
+                     if (answer != nullptr && answer->frame.getStatus() < 0) {
+                       failed(answer->frame.getOp());
+                     }
+                   });
 }
 
 bp_status Peer::submit(bp_op* op, uint64_t target, bool opened) {

@@ -70,7 +70,11 @@ class Peer final : public std::enable_shared_from_this<Peer>, private References
   void when_idle(std::function<void()> callback);
 
   // ---- asking ----
-  using Answer = std::function<void(const wire::Complete::Reader* answer, const Status& status)>;
+  struct Answered {
+    wire::Complete::Reader frame;
+    std::span<UniqueFd> descriptors;  // to be taken
+  };
+  using Answer = std::function<void(const Answered* answer, const Status& failure)>;
   /// Sends a frame that `fill` makes. `answer` is called on the loop, or by close(), exactly once
   /// unless this throws. Returns the number of the operation. [any][nb]
   using Fill = std::function<void(wire::Frame::Builder frame, uint64_t number, Outgoing& with)>;

@@ -131,7 +131,8 @@ void Peer::on_complete(wire::Complete::Reader in, std::span<UniqueFd> descriptor
   if (asked.op != nullptr) {
     return complete_operation(asked, in, descriptors);
   }
-  asked.answer(&in, Status());
+  const Answered answer{in, descriptors};
+  asked.answer(&answer, Status());
 }
 
 void Peer::complete_operation(Asked& asked, wire::Complete::Reader in,

@@ -4,6 +4,8 @@
 // do; `credential` and `reads` use what the kernel gives it.
 #include "plugins/isolation/link/ring.hpp"
 #include <backplane/sdk/endpoint.hpp>
+#include <backplane/sdk/host_memory.hpp>
+#include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/plugin.hpp>
 
 #include <cerrno>
@@ -176,6 +178,10 @@ int attempt(const std::string& what) {
     int pair[2];
     return error_of(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
   }
+  if (verb == "unix") {
+    const int type = rest == "stream" ? SOCK_STREAM : SOCK_DGRAM;
+    return error_of(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  }
   if (verb == "fast_open") return error_of(sendto(3, "", 0, MSG_FASTOPEN, nullptr, 0));
   if (verb == "limit") {
     rlimit limit{};
@@ -216,6 +222,31 @@ int attempt(const std::string& what) {
   return 0;
 }
 
+/// A channel of numbers: a write publishes, a read gives the last that its descriptor told of.
+class Shared final {
+ public:
+  Shared(const Host& host, std::string_view key)
+      : channel_(open_channel(host, key, {.sample_size = sizeof(int64_t)}).value()),
+        publisher_(channel_.publisher().value()),
+        subscriber_(channel_.subscriber().value()),
+        watch_(host, subscriber_.descriptor().value(), BP_FD_READ, [this](uint32_t) { take(); }) {}
+  Status write(Op op) { return publisher_.send(op.in().as<int64_t>().value()); }
+  Status read(Op op) { return op.reply(last_.load()); }
+
+ private:
+  void take() {
+    for (auto sample = subscriber_.try_receive(); sample; sample = subscriber_.try_receive()) {
+      last_ = sample->as<int64_t>();
+    }
+  }
+
+  Channel channel_;
+  Publisher publisher_;
+  Subscriber subscriber_;
+  std::atomic<int64_t> last_{0};
+  FdWatch watch_;
+};
+
 /// Does `body` with what comes in, as a call.
 class Callable final {
  public:
@@ -237,6 +268,7 @@ class CrashingPlugin final : public Plugin {
         crash_(config.find<std::string>("crash").value_or(""), by_),
         credential_(config.find<std::string>("credential").value_or("none")),
         reads_(config.find<std::string>("reads").value_or("nowhere:")),
+        shares_(config.find<std::string>("shares").value_or("")),
         opened_(host().counter("opened_total")) {
     crash_.in("create");
   }
@@ -266,6 +298,16 @@ class CrashingPlugin final : public Plugin {
       return op.give(std::make_unique<Callable>([this](Op call) {
         const auto secret = host().credential(credential_, "password");
         return secret.is_ok() ? call.reply(ValueView(secret->text())) : secret.status();
+      }));
+    }
+    if (path == "shared" || path == "another") {
+      return op.give(std::make_unique<Shared>(host(), path == "shared" ? shares_ : "anonymous:x"));
+    }
+    if (path == "bytes") {
+      return op.give(std::make_unique<Callable>([this](Op call) {
+        auto memory = open_memory(host(), shares_, {.size = sizeof(int64_t)}).value();
+        const ProcessLock lock = memory.lock().value();
+        return call.reply(++memory.as<int64_t>());
       }));
     }
     if (path == "try") {
@@ -308,6 +350,7 @@ class CrashingPlugin final : public Plugin {
   const Crash crash_;
   const std::string credential_;
   const std::string reads_;
+  const std::string shares_;
   const Counter opened_;
 };
 
