@@ -151,9 +151,8 @@ std::string runtime_folder() {
 
 bool is_system_v(std::uint32_t type) noexcept { return type >= 1 && type <= kProjectIds; }
 
-bool is_supported(KeyUse use, std::uint32_t type) noexcept {
-  return type == BP_KEY_POSIX || is_system_v(type) ||
-         (type == BP_KEY_ANONYMOUS && use == KeyUse::kSharedMemory);
+bool is_supported(KeyUse /*use*/, std::uint32_t type) noexcept {
+  return type == BP_KEY_POSIX || is_system_v(type) || type == BP_KEY_ANONYMOUS;
 }
 
 std::optional<NativeKey> parse_key(std::string_view text, std::string& problem) {

@@ -13,7 +13,8 @@ bp_status to_native_key(const bp_key& key, KeyUse use, NativeKey& out, bp_error*
   if (!is_supported(use, out.type)) {
     return set_error(error, BP_UNIMPLEMENTED,
                      use == KeyUse::kSemaphore
-                         ? "there are no semaphores with this type of key: posix, systemv have them"
+                         ? "there are no semaphores with this type of key: posix, systemv, "
+                           "anonymous have them"
                          : "there is no memory with this type of key: posix, systemv, anonymous "
                            "have it");
   }

@@ -94,20 +94,25 @@ OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>& open_ones() {
   return *objects;
 }
 
+// A semaphore of an empty file; an errno, or 0.
+int make_in(const Descriptor& empty, std::uint32_t initial) noexcept {
+  File* const file = map(empty);
+  if (file == nullptr) return errno;
+  const int failure = prepare_table(*file, empty);
+  if (failure == 0) {
+    sem_t semaphore{};
+    ::sem_init(&semaphore, 1, initial);
+    std::memcpy(static_cast<void*>(file), &semaphore, sizeof semaphore);
+  }
+  ::munmap(file, sizeof(File));
+  return failure;
+}
+
 // A new one, which nobody sees before it is whole. EEXIST: somebody else was faster.
 int make(const std::string& path, const SemaphoreOptions& options, Descriptor& out) {
   Descriptor made(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) return errno;
-  File* const file = map(made);
-  if (file == nullptr) return errno;
-  const int failure = prepare_table(*file, made);
-  if (failure == 0) {
-    sem_t semaphore{};
-    ::sem_init(&semaphore, 1, options.initial);
-    std::memcpy(static_cast<void*>(file), &semaphore, sizeof semaphore);
-  }
-  ::munmap(file, sizeof(File));
-  if (failure != 0) return failure;
+  if (const int failure = make_in(made, options.initial); failure != 0) return failure;
   kill_point("made");
   const std::string itself = "/proc/self/fd/" + std::to_string(made.get());
   if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
@@ -116,6 +121,17 @@ int make(const std::string& path, const SemaphoreOptions& options, Descriptor& o
   kill_point("linked");
   out = std::move(made);
   return 0;
+}
+
+bp_status check(const SemaphoreOptions& options, bp_error* error) {
+  static const bool is_known = is_layout_known();
+  if (!is_known) {
+    return set_error(error, BP_UNIMPLEMENTED,
+                     "the POSIX semaphores of this C library are not known");
+  }
+  return options.initial > kMost
+             ? set_error(error, BP_OUT_OF_RANGE, "a POSIX semaphore counts up to 2147483647")
+             : BP_OK;
 }
 
 // The table of what is there; the C library makes semaphores without one.
@@ -168,14 +184,7 @@ PosixSemaphore::~PosixSemaphore() {
 
 bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& options,
                                std::shared_ptr<Semaphore>& out, bp_error* error) {
-  static const bool is_known = is_layout_known();
-  if (!is_known) {
-    return set_error(error, BP_UNIMPLEMENTED,
-                     "the POSIX semaphores of this C library are not known");
-  }
-  if (options.initial > kMost) {
-    return set_error(error, BP_OUT_OF_RANGE, "a POSIX semaphore counts up to 2147483647");
-  }
+  if (const bp_status status = check(options, error); status < 0) return status;
   std::string path;
   if (const bp_status status = posix_path(key, "sem.", path, error); status < 0) return status;
   const std::string text = text_of(key);
@@ -195,36 +204,98 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
     } else if (options.which == BP_SEMAPHORE_NEW) {
       return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text, "errno", EEXIST);
     }
-    struct stat about {};
-    if (::fstat(descriptor.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
-        static_cast<std::uint64_t>(about.st_size) < sizeof(sem_t)) {
-      return set_error(error, BP_DATA_LOSS, path + " is no semaphore: remove it");
+    std::shared_ptr<PosixSemaphore> object;
+    bp_status status = use(std::move(descriptor), text, options, object, error);
+    if (status == BP_OK && options.which == BP_SEMAPHORE_RESET && !is_new) {
+      status = object->set_count(options.initial, error);
     }
-    if (const bp_status status =
-            check_owner(about.st_uid, options.is_owner_trusted, "the semaphore " + text, error);
-        status < 0) {
-      return status;
-    }
-    const std::pair identity(about.st_dev, about.st_ino);
-    std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);
-    if (!object) {
-      File* const file = map(descriptor);
-      if (file == nullptr) return set_errno_error(error, errno, "cannot map " + path);
-      object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text);
-      bp_status status = is_new ? BP_OK : find_table(*file, object->descriptor_, text, error);
-      if (status == BP_OK) status = object->join(error);
-      if (status < 0) return status;
-      open_ones().add(identity, object);
-    }
-    if (options.which == BP_SEMAPHORE_RESET && !is_new) {
-      if (const bp_status status = object->set_count(options.initial, error); status < 0) {
-        return status;
-      }
-    }
-    out = std::move(object);
-    return BP_OK;
+    if (status == BP_OK) out = std::move(object);
+    return status;
   }
   return set_error(error, BP_ABORTED, text + " is made and removed by others all the time");
+}
+
+bp_status PosixSemaphore::make_anonymous(const NativeKey& key, const SemaphoreOptions& options,
+                                         std::shared_ptr<Semaphore>& out, bp_error* error) {
+  if (const bp_status status = check(options, error); status < 0) return status;
+  const std::string text = text_of(key);
+  Descriptor made(::memfd_create(key.name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const int failure = made ? make_in(made, options.initial) : errno;
+  if (failure != 0 || ::fcntl(made.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+    return set_errno_error(error, failure != 0 ? failure : errno,
+                           "cannot make the semaphore " + text);
+  }
+  std::shared_ptr<PosixSemaphore> object;
+  const bp_status status = use(std::move(made), text, options, object, error);
+  if (status == BP_OK) {
+    object->is_anonymous_ = true;
+    out = std::move(object);
+  }
+  return status;
+}
+
+bp_status PosixSemaphore::adopt(int descriptor, const SemaphoreOptions& options,
+                                std::shared_ptr<Semaphore>& out, bp_error* error) {
+  if (const bp_status status = check(options, error); status < 0) return status;
+  const std::string text = "of the descriptor " + std::to_string(descriptor);
+  const int seals = ::fcntl(descriptor, F_GET_SEALS);
+  if (seals < 0 && errno == EBADF) {
+    return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
+  }
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "the memory " + text + " is not sealed against being cut (F_SEAL_SHRINK)");
+  }
+  std::uint64_t magic = 0;
+  if (::pread(descriptor, &magic, sizeof magic, offsetof(File, magic)) != sizeof magic ||
+      magic != kMagic) {
+    return set_error(error, BP_DATA_LOSS, "the memory " + text + " is no semaphore");
+  }
+  Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!own) return set_errno_error(error, errno, "cannot keep the semaphore " + text);
+  std::shared_ptr<PosixSemaphore> object;
+  const bp_status status = use(std::move(own), text, options, object, error);
+  if (status == BP_OK) {
+    object->is_anonymous_ = true;
+    out = std::move(object);
+  }
+  return status;
+}
+
+// The object of this process; of a new one the table is what make_in() has made of it.
+bp_status PosixSemaphore::use(Descriptor descriptor, const std::string& text,
+                              const SemaphoreOptions& options, std::shared_ptr<PosixSemaphore>& out,
+                              bp_error* error) {
+  struct stat about {};
+  if (::fstat(descriptor.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
+      static_cast<std::uint64_t>(about.st_size) < sizeof(sem_t)) {
+    return set_error(error, BP_DATA_LOSS, text + " is no semaphore: remove it");
+  }
+  if (const bp_status status =
+          check_owner(about.st_uid, options.is_owner_trusted, "the semaphore " + text, error);
+      status < 0) {
+    return status;
+  }
+  const std::pair identity(about.st_dev, about.st_ino);
+  std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);
+  if (!object) {
+    File* const file = map(descriptor);
+    if (file == nullptr) return set_errno_error(error, errno, "cannot map the semaphore " + text);
+    object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text);
+    bp_status status = find_table(*file, object->descriptor_, text, error);
+    if (status == BP_OK) status = object->join(error);
+    if (status < 0) return status;
+    open_ones().add(identity, object);
+  }
+  out = std::move(object);
+  return BP_OK;
+}
+
+int PosixSemaphore::descriptor(bp_error* error) {
+  if (!is_anonymous_) return Semaphore::descriptor(error);
+  const int out = ::fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0);
+  if (out < 0) set_errno_error(error, errno, "cannot give " + name_ + " away");
+  return out;
 }
 
 bp_status PosixSemaphore::remove(const NativeKey& key, bp_error* error) {

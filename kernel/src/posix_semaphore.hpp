@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A semaphore of POSIX, as sem_open(3) makes it. The C library does not return what an ended
-// process held; a table behind the sem_t, in the same file, knows who holds what.
+// A semaphore of POSIX, as sem_open(3) makes it, or in a memfd. The C library does not return what
+// an ended process held; a table behind the sem_t, in the same file, knows who holds what.
 #pragma once
 
 #include "descriptor.hpp"
@@ -51,6 +51,10 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
  public:
   static bp_status open(const NativeKey& key, const SemaphoreOptions& options,
                         std::shared_ptr<Semaphore>& out, bp_error* error);
+  static bp_status make_anonymous(const NativeKey& key, const SemaphoreOptions& options,
+                                  std::shared_ptr<Semaphore>& out, bp_error* error);
+  static bp_status adopt(int descriptor, const SemaphoreOptions& options,
+                         std::shared_ptr<Semaphore>& out, bp_error* error);
   static bp_status remove(const NativeKey& key, bp_error* error);
 
   PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name);
@@ -59,6 +63,7 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   bp_status acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) override;
   bp_status release(std::uint32_t n, bp_error* error) override;
   bp_status count(std::uint32_t& out, bp_error* error) override;
+  int descriptor(bp_error* error) override;
 
   // Before all else.
   bp_status join(bp_error* error);
@@ -66,6 +71,10 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
 
  private:
   using Process = PosixSemaphoreFile::Process;
+
+  static bp_status use(Descriptor descriptor, const std::string& text,
+                       const SemaphoreOptions& options, std::shared_ptr<PosixSemaphore>& out,
+                       bp_error* error);
 
   void look() noexcept override;
   std::uint32_t places() const noexcept;
@@ -84,6 +93,7 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   const std::string name_;  // text of the key
   std::uint32_t place_ = kNoPlace;
   bool is_joined_ = false;
+  bool is_anonymous_ = false;  // a memfd
 };
 
 }  // namespace backplane::kernel

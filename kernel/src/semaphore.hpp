@@ -23,6 +23,8 @@ class Semaphore {
   virtual bp_status acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) = 0;
   virtual bp_status release(std::uint32_t n, bp_error* error) = 0;
   virtual bp_status count(std::uint32_t& out, bp_error* error) = 0;
+  // -1: none.
+  virtual int descriptor(bp_error* error);
 
   bool is_of_this_process() const noexcept { return generation_ == fork_generation(); }
 
@@ -40,6 +42,8 @@ struct SemaphoreOptions {
 // The type of the key is supported. One object a process: what is open already is returned again.
 bp_status open_semaphore(const NativeKey& key, const SemaphoreOptions& options,
                          std::shared_ptr<Semaphore>& out, bp_error* error);
+bp_status adopt_semaphore(int descriptor, const SemaphoreOptions& options,
+                          std::shared_ptr<Semaphore>& out, bp_error* error);
 bp_status remove_semaphore(const NativeKey& key, bp_error* error);
 
 }  // namespace backplane::kernel

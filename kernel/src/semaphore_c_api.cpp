@@ -35,6 +35,28 @@ bp_status to_options(const bp_semaphore_options* options, bp_semaphore_options& 
   return BP_OK;
 }
 
+// What `check` lets pass is opened by `open`.
+template <typename Check, typename Open>
+bp_status open_object(const bp_semaphore_options* options, bp_semaphore** out, bp_error* error,
+                      Check check, Open open) {
+  *out = nullptr;
+  return guarded(error, [&]() -> bp_status {
+    bp_semaphore_options known;
+    if (const bp_status status = check(); status < 0) return status;
+    if (const bp_status status = to_options(options, known, error); status < 0) return status;
+    auto opened = std::make_unique<bp_semaphore>();
+    opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
+    const bool is_owner_trusted = (known.flags & BP_SEMAPHORE_TRUST_OWNER) != 0;
+    const std::scoped_lock lock(process_wide());
+    const bp_status status =
+        open(SemaphoreOptions{known.which, known.initial, or_default(known.permissions, 0600),
+                              is_owner_trusted},
+             opened->object);
+    if (status == BP_OK) *out = opened.release();
+    return status;
+  });
+}
+
 // Runs it if this is the process that opened the semaphore.
 template <typename Function>
 bp_status in_its_process(const bp_semaphore& semaphore, bp_error* error,
@@ -50,23 +72,30 @@ bp_status in_its_process(const bp_semaphore& semaphore, bp_error* error,
 
 bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
                             bp_semaphore** out, bp_error* error) {
-  *out = nullptr;
-  return guarded(error, [&] {
-    NativeKey native;
-    bp_semaphore_options known;
-    if (const bp_status status = to_native_key(*key, KeyUse::kSemaphore, native, error); status < 0)
-      return status;
-    if (const bp_status status = to_options(options, known, error); status < 0) return status;
-    auto opened = std::make_unique<bp_semaphore>();
-    opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
-    const std::uint32_t permissions = known.permissions == 0 ? 0600 : known.permissions;
-    const std::scoped_lock lock(process_wide());
-    const bool is_owner_trusted = (known.flags & BP_SEMAPHORE_TRUST_OWNER) != 0;
-    const bp_status status = open_semaphore(
-        native, {known.which, known.initial, permissions, is_owner_trusted}, opened->object, error);
-    if (status == BP_OK) *out = opened.release();
-    return status;
+  NativeKey native;
+  return open_object(
+      options, out, error, [&] { return to_native_key(*key, KeyUse::kSemaphore, native, error); },
+      [&](const SemaphoreOptions& known, std::shared_ptr<Semaphore>& object) {
+        return open_semaphore(native, known, object, error);
+      });
+}
+
+bp_status bp_semaphore_adopt(int32_t descriptor, const bp_semaphore_options* options,
+                             bp_semaphore** out, bp_error* error) {
+  return open_object(
+      options, out, error, [] { return bp_status{BP_OK}; },
+      [&](const SemaphoreOptions& known, std::shared_ptr<Semaphore>& object) {
+        return adopt_semaphore(descriptor, known, object, error);
+      });
+}
+
+int32_t bp_semaphore_descriptor(bp_semaphore* semaphore, bp_error* error) {
+  int32_t out = -1;
+  in_its_process(*semaphore, error, [&] {
+    out = semaphore->object->descriptor(error);
+    return BP_OK;
   });
+  return out;
 }
 
 void bp_semaphore_close(bp_semaphore* semaphore) {
@@ -95,6 +124,9 @@ bp_status bp_semaphore_remove(const bp_key* key, bp_error* error) {
     NativeKey native;
     if (const bp_status status = to_native_key(*key, KeyUse::kSemaphore, native, error); status < 0)
       return status;
+    if (native.type == BP_KEY_ANONYMOUS) {
+      return set_error(error, BP_UNIMPLEMENTED, "an anonymous semaphore has no name in the system");
+    }
     return remove_semaphore(native, error);
   });
 }

@@ -30,6 +30,7 @@ TEST(TheCommandKey, SaysTheKeyOfAString) {
   EXPECT_EQ(run({"line 1"}).out, "posix:/line%201\n");
   EXPECT_EQ(run({"--type", "systemv-7", "/run/line1"}).out, "systemv-7:/run/line1\n");
   EXPECT_EQ(run({"--type", "anonymous", "line1"}).out, "anonymous:line1\n");
+  EXPECT_EQ(run({"--type", "anonymous", "--for", "semaphore", "line1"}).out, "anonymous:line1\n");
   const Result legacy = run({"--for", "semaphore", "--legacy", "Line 1"});
   EXPECT_THAT(legacy.out, StartsWith("systemv:/"));
   EXPECT_THAT(legacy.out,
@@ -51,7 +52,6 @@ TEST(TheCommandKey, SaysWhatIsWrong) {
   const Result unknown = run({"--text", "mach:/line1"});
   EXPECT_EQ(unknown.code, 1);
   EXPECT_THAT(unknown.err, HasSubstr("a key begins with posix:, systemv:"));
-  EXPECT_EQ(run({"--type", "anonymous", "--for", "semaphore", "line1"}).code, 1);
   EXPECT_EQ(run({"--for", "mutex", "line1"}).code, 2);
   EXPECT_EQ(run({"--legacy", "--text", "line1"}).code, 2);
   EXPECT_EQ(run({}).code, 2);

@@ -10,7 +10,8 @@
  * it is returned.
  *
  * The objects are the system's own, so that a program without Backplane can use them: sem_open(3),
- * and semget(2) with ftok(3), semaphore 0 of the set, as QSystemSemaphore does. What is returned of
+ * and semget(2) with ftok(3), semaphore 0 of the set, as QSystemSemaphore does. An anonymous one is
+ * one of POSIX in a memfd_create(2), which is given away by its descriptor. What is returned of
  * a POSIX semaphore is written behind its sem_t, in the same object: docs/shared_memory.md has the
  * layout, and says what holds beside such programs.
  *
@@ -56,7 +57,8 @@ typedef struct bp_semaphore_options {
 #define BP_SEMAPHORE_TRUST_OWNER 2u
 
 /* Opens, or makes. `options` NULL: all zero. `*out` is the caller's until bp_semaphore_close, NULL
- * after an error. For a new one of System V the key's file is made, if it is not there, and stays.
+ * after an error. An anonymous one is always new, and its name is for people. For a new one of
+ * System V the key's file is made, if it is not there, and stays.
  * INVALID_ARGUMENT: the key has no name, a name that the system does not take, or an unknown
  * option. OUT_OF_RANGE: a count above 2147483647, of System V 32767. UNIMPLEMENTED: the type of key
  * is not supported for semaphores. NOT_FOUND, ALREADY_EXISTS: as `which` says; of System V also
@@ -68,6 +70,17 @@ typedef struct bp_semaphore_options {
  * others that open the same one, a second at most. [any] */
 BP_EXPORT bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
                                       bp_semaphore** out, bp_error* error);
+
+/* Opens what another process gave by bp_semaphore_descriptor. The descriptor stays the caller's. Of
+ * `options` the flags count. FAILED_PRECONDITION: it is not sealed, so that it could be cut
+ * (fcntl(2), F_SEAL_SHRINK). Other errors as above. [any] */
+BP_EXPORT bp_status bp_semaphore_adopt(int32_t descriptor, const bp_semaphore_options* options,
+                                       bp_semaphore** out, bp_error* error);
+
+/* A descriptor of an anonymous one, to be given to another process, which adopts it: the caller's,
+ * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. FAILED_PRECONDITION
+ * as below. [any] */
+BP_EXPORT int32_t bp_semaphore_descriptor(bp_semaphore* semaphore, bp_error* error);
 
 /* Returns what this process holds of the semaphore, if this is its last object of it. Wakes nobody
  * who waits with this object: that must be over. NULL is nothing. Allowed after fork(2). [any] */
@@ -92,7 +105,7 @@ BP_EXPORT bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, b
 
 /* Takes the semaphore from its key. Who has it open goes on with one of POSIX; of System V their
  * calls give FAILED_PRECONDITION, waiting ones too. NOT_FOUND, PERMISSION_DENIED,
- * INVALID_ARGUMENT, UNIMPLEMENTED. [any] */
+ * INVALID_ARGUMENT, UNIMPLEMENTED (also of an anonymous one). [any] */
 BP_EXPORT bp_status bp_semaphore_remove(const bp_key* key, bp_error* error);
 
 #ifdef __cplusplus

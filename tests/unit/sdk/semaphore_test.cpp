@@ -358,7 +358,8 @@ TEST(ASemaphoresKey, IsOneThatTheSystemTakes_SS6) {
   EXPECT_EQ(code_of(NativeKey("/")), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of(NativeKey("/a/b")), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of(NativeKey("/" + std::string(252, 'a'))), BP_INVALID_ARGUMENT);
-  EXPECT_EQ(code_of(NativeKey("a", BP_KEY_ANONYMOUS)), BP_UNIMPLEMENTED);
+  EXPECT_EQ(code_of(NativeKey("", BP_KEY_ANONYMOUS)), BP_INVALID_ARGUMENT);
+  EXPECT_EQ(code_of(NativeKey(std::string(300, 'a'), BP_KEY_ANONYMOUS)), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code_of(NativeKey("a", BP_KEY_WINDOWS)), BP_UNIMPLEMENTED);
   EXPECT_EQ(code_of(NativeKey("/no/such/folder/a", BP_KEY_SYSTEM_V)), BP_NOT_FOUND);
   EXPECT_EQ(Semaphore::remove(NativeKey("/a/b")).code(), BP_INVALID_ARGUMENT);
@@ -366,6 +367,74 @@ TEST(ASemaphoresKey, IsOneThatTheSystemTakes_SS6) {
   EXPECT_EQ(code_of(long_one), BP_OK);
   EXPECT_EQ(Semaphore::remove(long_one).code(), BP_OK);
   EXPECT_EQ(Semaphore::remove(long_one).code(), BP_NOT_FOUND);
+}
+
+class AnAnonymousSemaphore : public testing::Test {
+ protected:
+  const NativeKey key_{"bp-test-semaphore", BP_KEY_ANONYMOUS};
+  Semaphore sut_ = Semaphore::open(key_, {.initial = 2}).value();
+};
+
+TEST_F(AnAnonymousSemaphore, IsANewOneEachTimeAndCounts) {
+  Semaphore other = Semaphore::open(key_, {.initial = 5}).value();
+  EXPECT_TRUE(sut_.try_acquire().value());
+  EXPECT_TRUE(sut_.try_acquire().value());
+  EXPECT_FALSE(sut_.try_acquire().value());
+  EXPECT_EQ(sut_.acquire_within(10ms).code(), BP_DEADLINE_EXCEEDED);
+  sut_.release(2).or_throw();
+  EXPECT_EQ(sut_.count().value(), 2u);
+  EXPECT_EQ(other.count().value(), 5u);
+}
+
+TEST_F(AnAnonymousSemaphore, IsGivenAwayByItsDescriptor) {
+  const int descriptor = sut_.descriptor().value();
+  Semaphore same = Semaphore::adopt(descriptor).value();
+  close(descriptor);
+  EXPECT_TRUE(same.try_acquire().value());
+  EXPECT_EQ(sut_.count().value(), 1u);
+  const int again = same.descriptor().value();
+  EXPECT_GE(again, 0);
+  close(again);
+}
+
+TEST_F(AnAnonymousSemaphore, GetsBackWhatAKilledProcessHeld) {
+  if (!kChildrenHaveThreads) {
+    GTEST_SKIP() << "ThreadSanitizer ends children that have threads";
+  }
+  const int descriptor = sut_.descriptor().value();
+  const pid_t child = fork();
+  if (child == 0) {
+    auto mine = Semaphore::adopt(descriptor);
+    const bool is_held = mine && mine->acquire().is_ok() && mine->acquire().is_ok();
+    _exit(is_held ? (raise(SIGKILL), 0) : 1);
+  }
+  close(descriptor);
+  int how = 0;
+  waitpid(child, &how, 0);
+  ASSERT_TRUE(WIFSIGNALED(how)) << how;
+  EXPECT_TRUE(eventually([&] { return sut_.count().value() == 2u; }, 1s));
+  EXPECT_TRUE(sut_.acquire_within(1s).is_ok());
+}
+
+TEST_F(AnAnonymousSemaphore, HasNoNameInTheSystem) {
+  EXPECT_EQ(Semaphore::remove(key_).code(), BP_UNIMPLEMENTED);
+  Semaphore named = Semaphore::open(key_of(BP_KEY_POSIX)).value();
+  EXPECT_EQ(named.descriptor().status().code(), BP_UNIMPLEMENTED);
+  Semaphore::remove(key_of(BP_KEY_POSIX)).or_throw();
+}
+
+TEST_F(AnAnonymousSemaphore, IsNotAdoptedOfSomethingElse) {
+  const auto code_of = [](int descriptor) { return Semaphore::adopt(descriptor).status().code(); };
+  EXPECT_EQ(code_of(-1), BP_INVALID_ARGUMENT);
+  const int memory = memfd_create("bp-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  EXPECT_EQ(code_of(memory), BP_FAILED_PRECONDITION) << "it can be cut";
+  ASSERT_EQ(ftruncate(memory, 4096), 0);
+  ASSERT_EQ(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+  EXPECT_EQ(code_of(memory), BP_DATA_LOSS);
+  close(memory);
+  const int pipe_end = open("/dev/null", O_RDWR | O_CLOEXEC);
+  EXPECT_EQ(code_of(pipe_end), BP_FAILED_PRECONDITION);
+  close(pipe_end);
 }
 
 TEST(ASemaphoreOfSystemV, WakesWhoWaitsWhenItIsRemoved) {
@@ -465,7 +534,7 @@ TEST(ASemaphoreOfPosix, SaysWhatIsNone) {
     ::close(file);
     return Semaphore::open(key, {.which = Which::kExisting}).status();
   };
-  EXPECT_THAT(with("short").to_string(), HasSubstr("DATA_LOSS: /dev/shm/sem.bp-test"));
+  EXPECT_THAT(with("short").to_string(), HasSubstr("DATA_LOSS: posix:/bp-test"));
   EXPECT_THAT(with(std::string(8192, 'x')).to_string(), HasSubstr("was damaged"));
   std::string magic(8192, '\0');
   magic.replace(32, 8, "bp_sem01");

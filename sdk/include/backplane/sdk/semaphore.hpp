@@ -39,14 +39,7 @@ class Semaphore {
 
   /// Errors: as of bp_semaphore_open.
   static Result<Semaphore> open(const NativeKey& key, const Options& options) {
-    const uint32_t flags = (options.signal ? BP_SEMAPHORE_SIGNAL : 0) |
-                           (options.trust_owner ? BP_SEMAPHORE_TRUST_OWNER : 0);
-    const bp_semaphore_options raw_options{sizeof raw_options,
-                                           static_cast<uint32_t>(options.which),
-                                           options.initial,
-                                           options.permissions,
-                                           flags,
-                                           0};
+    const bp_semaphore_options raw_options = raw_of(options);
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
       return status;
@@ -54,12 +47,19 @@ class Semaphore {
     bp_error error{};
     bp_semaphore* raw = nullptr;
     const bp_status status = bp_semaphore_open(&raw_key, &raw_options, &raw, &error);
-    if (status < 0) {
-      return Status::from(status, error);
-    }
-    return Semaphore(raw);
+    return made(status, error, raw);
   }
   static Result<Semaphore> open(const NativeKey& key) { return open(key, Options()); }
+  /// Of a descriptor that another process gave; it stays the caller's. Errors: as of
+  /// bp_semaphore_adopt.
+  static Result<Semaphore> adopt(int descriptor, const Options& options) {
+    const bp_semaphore_options raw_options = raw_of(options);
+    bp_error error{};
+    bp_semaphore* raw = nullptr;
+    const bp_status status = bp_semaphore_adopt(descriptor, &raw_options, &raw, &error);
+    return made(status, error, raw);
+  }
+  static Result<Semaphore> adopt(int descriptor) { return adopt(descriptor, Options()); }
   /// Errors: as of bp_semaphore_remove.
   static Status remove(const NativeKey& key) {
     bp_key raw_key{};
@@ -106,6 +106,16 @@ class Semaphore {
     return out;
   }
 
+  /// Of an anonymous one, to be given away and closed. Errors: as of bp_semaphore_descriptor.
+  Result<int> descriptor() {
+    bp_error error{};
+    const int out = bp_semaphore_descriptor(raw_.get(), &error);
+    if (out < 0) {
+      return Status::from(error.code, error);
+    }
+    return out;
+  }
+
   /// For the functions of C.
   bp_semaphore* raw() const noexcept { return raw_.get(); }
 
@@ -114,6 +124,22 @@ class Semaphore {
     void operator()(bp_semaphore* semaphore) const noexcept { bp_semaphore_close(semaphore); }
   };
   explicit Semaphore(bp_semaphore* raw) : raw_(raw) {}
+  static Result<Semaphore> made(bp_status status, const bp_error& error, bp_semaphore* raw) {
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return Semaphore(raw);
+  }
+  static bp_semaphore_options raw_of(const Options& options) noexcept {
+    const uint32_t flags = (options.signal ? BP_SEMAPHORE_SIGNAL : 0) |
+                           (options.trust_owner ? BP_SEMAPHORE_TRUST_OWNER : 0);
+    return {sizeof(bp_semaphore_options),
+            static_cast<uint32_t>(options.which),
+            options.initial,
+            options.permissions,
+            flags,
+            0};
+  }
   Status acquire_raw(int64_t deadline_ns) {
     bp_error error{};
     const bp_status status = bp_semaphore_acquire(raw_.get(), deadline_ns, &error);
