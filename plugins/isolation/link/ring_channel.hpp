@@ -51,8 +51,8 @@ struct LinkEnds {
 /// full, or descriptors wait for the socket, frames are queued, and the loop goes on with them.
 /// Descriptors are sent before the frame that claims them, so that they are there when it is read.
 ///
-/// After a frame the loop looks for the next one by itself for a while (SpinPolicy), a microsecond
-/// at a time, so that others have their turn; then it says that it sleeps.
+/// After a frame the loop looks for the next one by itself for a while (SpinPolicy), a few
+/// microseconds at a time, so that others have their turn; then it says that it sleeps.
 class RingChannel final : public Channel {
  public:
   /// `spin_ns`: the longest look for the next frame without sleeping. `host` outlives this.
