@@ -27,24 +27,18 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   if (address.has_attribute) {
     return kValue;
   }
-  const bool is_root = address.is_path() && address.path.empty();
-  return is_root ? BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
+  return address.is_objects() ? BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
 }
 
-template <class T>
-Status NodeEndpoint::submit(Op op) {
+/// `start(key)` hands the request over, or throws.
+template <class Start>
+Status NodeEndpoint::begin(Op op, Start start) {
   Requests& requests = client_.requests();
   uint64_t key = 0;
   Status status = requests.add(op, key);
   if (status.is_pending()) {
     try {
-      if constexpr (std::is_same_v<T, Read>) {
-        client_.submit(Read(target_, key, op.in()));
-      } else if constexpr (std::is_same_v<T, CallJob>) {
-        client_.submit(std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in()));
-      } else {
-        client_.submit(std::make_shared<T>(target_, requests, key, op.in()));
-      }
+      start(key);
     } catch (...) {
       if (requests.take_back(key)) {
         throw;
@@ -54,23 +48,40 @@ Status NodeEndpoint::submit(Op op) {
   return status;
 }
 
+template <class T>
+Status NodeEndpoint::submit(Op op) {
+  return begin(op, [&](uint64_t key) {
+    Requests& requests = client_.requests();
+    if constexpr (std::is_same_v<T, Read>) {
+      client_.submit(Read(target_, key, op.in()));
+    } else if constexpr (std::is_same_v<T, CallJob>) {
+      client_.submit(std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in()));
+    } else {
+      client_.submit(std::make_shared<T>(target_, requests, key, op.in()));
+    }
+  });
+}
+
+Status NodeEndpoint::read_list(Op op) {
+  auto list = last_list_.of(ListRead::nodes_of(op.in()));
+  return begin(op, [&](uint64_t key) {
+    client_.submit(
+        std::make_shared<ListRead>(client_, target_, std::move(list), key, is_reversible(op.in())));
+  });
+}
+
 Status NodeEndpoint::read(Op op) {
-  return target_->address.is_inquiry() ? inquire(op) : submit<Read>(op);
+  const Address& address = target_->address;
+  return address.is_inquiry()   ? inquire(op)
+         : address.is_objects() ? read_list(op)
+                                : submit<Read>(op);
 }
 Status NodeEndpoint::inquire(Op op) {
-  Requests& requests = client_.requests();
-  uint64_t key = 0;
-  Status status = requests.add(op, key);
-  if (status.is_pending()) {
-    Status posted =
-        post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {
-          client.inquiries().begin(key, attribute);
-        });
-    if (posted.is_error() && requests.take_back(key)) {
-      return posted;
-    }
-  }
-  return status;
+  return begin(op, [&](uint64_t key) {
+    post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {
+      client.inquiries().begin(key, attribute);
+    }).or_throw();
+  });
 }
 Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
 Status NodeEndpoint::call(Op op) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "client.hpp"
+#include "list_read.hpp"
 #include <backplane/sdk/endpoint_object.hpp>
 
 namespace backplane::opcua {
@@ -29,13 +30,17 @@ class NodeEndpoint final {
   std::shared_ptr<Watch> find(Op op) noexcept;
   void forget(uint64_t number) noexcept;
   void forget_ended();
+  template <class Start>
+  Status begin(Op op, Start start);
   template <class T>
   Status submit(Op op);
+  Status read_list(Op op);
   Status inquire(Op op);
   void cancel_request(Op op) noexcept;
 
   Client& client_;
   const std::shared_ptr<Target> target_;
+  LastList last_list_;  // of the folder Objects
   Guarded<std::map<bp_op*, std::shared_ptr<Watch>>> watches_;
 };
 

@@ -346,4 +346,32 @@ void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes*
   }
 }
 
+/// One block for all: what numbers need is known, and only the rest is measured.
+OwnedMessage to_records(std::span<const UA_DataValue> values, DataTypes* types) {
+  constexpr size_t kFields = 4;
+  StackArena<4096> arena;
+  const size_t n = values.size();
+  auto* const bodies = reinterpret_cast<ValueView*>(arena.allocate(n * sizeof(ValueView)));
+  size_t bytes = n * (1 + kFields) * sizeof(bp_value);
+  for (size_t i = 0; i < n; ++i) {
+    bodies[i] = values[i].hasValue ? to_value(arena, values[i].value, types) : ValueView();
+    bytes += bodies[i].is_scalar() ? 0 : detail::tree_size(bodies[i]).bytes;
+  }
+  const Buffer owner = Buffer::make(bytes);
+  auto* const records = reinterpret_cast<bp_value*>(owner.data());
+  bp_value* field = records + n;
+  detail::TreeCopy tree(reinterpret_cast<std::byte*>(field + n * kFields));
+  for (size_t i = 0; i < n; ++i) {
+    const UA_DataValue& value = values[i];
+    records[i] = ValueView::list({field, kFields}, BP_LIST_STRUCT);
+    *field++ = tree.copy(bodies[i]);
+    *field++ = status_value(value.hasStatus ? value.status : UA_STATUSCODE_GOOD);
+    *field++ = value.hasSourceTimestamp ? time_value(value.sourceTimestamp) : ValueView();
+    *field++ = value.hasServerTimestamp ? time_value(value.serverTimestamp) : ValueView();
+  }
+  MessageBuilder message(ValueView::list({records, n}));
+  message.owner(owner.get());
+  return OwnedMessage(message.view());
+}
+
 }  // namespace backplane::opcua

@@ -339,6 +339,8 @@ std::vector<Experiment> opcua_experiments() {
       };
       out.push_back(reads(question("read", {}, 4'000)));
       out.push_back(reads(question("read_100_nodes", {.nodes = 100}, 1'000)));
+      if (!is_of_server)
+        out.push_back(reads(question("read_100_joined", {.nodes = 100, .is_joined = true}, 1'000)));
       out.push_back(reads(question("read_outstanding64", {.outstanding = 64}, 20'000)));
       out.push_back(notifications(question("notifications",
                                            {.nodes = is_of_server ? 1'000U : 1U,
