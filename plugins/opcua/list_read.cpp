@@ -69,6 +69,25 @@ NodeList::NodeList(ValueView nodes) : nodes_(nodes) {
   }
 }
 
+/// Looked at for each read: text is compared here and now.
+bool NodeList::is(const ValueView& nodes) const noexcept {
+  const ValueView mine = nodes_.body();
+  if (nodes.tag != BP_T_LIST || nodes.len != mine.len) {
+    return false;
+  }
+  for (size_t i = 0; i < mine.len; ++i) {
+    const bp_value& a = mine.as.list[i];
+    const bp_value& b = nodes.as.list[i];
+    const bool is_same = a.tag == BP_T_STRING ? b.tag == BP_T_STRING && a.len == b.len &&
+                                                    std::memcmp(a.as.s, b.as.s, a.len) == 0
+                                              : ValueView(a) == ValueView(b);
+    if (!is_same) {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::shared_ptr<NodeList> LastList::of(const ValueView& nodes) {
   std::shared_ptr<NodeList> out = last_.copy();
   if (out == nullptr || !out->is(nodes)) {
@@ -142,7 +161,7 @@ void ListRead::found_all() {
   }
   Session* const session = client_.session();
   if (session == nullptr || client_.generation() != generation_) {
-    return fail(bad_status(UA_STATUSCODE_BADCONNECTIONCLOSED, "finding the nodes of a list"));
+    return fail(bad_status(UA_STATUSCODE_BADCONNECTIONCLOSED, context()));
   }
   const auto& items = list_->items();
   auto found = std::make_shared<NodeList::Found>();
@@ -226,11 +245,14 @@ std::vector<UA_DataValue> ListRead::values() const {
   return out;
 }
 
+std::string ListRead::context() const {
+  return concat("reading a list of ", list_->items().size(), " nodes");
+}
+
 void ListRead::answer() {
   const size_t n = list_->items().size();
-  const std::string context = concat("reading a list of ", n, " nodes");
   if (failure_ != UA_STATUSCODE_GOOD) {
-    return fail(bad_status(failure_, context));
+    return fail(bad_status(failure_, context()));
   }
   DataTypes& types = client_.type_reader().types();
   try {
@@ -248,12 +270,11 @@ void ListRead::answer() {
   // A structure that nobody has asked for yet: once more when it is known.
   Session* const session = client_.session();
   if (session == nullptr) {
-    return fail(bad_status(UA_STATUSCODE_BADCONNECTIONCLOSED, context));
+    return fail(bad_status(UA_STATUSCODE_BADCONNECTIONCLOSED, context()));
   }
-  client_.type_reader().read_missing(
-      *session, [self = shared_from_this(), context](const Status& status) {
-        status.is_error() ? self->fail(Status(status).with_context(context)) : self->answer();
-      });
+  client_.type_reader().read_missing(*session, [self = shared_from_this()](const Status& status) {
+    status.is_error() ? self->fail(Status(status).with_context(self->context())) : self->answer();
+  });
 }
 
 }  // namespace backplane::opcua

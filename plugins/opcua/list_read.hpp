@@ -24,7 +24,7 @@ class NodeList {
   /// A list of addresses, or of maps of `node` and `range`. Throws Error (INVALID_ARGUMENT).
   explicit NodeList(ValueView nodes);
 
-  bool is(const ValueView& nodes) const noexcept { return nodes_.body() == nodes; }
+  bool is(const ValueView& nodes) const noexcept;
 
   struct Item {
     std::shared_ptr<Target> target;
@@ -80,6 +80,7 @@ class ListRead final : public Job, public std::enable_shared_from_this<ListRead>
   void found_all();
   void ask(Session& session);
   void take(size_t part, size_t n, UA_ReadResponse& response);
+  std::string context() const;
   std::vector<UA_DataValue> values() const;
   void answer();
 

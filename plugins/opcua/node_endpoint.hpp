@@ -11,7 +11,6 @@ namespace backplane::opcua {
 class NodeEndpoint final {
  public:
   NodeEndpoint(Client& client, Address address, std::string_view text);
-  ~NodeEndpoint();
   NodeEndpoint(const NodeEndpoint&) = delete;
   NodeEndpoint& operator=(const NodeEndpoint&) = delete;
 
@@ -27,9 +26,6 @@ class NodeEndpoint final {
   static uint32_t verbs_of_address(const Address& address) noexcept;
 
  private:
-  std::shared_ptr<Watch> find(Op op) noexcept;
-  void forget(uint64_t number) noexcept;
-  void forget_ended();
   template <class Start>
   Status begin(Op op, Start start);
   template <class T>
@@ -41,7 +37,6 @@ class NodeEndpoint final {
   Client& client_;
   const std::shared_ptr<Target> target_;
   LastList last_list_;  // of the folder Objects
-  Guarded<std::map<bp_op*, std::shared_ptr<Watch>>> watches_;
 };
 
 }  // namespace backplane::opcua
