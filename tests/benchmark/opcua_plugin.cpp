@@ -176,13 +176,16 @@ class Plugin final : public OpcuaSide {
   }
 
   void look_at(MessageView message) {
-    const ValueView body = message.body();
+    const bp_value& body = message.raw().body;
     if (body.tag != BP_T_LIST) return look_at(body, !message.header(BP_H_STATUS));
-    for (const ValueView each : body.items()) look_at(each.at(0), each.at(1).as.u == 0);
+    for (std::uint32_t i = 0; i < body.len; ++i) {
+      const bp_value* const fields = body.as.list[i].as.list;
+      look_at(fields[0], fields[1].as.u == 0);
+    }
   }
-  void look_at(const ValueView& value, bool is_good) {
-    if (const auto number = value.get<double>(); is_good && number) {
-      last_ = *number;
+  void look_at(const bp_value& value, bool is_good) {
+    if (is_good && value.tag == BP_T_FLOAT) {
+      last_ = value.as.f;
     } else {
       failure_ = BP_DATA_LOSS;
     }
