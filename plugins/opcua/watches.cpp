@@ -200,12 +200,13 @@ void Watches::changed(uint64_t number, const UA_DataValue& value) {
   }
   Watch& watch = *at->second;
   give(watch, [&] {
-    const std::optional<Status> given =
-        watch.held.empty() ? publish(watch, value, &client_.type_reader().types()) : std::nullopt;
-    if (!given) {
-      watch.held.push_back(DataValue::copy_of(value));
+    if (watch.held.empty()) {
+      if (auto given = publish(watch, value, &client_.type_reader().types())) {
+        return *std::move(given);
+      }
     }
-    return given.value_or(Status::ok());
+    watch.held.push_back(DataValue::copy_of(value));
+    return Status::ok();
   });
 }
 
