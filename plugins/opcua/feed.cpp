@@ -69,7 +69,7 @@ Status Feed::go_on() {
   std::atomic_ref waits(op_->impl[1]);
   waits.store(1, std::memory_order_seq_cst);
   while (!waiting_.empty()) {
-    const Status status = host_.deliver(op_, waiting_.front().message.view());
+    Status status = host_.deliver(op_, waiting_.front().message.view());
     if (status.is_pending()) {
       return Status::ok();
     }

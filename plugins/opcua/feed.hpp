@@ -51,7 +51,7 @@ class Feed {
   /// An error: the operation is to end with it. What the policy drops is counted.
   Status give(MessageView message) {
     if (waiting_.empty()) {
-      const Status status = host_.deliver(op_, message);
+      Status status = host_.deliver(op_, message);
       if (!status.is_pending()) {
         return status;
       }
