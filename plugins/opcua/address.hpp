@@ -26,6 +26,8 @@ struct Address {
   bool has_attribute = false;  // it was named
 
   bool is_path() const noexcept { return id.empty(); }
+  /// The folder Objects, and none of its attributes.
+  bool is_objects() const noexcept { return is_path() && path.empty() && !has_attribute; }
   /// Of the server, not of a node.
   bool is_inquiry() const noexcept {
     return attribute == kServerEndpoints || attribute == kKnownServers;

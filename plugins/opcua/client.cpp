@@ -237,11 +237,10 @@ void Client::stop(std::function<void()> done) {
   requests_.close(stopping);
   inquiries_.stop();
   paged_.stop(stopping);
-  watches_.stop(stopping, [this, done = std::move(done)] {
-    end_session([this, done] {
-      security_.reset();  // its timers
-      end_resolver(done);
-    });
+  watches_.stop(stopping);
+  end_session([this, done = std::move(done)] {
+    security_.reset();  // its timers
+    end_resolver(done);
   });
 }
 

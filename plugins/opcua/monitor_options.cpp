@@ -83,8 +83,8 @@ bool set_of_events(EventOptions& events, std::string_view name, const ValueView&
 
 MonitorOptions::MonitorOptions(MessageView in, UA_UInt32 attribute,
                                std::chrono::nanoseconds default_publishing)
-    : publishing(default_publishing),
-      is_reversible(opcua::is_reversible(in)),
+    : is_reversible(opcua::is_reversible(in)),
+      publishing(default_publishing),
       range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
   if (attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {

@@ -11,12 +11,6 @@ namespace backplane::opcua {
 NodeEndpoint::NodeEndpoint(Client& client, Address address, std::string_view text)
     : client_(client), target_(std::make_shared<Target>(std::move(address), text)) {}
 
-NodeEndpoint::~NodeEndpoint() {
-  for (const auto& [op, watch] : watches_.copy()) {
-    forget(watch->number);
-  }
-}
-
 uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   constexpr uint32_t kValue =
       BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WRITE) | BP_VERB_BIT(BP_V_WATCH);
@@ -27,24 +21,18 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   if (address.has_attribute) {
     return kValue;
   }
-  const bool is_root = address.is_path() && address.path.empty();
-  return is_root ? BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
+  return address.is_objects() ? BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
 }
 
-template <class T>
-Status NodeEndpoint::submit(Op op) {
+/// `start(key)` hands the request over, or throws.
+template <class Start>
+Status NodeEndpoint::begin(Op op, Start start) {
   Requests& requests = client_.requests();
   uint64_t key = 0;
   Status status = requests.add(op, key);
   if (status.is_pending()) {
     try {
-      if constexpr (std::is_same_v<T, Read>) {
-        client_.submit(Read(target_, key, op.in()));
-      } else if constexpr (std::is_same_v<T, CallJob>) {
-        client_.submit(std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in()));
-      } else {
-        client_.submit(std::make_shared<T>(target_, requests, key, op.in()));
-      }
+      start(key);
     } catch (...) {
       if (requests.take_back(key)) {
         throw;
@@ -54,23 +42,40 @@ Status NodeEndpoint::submit(Op op) {
   return status;
 }
 
+template <class T>
+Status NodeEndpoint::submit(Op op) {
+  return begin(op, [&](uint64_t key) {
+    Requests& requests = client_.requests();
+    if constexpr (std::is_same_v<T, Read>) {
+      client_.submit(Read(target_, key, op.in()));
+    } else if constexpr (std::is_same_v<T, CallJob>) {
+      client_.submit(std::make_shared<T>(target_, requests, client_.type_reader(), key, op.in()));
+    } else {
+      client_.submit(std::make_shared<T>(target_, requests, key, op.in()));
+    }
+  });
+}
+
+Status NodeEndpoint::read_list(Op op) {
+  auto list = last_list_.of(ListRead::nodes_of(op.in()));
+  return begin(op, [&](uint64_t key) {
+    client_.submit(
+        std::make_shared<ListRead>(client_, target_, std::move(list), key, is_reversible(op.in())));
+  });
+}
+
 Status NodeEndpoint::read(Op op) {
-  return target_->address.is_inquiry() ? inquire(op) : submit<Read>(op);
+  const Address& address = target_->address;
+  return address.is_inquiry()   ? inquire(op)
+         : address.is_objects() ? read_list(op)
+                                : submit<Read>(op);
 }
 Status NodeEndpoint::inquire(Op op) {
-  Requests& requests = client_.requests();
-  uint64_t key = 0;
-  Status status = requests.add(op, key);
-  if (status.is_pending()) {
-    Status posted =
-        post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {
-          client.inquiries().begin(key, attribute);
-        });
-    if (posted.is_error() && requests.take_back(key)) {
-      return posted;
-    }
-  }
-  return status;
+  return begin(op, [&](uint64_t key) {
+    post(client_.host(), [&client = client_, key, attribute = target_->address.attribute] {
+      client.inquiries().begin(key, attribute);
+    }).or_throw();
+  });
 }
 Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
 Status NodeEndpoint::call(Op op) {
@@ -78,12 +83,10 @@ Status NodeEndpoint::call(Op op) {
 }
 
 Status NodeEndpoint::browse(Op op) {
-  forget_ended();  // one of them may have had this operation
   return client_.paged().begin(std::make_shared<Browse>(client_, target_, op));
 }
 
 Status NodeEndpoint::watch(Op op) {
-  forget_ended();
   if (auto past = HistoryOptions::of(op.in())) {
     if (target_->address.attribute != UA_ATTRIBUTEID_VALUE) {
       return Status(BP_INVALID_ARGUMENT, "'", target_->text, "': only values have a past");
@@ -91,64 +94,16 @@ Status NodeEndpoint::watch(Op op) {
     return client_.paged().begin(
         std::make_shared<HistoryRead>(client_, target_, op, *std::move(past)));
   }
-  auto watch = std::make_shared<Watch>(
-      client_.host(), target_,
-      MonitorOptions(op.in(), target_->address.attribute, client_.settings().publishing),
-      client_.watches().next_number());
-  Status status = watch->hub.watch(op);
-  if (!status.is_pending()) {
-    return status;
-  }
-  watches_.lock()->insert_or_assign(op, watch);
-  static_cast<void>(
-      post(client_.host(), [&watches = client_.watches(), watch] { watches.add(watch); }));
-  return status;
-}
-
-std::shared_ptr<Watch> NodeEndpoint::find(Op op) noexcept {
-  auto watches = watches_.lock();
-  const auto at = watches->find(op);
-  return at == watches->end() ? nullptr : at->second;
-}
-
-void NodeEndpoint::forget(uint64_t number) noexcept {
-  boundary(
-      [&] {
-        static_cast<void>(post(client_.host(),
-                               [&watches = client_.watches(), number] { watches.remove(number); }));
-      },
-      [](const Status&) noexcept {});
-}
-
-// A watch that its consumer or the server has ended is only found by looking.
-void NodeEndpoint::forget_ended() {
-  std::vector<std::shared_ptr<Watch>> ended;  // outlive the lock
-  {
-    auto watches = watches_.lock();
-    std::erase_if(*watches, [&](const auto& each) {
-      const bool has_ended = each.second->hub.watchers() == 0;
-      if (has_ended) {
-        ended.push_back(each.second);
-      }
-      return has_ended;
-    });
-  }
-  for (const auto& watch : ended) {
-    forget(watch->number);
-  }
+  return client_.watches().begin(
+      target_, MonitorOptions(op.in(), target_->address.attribute, client_.settings().publishing),
+      op);
 }
 
 void NodeEndpoint::cancel(Op op) noexcept {
   switch (op.verb()) {
     case BP_V_WATCH:
-      if (const auto watch = find(op)) {
-        forget(watch->number);
-        watches_.lock()->erase(op);
-        return watch->hub.cancel(op);  // the last: it may close this
-      }
-      return client_.paged().cancel(op);
     case BP_V_BROWSE:
-      return client_.paged().cancel(op);
+      return Feed::number_of(op) != 0 ? client_.watches().cancel(op) : client_.paged().cancel(op);
     default:
       return cancel_request(op);
   }
@@ -168,12 +123,8 @@ void NodeEndpoint::cancel_request(Op op) noexcept {
   }
 }
 
-void NodeEndpoint::credit(Op op, uint32_t n) noexcept {
-  if (const auto watch = find(op)) {
-    watch->hub.credit(op, n);
-  } else {
-    client_.paged().credit(op);
-  }
+void NodeEndpoint::credit(Op op, uint32_t) noexcept {
+  Feed::number_of(op) != 0 ? client_.watches().credit(op) : client_.paged().credit(op);
 }
 
 }  // namespace backplane::opcua

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "client.hpp"
+#include "list_read.hpp"
 #include <backplane/sdk/endpoint_object.hpp>
 
 namespace backplane::opcua {
@@ -10,7 +11,6 @@ namespace backplane::opcua {
 class NodeEndpoint final {
  public:
   NodeEndpoint(Client& client, Address address, std::string_view text);
-  ~NodeEndpoint();
   NodeEndpoint(const NodeEndpoint&) = delete;
   NodeEndpoint& operator=(const NodeEndpoint&) = delete;
 
@@ -26,17 +26,17 @@ class NodeEndpoint final {
   static uint32_t verbs_of_address(const Address& address) noexcept;
 
  private:
-  std::shared_ptr<Watch> find(Op op) noexcept;
-  void forget(uint64_t number) noexcept;
-  void forget_ended();
+  template <class Start>
+  Status begin(Op op, Start start);
   template <class T>
   Status submit(Op op);
+  Status read_list(Op op);
   Status inquire(Op op);
   void cancel_request(Op op) noexcept;
 
   Client& client_;
   const std::shared_ptr<Target> target_;
-  Guarded<std::map<bp_op*, std::shared_ptr<Watch>>> watches_;
+  LastList last_list_;  // of the folder Objects
 };
 
 }  // namespace backplane::opcua

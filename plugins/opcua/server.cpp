@@ -31,9 +31,9 @@ Server::Server(const Host& host, const Config& config)
       settings_(config, host.instance()),
       logger_(logger_to(host)),
       nodes_(host, settings_,
-             [this](Variable& variable, OwnedMessage message) {
+             [this](Variable& variable, MessageView message) {
                if (!wanted_.empty() || !variable.hub().publish_unwatched(message)) {
-                 wanted_.emplace_back(Change{variable, std::move(message)});
+                 wanted_.emplace_back(Change{variable, OwnedMessage(message)});
                }
              }),
       calls_(host, settings_.max_calls, settings_.call_timeout),

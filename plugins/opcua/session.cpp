@@ -270,7 +270,7 @@ void Session::send(const void* request, const UA_DataType& request_type,
   }
 }
 
-void Session::take(uint64_t number, const void* response) {
+void Session::take(uint64_t number, void* response) {
   const auto asked = asked_.extract(number);
   if (asked.empty()) {
     --late_;
@@ -281,8 +281,7 @@ void Session::take(uint64_t number, const void* response) {
          static_cast<const UA_ResponseHeader*>(response)->serviceResult);
 }
 
-void Session::answer(const Answered& answered, const void* response,
-                     UA_StatusCode status) noexcept {
+void Session::answer(const Answered& answered, void* response, UA_StatusCode status) noexcept {
   if (is_up() && is_loss(status)) {
     lost(status);  // whoever is answered finds no session
   }

@@ -76,16 +76,17 @@ class Session {
   void halve_most_items() noexcept { most_items_ = std::max<size_t>(most_items_ / 2, 1); }
   size_t most_writes() const noexcept { return most_writes_; }
 
-  /// `answer(const Response&)` is called once, perhaps inside this; the response has the service's
-  /// status also when it was not sent, or not answered within request_timeout.
+  /// `answer(Response&)` is called once, perhaps inside this; the response has the service's status
+  /// also when it was not sent, or not answered within request_timeout. Its members may be taken
+  /// out.
   template <class Response, int ResponseType, class Request, class Answer>
   void ask(Request& request, int request_type, Answer answer) {
     // The library would close the connection when an answer came after its own time-out.
     request.requestHeader.timeoutHint = kNoTimeout;
     send(&request, UA_TYPES[request_type], UA_TYPES[ResponseType],
-         [answer = std::move(answer)](const void* response, UA_StatusCode failure) {
+         [answer = std::move(answer)](void* response, UA_StatusCode failure) {
            if (response != nullptr) {
-             return answer(*static_cast<const Response*>(response));
+             return answer(*static_cast<Response*>(response));
            }
            Response failed;
            UA_init(&failed, &UA_TYPES[ResponseType]);
@@ -103,7 +104,7 @@ class Session {
   enum class Phase { kDiscovering, kConnecting, kReading, kUp, kClosing, kDown };
 
   /// With a response, or with what it has failed with.
-  using Answered = std::function<void(const void* response, UA_StatusCode failure)>;
+  using Answered = std::function<void(void* response, UA_StatusCode failure)>;
   struct Asked {
     int64_t due;
     Answered answered;
@@ -111,8 +112,8 @@ class Session {
 
   void send(const void* request, const UA_DataType& request_type, const UA_DataType& response_type,
             Answered answered);
-  void take(uint64_t number, const void* response);
-  void answer(const Answered& answered, const void* response, UA_StatusCode status) noexcept;
+  void take(uint64_t number, void* response);
+  void answer(const Answered& answered, void* response, UA_StatusCode status) noexcept;
   void give_up_overdue();
   EndpointWanted wanted() const;
   void choose_endpoint();

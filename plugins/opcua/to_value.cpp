@@ -111,8 +111,10 @@ ValueView data_value(Arena& arena, const UA_DataValue& value, DataTypes* types) 
   return arena.map(out.pairs());
 }
 
-/// One element, without the type's name that stands once around all of them.
-ValueView element(Arena& arena, const void* data, const UA_DataType& type, DataTypes* types) {
+bool is_number(const UA_DataType& type) noexcept { return type.typeKind <= UA_DATATYPEKIND_DOUBLE; }
+
+/// Of a type that is_number(): apart from all else, since most values are that, and it is short.
+ValueView number(const void* data, const UA_DataType& type) noexcept {
   const auto as = [data]<class T>(T) -> const T& { return *static_cast<const T*>(data); };
   switch (type.typeKind) {
     case UA_DATATYPEKIND_BOOLEAN:
@@ -135,8 +137,18 @@ ValueView element(Arena& arena, const void* data, const UA_DataType& type, DataT
       return as(UA_UInt64{});
     case UA_DATATYPEKIND_FLOAT:
       return as(UA_Float{});
-    case UA_DATATYPEKIND_DOUBLE:
+    default:
       return as(UA_Double{});
+  }
+}
+
+/// One element, without the type's name that stands once around all of them.
+ValueView element(Arena& arena, const void* data, const UA_DataType& type, DataTypes* types) {
+  const auto as = [data]<class T>(T) -> const T& { return *static_cast<const T*>(data); };
+  if (is_number(type)) {
+    return number(data, type);
+  }
+  switch (type.typeKind) {
     case UA_DATATYPEKIND_STRING:
       return text_or_null(as(UA_String{}), BP_T_STRING, 0);
     case UA_DATATYPEKIND_DATETIME:
@@ -303,6 +315,9 @@ ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   }
   const UA_DataType& type = *variant.type;
   const bool is_scalar = UA_Variant_isScalar(&variant);
+  if (is_scalar && is_number(type)) {
+    return number(variant.data, type);
+  }
   ValueView out =
       is_scalar ? element(arena, variant.data, type, types) : elements(arena, variant, types);
   if (is_scalar && type.typeKind == UA_DATATYPEKIND_ENUM) {
@@ -344,6 +359,34 @@ void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes*
       message.header(BP_H_SOURCE_TIME, time_value(value.sourceTimestamp));
     }
   }
+}
+
+/// One block for all: what numbers need is known, and only the rest is measured.
+OwnedMessage to_records(std::span<const UA_DataValue> values, DataTypes* types) {
+  constexpr size_t kFields = 4;
+  StackArena<4096> arena;
+  const size_t n = values.size();
+  auto* const bodies = reinterpret_cast<ValueView*>(arena.allocate(n * sizeof(ValueView)));
+  size_t bytes = n * (1 + kFields) * sizeof(bp_value);
+  for (size_t i = 0; i < n; ++i) {
+    bodies[i] = values[i].hasValue ? to_value(arena, values[i].value, types) : ValueView();
+    bytes += bodies[i].is_scalar() ? 0 : detail::tree_size(bodies[i]).bytes;
+  }
+  const Buffer owner = Buffer::make(bytes);
+  auto* const records = reinterpret_cast<bp_value*>(owner.data());
+  bp_value* field = records + n;
+  detail::TreeCopy tree(reinterpret_cast<std::byte*>(field + n * kFields));
+  for (size_t i = 0; i < n; ++i) {
+    const UA_DataValue& value = values[i];
+    records[i] = ValueView::list({field, kFields}, BP_LIST_STRUCT);
+    *field++ = bodies[i].is_scalar() ? bodies[i] : tree.copy(bodies[i]);
+    *field++ = status_value(value.hasStatus ? value.status : UA_STATUSCODE_GOOD);
+    *field++ = value.hasSourceTimestamp ? time_value(value.sourceTimestamp) : ValueView();
+    *field++ = value.hasServerTimestamp ? time_value(value.serverTimestamp) : ValueView();
+  }
+  MessageBuilder message(ValueView::list({records, n}));
+  message.owner(owner.get());
+  return OwnedMessage(message.view());
 }
 
 }  // namespace backplane::opcua

@@ -36,6 +36,10 @@ Variant to_variant(ValueView value, const Wanted& wanted = {}, DataTypes* types 
 void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes* types = nullptr,
                   bool is_reversible = false);
 
+/// A list with a record of each: value, status, source time, server time; null where there is none,
+/// but a status there always is. It owns all that it points to. Throws Error.
+OwnedMessage to_records(std::span<const UA_DataValue> values, DataTypes* types = nullptr);
+
 /// Body, status and times of a message, whose headers native type and content type go before
 /// `wanted`. Throws Error (INVALID_ARGUMENT).
 DataValue to_data_value(MessageView message, const Wanted& wanted = {}, DataTypes* types = nullptr);

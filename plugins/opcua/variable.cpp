@@ -100,6 +100,12 @@ DataValue Variable::converted(MessageView message) const {
   }
 }
 
+void Variable::remember(const UA_DataValue& value) {
+  if (history_) {
+    history_->add(value);
+  }
+}
+
 UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
   if (!is_own_write && *is_full_) {
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
@@ -141,17 +147,15 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  std::optional<OwnedMessage> told;  // first: it may be nothing that a message can hold
-  if (!is_own_write) {
+  if (is_own_write) {
+    remember(next);
+  } else {
     MessageBuilder message;
     fill_message(message, next);
-    told.emplace(message.view());
-  }
-  if (history_) {
-    history_->add(next);
-  }
-  if (told) {
-    changed_(*this, *std::move(told));
+    // First: it may be nothing that a message can hold.
+    static_cast<void>(detail::tree_size(message.view()));
+    remember(next);
+    changed_(*this, message);
   }
   if (fits) {
     std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);

@@ -21,7 +21,7 @@ namespace backplane::opcua {
 class Variable {
  public:
   /// Told of each change by a client, with the message for the watchers.
-  using Changed = std::function<void(Variable&, OwnedMessage)>;
+  using Changed = std::function<void(Variable&, MessageView)>;
 
   /// Throws Error: the initial value is not of the variable's type.
   Variable(const Host& host, const DeclaredVariable& declared, Changed changed);
@@ -49,6 +49,7 @@ class Variable {
   bool is_own_write = false;
 
  private:
+  void remember(const UA_DataValue& value);
   UA_StatusCode take(const UA_NumericRange* range, const UA_DataValue& value);
 
   const DeclaredVariable& declared_;

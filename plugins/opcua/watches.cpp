@@ -26,15 +26,44 @@ class WatchJob final : public Job {
 
 Watches::Watches(Client& client)
     : client_(client),
+      counters_(client.host()),
       create_waiting_(client.host(), [this] { create_waiting(); }),
       start_again_(client.host(), [this] { start_again(); }) {}
 
-void Watches::add(std::shared_ptr<Watch> watch) {
-  if (watch->hub.watchers() == 0) {
-    return;  // cancelled before it came here
+Status Watches::begin(std::shared_ptr<Target> target, MonitorOptions options, Op op) {
+  const auto watch = std::make_shared<Watch>(client_.host(), counters_, std::move(target),
+                                             std::move(options), ++last_number_, op);
+  const Status posted = post(client_.host(), [this, watch] { add(watch); });
+  return posted.is_error() ? posted : Status::pending();
+}
+
+void Watches::cancel(Op op) noexcept {
+  boundary(
+      [&] {
+        static_cast<void>(post(client_.host(), [this, number = Feed::number_of(op)] {
+          const auto watch = take(number);
+          if (watch != nullptr) {
+            watch->feed.end(Status(BP_CANCELLED));
+          }
+        }));
+      },
+      [](const Status&) noexcept {});
+}
+
+void Watches::credit(Op op) noexcept {
+  if (Feed::waits(op)) {
+    boundary(
+        [&] {
+          static_cast<void>(
+              post(client_.host(), [this, number = Feed::number_of(op)] { go_on(number); }));
+        },
+        [](const Status&) noexcept {});  // the next message goes on
   }
+}
+
+void Watches::add(const std::shared_ptr<Watch>& watch) {
   if (stopped_) {
-    return watch->hub.end(*stopped_);
+    return watch->feed.end(*stopped_);
   }
   watches_.emplace(watch->number, watch);
   start(watch);
@@ -72,22 +101,14 @@ void Watches::forget_session() {
   }
 }
 
-void Watches::stop(const Status& status, std::function<void()> done) {
+void Watches::stop(const Status& status) {
   stopped_ = status;
   forget_session();
-  const auto all = std::exchange(watches_, {});
-  auto left = std::make_shared<size_t>(all.size());
-  if (all.empty()) {
-    return done();
+  for (const auto& [number, watch] : std::exchange(watches_, {})) {
+    watch->feed.end(status);
   }
-  for (const auto& [number, watch] : all) {
-    watch->hub.stop(status, [this, left, done] {
-      static_cast<void>(post(client_.host(), [left, done] {
-        if (--*left == 0) {
-          done();
-        }
-      }));
-    });
+  for (const auto& [number, ending] : std::exchange(ending_, {})) {
+    ending.first->feed.end(status);
   }
 }
 
@@ -107,10 +128,16 @@ void Watches::refuse(uint64_t number, const Status& status) {
   again_.push_back(number);
 }
 
+/// When it has taken what waits for it.
 void Watches::end(uint64_t number, const Status& status) {
-  if (const auto ended = watches_.extract(number)) {
-    ended.mapped()->hub.end(status);
+  const auto watch = take(number);
+  if (watch == nullptr) {
+    return;
   }
+  if (watch->feed.is_empty()) {
+    return watch->feed.end(status);
+  }
+  ending_.emplace(number, std::pair(watch, status));
 }
 
 void Watches::create(Session& session, uint64_t number, const UA_NodeId& node) {
@@ -131,17 +158,39 @@ void Watches::create(Session& session, uint64_t number, const UA_NodeId& node) {
   }
 }
 
-void Watches::remove(uint64_t number) {
-  const auto at = watches_.find(number);
-  if (at == watches_.end()) {
-    return;
+/// It is none of these any more, and the server is told. Null: it was none.
+std::shared_ptr<Watch> Watches::take(uint64_t number) {
+  if (auto ending = ending_.extract(number)) {
+    return std::move(ending.mapped().first);
   }
-  const auto watch = std::move(at->second);
-  watches_.erase(at);
+  auto node = watches_.extract(number);
+  if (!node) {
+    return nullptr;
+  }
+  auto watch = std::move(node.mapped());
   Session* const session = client_.session();
   if (session != nullptr && watch->item != 0) {
     drop_item(*session, watch->options.publishing, watch->item);
   }
+  return watch;
+}
+
+void Watches::go_on(uint64_t number) {
+  if (const auto at = watches_.find(number); at != watches_.end()) {
+    return give(*at->second, [&] { return at->second->feed.go_on(); });
+  }
+  const auto at = ending_.find(number);
+  if (at == ending_.end()) {
+    return;
+  }
+  auto& [watch, status] = at->second;
+  if (const Status given = watch->feed.go_on(); given.is_error()) {
+    status = given;
+  } else if (!watch->feed.is_empty()) {
+    return;
+  }
+  const auto ended = ending_.extract(at);
+  ended.mapped().first->feed.end(ended.mapped().second);
 }
 
 void Watches::changed(uint64_t number, const UA_DataValue& value) {
@@ -149,30 +198,35 @@ void Watches::changed(uint64_t number, const UA_DataValue& value) {
   if (at == watches_.end() || client_.session() == nullptr) {
     return;
   }
-  const auto watch = at->second;
-  give(*watch, [&] {
-    if (!watch->held.empty() || !publish(*watch, value, &client_.type_reader().types())) {
-      watch->held.push_back(DataValue::copy_of(value));
+  Watch& watch = *at->second;
+  give(watch, [&] {
+    if (watch.held.empty()) {
+      if (auto given = publish(watch, value, &client_.type_reader().types())) {
+        return *std::move(given);
+      }
     }
+    watch.held.push_back(DataValue::copy_of(value));
+    return Status::ok();
   });
 }
 
-/// What is published may be nothing that a message can hold, or be the last that is wanted.
+/// What is given may be nothing that a message can hold, or be refused by its consumer.
 template <class Body>
 void Watches::give(Watch& watch, Body body) {
+  const uint64_t number = watch.number;
   try {
-    body();
+    if (const Status status = body(); status.is_error()) {
+      if (const auto ended = take(number)) {
+        ended->feed.end(status);
+      }
+    }
   } catch (...) {
-    watch.hub.end(current_exception_status());  // the same value would come again
-    return remove(watch.number);
-  }
-  if (watch.hub.watchers() == 0) {
-    remove(watch.number);  // ended by its consumer
+    end(number, current_exception_status());  // the same value would come again
   }
 }
 
-/// False: it has a structure that nobody has asked for yet; it comes when that is known.
-bool Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types) {
+/// Nothing: it has a structure that nobody has asked for yet; it comes when that is known.
+std::optional<Status> Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types) {
   MessageBuilder message;
   if (watch.options.events) {
     fill_event(message, *watch.options.events, value, types);
@@ -184,13 +238,12 @@ bool Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types)
         *client_.session(), [this, number = watch.number](const Status& status) {
           publish_held(number, status.is_error() ? nullptr : &client_.type_reader().types());
         });
-    return false;
+    return std::nullopt;
   }
   // Events have no present value.
   const bool is_initial = std::exchange(watch.is_first, false) && !watch.options.events;
-  message.flags(is_initial ? BP_M_INITIAL : 0u);
-  static_cast<void>(watch.hub.publish(message));
-  return true;
+  message.flags(is_initial ? BP_M_INITIAL : 0u).seq(watch.feed.next_seq());
+  return watch.feed.give(message);
 }
 
 /// None of the types: the server has not told them in time, and structures stay as they came.
@@ -199,16 +252,20 @@ void Watches::publish_held(uint64_t number, DataTypes* types) {
   if (at == watches_.end() || client_.session() == nullptr) {
     return;
   }
-  const auto watch = at->second;
-  give(*watch, [&] {
-    while (!watch->held.empty()) {
-      const DataValue value = std::move(watch->held.front());
-      watch->held.pop_front();
-      if (!publish(*watch, *value, types)) {
-        watch->held.push_front(DataValue::copy_of(*value));
-        return;
+  Watch& watch = *at->second;
+  give(watch, [&] {
+    Status status;
+    while (!watch.held.empty() && !status.is_error()) {
+      const DataValue value = std::move(watch.held.front());
+      watch.held.pop_front();
+      const auto given = publish(watch, *value, types);
+      if (!given) {
+        watch.held.push_front(DataValue::copy_of(*value));
+        return Status::ok();
       }
+      status = *given;
     }
+    return status;
   });
 }
 

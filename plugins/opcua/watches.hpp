@@ -10,12 +10,14 @@
 //   that was there before is refused for want of room is tried again.
 // - Each call of the library may end the session, and with it all that is known of subscriptions:
 //   nothing of these is held across one.
-// - The library knows a watch by its number alone, so nothing dangles.
+// - The library and other threads know a watch by its number alone, so nothing dangles. What is
+//   given runs the consumer's code, which may ask for anything, but all that it asks for comes
+//   later: a watch stays where it is meanwhile.
 #pragma once
 
 #include "event_filter.hpp"
+#include "feed.hpp"
 #include "job.hpp"
-#include <backplane/sdk/hub.hpp>
 
 #include <list>
 #include <map>
@@ -36,54 +38,55 @@ struct MonitorOptions {
   /// OUT_OF_RANGE).
   MonitorOptions(MessageView in, UA_UInt32 attribute, std::chrono::nanoseconds default_publishing);
 
+  std::unique_ptr<EventOptions> events;  // of a watch of events
+  bool is_reversible = false;
   std::chrono::nanoseconds publishing;
   double sampling_ms = 0;  // as fast as the server can
   uint32_t queue = 16;
   bool discard_oldest = true;
   bool has_filter = false;
-  bool is_reversible = false;
   UA_DataChangeFilter filter{};
   std::string range;
-  std::unique_ptr<EventOptions> events;  // of a watch of events
 
  private:
   /// False: there is no such option.
   bool set(std::string_view name, const ValueView& value);
 };
 
-/// Shared by its endpoint, which feeds the hub's operation, and the loop.
+/// Made on any thread, then the loop's.
 struct Watch {
-  Watch(const Host& host, std::shared_ptr<Target> its_target, MonitorOptions its_options,
-        uint64_t its_number)
-      : target(std::move(its_target)),
+  /// Throws Error (INVALID_ARGUMENT).
+  Watch(const Host& host, const FeedCounters& counters, std::shared_ptr<Target> its_target,
+        MonitorOptions its_options, uint64_t its_number, Op op)
+      : feed(host, counters, op, its_number),
         options(std::move(its_options)),
         number(its_number),
-        // The server does not pause, and the newest value is the one that counts.
-        hub(host, {.default_policy = BP_OVERFLOW_DROP_OLDEST, .on_ready = {}}) {}
-  const std::shared_ptr<Target> target;
-  const MonitorOptions options;
-  const uint64_t number;
-  Hub hub;
-  // ---- the loop's ----
-  UA_UInt32 item = 0;                 // 0: there is none
-  EventOptions::Filter event_filter;  // by the namespaces of this session
+        target(std::move(its_target)) {}
+  // What each value needs comes first: thousands of watches do not stay in the processor's cache.
+  Feed feed;
+  std::list<DataValue> held;  // until a structure in the first of them is known
   bool is_first = true;
   bool has_had_item = false;  // in this session or in one before
-  std::list<DataValue> held;  // until a structure in the first of them is known
+  UA_UInt32 item = 0;         // 0: there is none
+  const MonitorOptions options;
+  const uint64_t number;
+  const std::shared_ptr<Target> target;
+  EventOptions::Filter event_filter;  // by the namespaces of this session
 };
 
 class Watches {
  public:
   explicit Watches(Client& client);
 
-  uint64_t next_number() noexcept { return ++last_number_; }
+  // ---- any thread ----
+  Status begin(std::shared_ptr<Target> target, MonitorOptions options, Op op);
+  void cancel(Op op) noexcept;
+  void credit(Op op) noexcept;
   // ---- loop ----
-  void add(std::shared_ptr<Watch> watch);
-  void remove(uint64_t number);
   /// A session is up, or is not any more.
   void start_all();
   void forget_session();
-  void stop(const Status& status, std::function<void()> done);
+  void stop(const Status& status);
   /// The node of a watch is known; or will not be.
   void create(Session& session, uint64_t number, const UA_NodeId& node);
   /// Ends the watch, unless it may be tried again.
@@ -101,10 +104,13 @@ class Watches {
   };
   struct Creation;
 
+  void add(const std::shared_ptr<Watch>& watch);
+  void go_on(uint64_t number);
   template <class Body>
   void give(Watch& watch, Body body);
-  bool publish(Watch& watch, const UA_DataValue& value, DataTypes* types);
+  std::optional<Status> publish(Watch& watch, const UA_DataValue& value, DataTypes* types);
   void publish_held(uint64_t number, DataTypes* types);
+  std::shared_ptr<Watch> take(uint64_t number);
   void start(const std::shared_ptr<Watch>& watch);
   void start_again();
   void end(uint64_t number, const Status& status);
@@ -118,7 +124,10 @@ class Watches {
 
   Client& client_;
   std::atomic<uint64_t> last_number_{0};
+  const FeedCounters counters_;
   std::unordered_map<uint64_t, std::shared_ptr<Watch>> watches_;
+  std::unordered_map<uint64_t, std::pair<std::shared_ptr<Watch>, Status>>
+      ending_;  // when they are empty
   std::map<Publishing, Subscription> subscriptions_;
   std::vector<uint64_t> again_;
   uint64_t session_number_ = 0;

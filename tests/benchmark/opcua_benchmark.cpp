@@ -29,6 +29,7 @@ struct Question {
   unsigned requests;  // in one repetition
   bool is_of_server = false;
   bool is_secured = false;
+  bool is_threaded = false;  // bare servers have a second thread, as the plugin's process has
 };
 
 // ---- servers ----
@@ -36,7 +37,8 @@ struct Question {
 class Server {
  public:
   Server(const Question& question, bool is_plugin, unsigned ticking = 0)
-      : nodes_(std::max(question.options.nodes, question.options.items)) {
+      : nodes_(std::max(question.options.nodes, question.options.items)),
+        is_threaded_(question.is_threaded) {
     if (question.is_secured) {
       certificates_.application("server", kUri);
       certificates_.application("client", "urn:bench:client");
@@ -64,7 +66,7 @@ class Server {
   std::vector<std::string> raw(unsigned ticking) const {
     std::vector<std::string> out = {concat(BP_BUILD_FOLDER, "/bin/backplane-bench-opcua-server"),
                                     std::to_string(port_), std::to_string(nodes_),
-                                    std::to_string(ticking)};
+                                    std::to_string(ticking), is_threaded_ ? "1" : "0"};
     if (security_.is_secured()) {
       for (const auto& word :
            {std::string("--certificate"), certificates_.path("server.pem"), std::string("--key"),
@@ -92,6 +94,7 @@ class Server {
   }
 
   const unsigned nodes_;
+  const bool is_threaded_;
   const std::uint16_t port_ = test::free_port_base();
   test::Certificates certificates_;
   test::ScratchFolder folder_;
@@ -339,13 +342,21 @@ std::vector<Experiment> opcua_experiments() {
       };
       out.push_back(reads(question("read", {}, 4'000)));
       out.push_back(reads(question("read_100_nodes", {.nodes = 100}, 1'000)));
+      if (!is_of_server)
+        out.push_back(reads(question("read_100_joined", {.nodes = 100, .is_joined = true}, 1'000)));
       out.push_back(reads(question("read_outstanding64", {.outstanding = 64}, 20'000)));
-      out.push_back(notifications(question("notifications",
-                                           {.nodes = is_of_server ? 1'000U : 1U,
-                                            .outstanding = 8,
-                                            .writes_nodes = is_of_server,
-                                            .items = 1'000},
-                                           50)));
+      const OpcuaOptions changes{.nodes = is_of_server ? 1'000U : 1U,
+                                 .outstanding = 8,
+                                 .writes_nodes = is_of_server,
+                                 .items = 1'000};
+      // So many that the ten milliseconds of a publishing interval do not decide.
+      constexpr unsigned kRounds = 400;
+      out.push_back(notifications(question("notifications", changes, kRounds)));
+      if (is_of_server) {
+        Question threaded = question("notifications_threaded", changes, kRounds);
+        threaded.is_threaded = true;
+        out.push_back(notifications(threaded));
+      }
     }
   }
   out.push_back(many_items(

@@ -31,6 +31,15 @@ std::string manifest(const OpcuaOptions& options) {
       "\"\nkey = \"@file:", security.key, "\"\n");
 }
 
+/// What a read of a list of so many nodes says.
+OwnedMessage list_of(unsigned nodes) {
+  MessageBuilder message;
+  ListBuilder list(message.arena());
+  for (unsigned i = 0; i < nodes; ++i) list.add(message.arena().copy(concat("ns=1;s=N", i)));
+  message.header(BP_H_OPTIONS, message.arena().map({{"nodes", list.view()}}));
+  return OwnedMessage(message.view());
+}
+
 class Plugin final : public OpcuaSide {
  public:
   explicit Plugin(const OpcuaOptions& options)
@@ -38,11 +47,18 @@ class Plugin final : public OpcuaSide {
     for (unsigned i = 0; i < std::max(options.nodes, options.items); ++i)
       nodes_.push_back(kernel_.open(concat("plant:ns=1;s=N", i)).value());
     go_ = kernel_.open("plant:ns=1;s=Go").value();
+    objects_ = kernel_.open("plant:/").value();
     nodes_.front().read().within(seconds(kOpcuaPatienceSeconds)).value();
-    for (unsigned i = 0; i < options.outstanding; ++i)
-      reads_.push_back(request(BP_V_READ, options.nodes));
-    for (unsigned i = 0; i < options.outstanding; ++i)
-      writes_.push_back(request(BP_V_WRITE, options.writes_nodes ? options.nodes : 0));
+    std::vector<bp_ref> each;
+    for (unsigned i = 0; i < options.nodes; ++i) each.push_back(nodes_[i].ref());
+    // More than one: by an operation for all of them, unless each is to have its own.
+    const bool is_list = options.nodes > 1 && !options.is_joined;
+    for (unsigned i = 0; i < options.outstanding; ++i) {
+      reads_.push_back(is_list ? request(BP_V_READ, {objects_.ref()}, &list_.view().raw())
+                               : request(BP_V_READ, each, nullptr));
+      writes_.push_back(request(BP_V_WRITE, options.writes_nodes ? each : std::vector{go_.ref()},
+                                &value_.view().raw()));
+    }
   }
   ~Plugin() override {
     for (const auto* const requests : {&reads_, &writes_}) {
@@ -81,8 +97,10 @@ class Plugin final : public OpcuaSide {
       subscriptions_.push_back(nodes_[i]
                                    .watch(
                                        [this](MessageView message) {
-                                         last_ = message.body().get<double>().value_or(last_);
-                                         ++heard_;
+                                         look_at(message);
+                                         // Nobody else writes to it.
+                                         heard_.store(heard_.load(std::memory_order_relaxed) + 1,
+                                                      std::memory_order_relaxed);
                                          if (work_ != nullptr) go_on(&OpcuaWork::notified);
                                        },
                                        std::move(watching))
@@ -118,14 +136,15 @@ class Plugin final : public OpcuaSide {
   static std::int64_t now() { return monotonic_ns(); }
   const bp_endpoint_service& service() const { return kernel_.host().services().endpoint; }
 
-  std::unique_ptr<Request> request(std::uint16_t verb, unsigned nodes) {
+  std::unique_ptr<Request> request(std::uint16_t verb, const std::vector<bp_ref>& targets,
+                                   const bp_message* in) {
     auto out = std::make_unique<Request>(Request{this, {}, 0});
-    out->scratch.resize(std::max(nodes, 1U));
-    for (unsigned i = 0; i < std::max(nodes, 1U); ++i) {
+    out->scratch.resize(targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i) {
       bp_op* const op = service().op_new(kernel_.host().raw());
       op->verb = verb;
-      op->target = nodes == 0 ? go_.ref() : nodes_[i].ref();
-      op->in = verb == BP_V_WRITE ? &value_.view().raw() : nullptr;
+      op->target = targets[i];
+      op->in = in;
       op->user = out.get();
       op->scratch = out->scratch[i].data();
       op->scratch_len = kScratch;
@@ -147,12 +166,29 @@ class Plugin final : public OpcuaSide {
     }
   }
   void done(Request& request, bp_op* op, bp_status status) {
+    if (status >= 0 && op->verb == BP_V_READ) look_at(op->out);
     static_cast<void>(Buffer::adopt(std::exchange(op->out.owner, nullptr)));
     if (status < 0) failure_ = status;
     if (--request.left != 0) return;
     auto& free = request.ops.front()->verb == BP_V_READ ? reads_ : writes_;
     free.emplace_back(&request);
     failure_ == BP_OK ? go_on(&OpcuaWork::answered) : end();
+  }
+
+  void look_at(MessageView message) {
+    const bp_value& body = message.raw().body;
+    if (body.tag != BP_T_LIST) return look_at(body, !message.header(BP_H_STATUS));
+    for (std::uint32_t i = 0; i < body.len; ++i) {
+      const bp_value* const fields = body.as.list[i].as.list;
+      look_at(fields[0], fields[1].as.u == 0);
+    }
+  }
+  void look_at(const bp_value& value, bool is_good) {
+    if (is_good && value.tag == BP_T_FLOAT) {
+      last_ = value.as.f;
+    } else {
+      failure_ = BP_DATA_LOSS;
+    }
   }
 
   void go_on(void (OpcuaWork::*event)()) {
@@ -169,6 +205,7 @@ class Plugin final : public OpcuaSide {
   // Before the kernel: operations that are under way at its end are completed by it.
   const OpcuaOptions options_;
   const OwnedMessage value_{MessageView(MessageBuilder(ValueView(1.0)).view())};
+  const OwnedMessage list_ = list_of(options_.nodes);
   OpcuaWork* work_ = nullptr;  // on the loop, while it is under way
   bp_status failure_ = BP_OK;
   double last_ = 0;
@@ -178,6 +215,7 @@ class Plugin final : public OpcuaSide {
   Kernel kernel_;
   std::vector<Endpoint> nodes_;
   Endpoint go_;
+  Endpoint objects_;
   std::vector<std::unique_ptr<Request>> reads_;  // that are free
   std::vector<std::unique_ptr<Request>> writes_;
   std::vector<Subscription> subscriptions_;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// backplane-bench-opcua-server PORT NODES TICKING [SECURITY...]: the baseline open62541_raw as a
-// server, with its own event loop. It has the Doubles ns=1;s=N0 and on, of which the first TICKING
-// change once a second, and ns=1;s=Go: who writes it changes all of them. See
-// support/opcua_server/security.h for the rest.
+// backplane-bench-opcua-server PORT NODES TICKING THREADS [SECURITY...]: the baseline open62541_raw
+// as a server, with its own event loop. It has the Doubles ns=1;s=N0 and on, of which the first
+// TICKING change once a second, and ns=1;s=Go: who writes it changes all of them. THREADS are more
+// threads that do nothing: with one, the C library's allocator and locks are those of a process
+// with threads. See support/opcua_server/security.h for the rest.
 #include "support/opcua_server/security.h"
 
 #include <open62541/server_config_default.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static volatile UA_Boolean running = true;
 static long nodes = 0;
@@ -56,15 +59,25 @@ static UA_StatusCode add_double(UA_Server* server, const char* name) {
       UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATAVARIABLETYPE), attributes, NULL, NULL);
 }
 
+static void* idle(void* nothing) {
+  while (running) pause();
+  return nothing;
+}
+
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
+  if (argc < 5) return 2;
   signal(SIGTERM, stop);
   nodes = atol(argv[2]);
   long ticking = atol(argv[3]);
+  for (long i = atol(argv[4]); i > 0; --i) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, idle, NULL) != 0) return 1;
+    pthread_detach(thread);
+  }
   UA_Logger logger = {silent, NULL, NULL};
   UA_ServerConfig config = {0};
   config.logging = &logger;
-  UA_StatusCode status = add_endpoints(&config, (UA_UInt16)atoi(argv[1]), argc, argv, 4);
+  UA_StatusCode status = add_endpoints(&config, (UA_UInt16)atoi(argv[1]), argc, argv, 5);
   // As the plugin's server has them.
   config.publishingIntervalLimits.min = 10;
   config.samplingIntervalLimits.min = 0;

@@ -25,7 +25,8 @@ class OpcuaSide {
   virtual ~OpcuaSide() = default;
   // Returns when the work is over; throws when it does not come to its end.
   virtual void run(OpcuaWork& work) = 0;
-  // For the work, while it runs: one request for `nodes` nodes, from ns=1;s=N0 on.
+  // For the work, while it runs: one request for `nodes` nodes, from ns=1;s=N0 on. Of each the
+  // status and the value, a Double, are looked at.
   virtual void read() = 0;
   // Likewise: a new value for ns=1;s=Go, or for each of the nodes.
   virtual void write() = 0;
@@ -49,6 +50,7 @@ struct OpcuaOptions {
   std::uint16_t port = 0;
   unsigned nodes = 1;        // of a request
   unsigned outstanding = 1;  // requests, at most
+  bool is_joined = false;    // the plugin's reads: an operation for each node, one request
   bool writes_nodes = false;
   unsigned items = 0;
   double sampling_ms = 0;

@@ -78,6 +78,8 @@ class Raw final : public OpcuaSide {
     send(&request, UA_TYPES[UA_TYPES_READREQUEST], UA_TYPES[UA_TYPES_READRESPONSE],
          [](UA_Client*, void* self, UA_UInt32, void* response) {
            const auto& answer = *static_cast<UA_ReadResponse*>(response);
+           for (std::size_t i = 0; i < answer.resultsSize; ++i)
+             static_cast<Raw*>(self)->look_at(answer.results[i]);
            static_cast<Raw*>(self)->take(answer.responseHeader.serviceResult, answer.resultsSize);
          });
   }
@@ -195,8 +197,16 @@ class Raw final : public OpcuaSide {
   }
   void hear(const UA_DataValue& value) {
     ++heard_;
-    last_ = value.hasValue ? *static_cast<UA_Double*>(value.value.data) : last_;
+    look_at(value);
     if (work_ != nullptr) work_->notified();
+  }
+  void look_at(const UA_DataValue& value) {
+    const bool is_good = !value.hasStatus || value.status == UA_STATUSCODE_GOOD;
+    if (is_good && value.hasValue &&
+        UA_Variant_hasScalarType(&value.value, &UA_TYPES[UA_TYPES_DOUBLE]))
+      last_ = *static_cast<UA_Double*>(value.value.data);
+    else
+      failed_ = true;
   }
 
   template <typename Condition>

@@ -32,6 +32,19 @@ void browse_read_write_call_and_watch(OpcuaSystem& system) {
   const Endpoint profile = system.open("ns=1;s=Line1.Profile");
   profile.write(ValueView::array(std::span<const double>(wanted))).or_throw();
   EXPECT_EQ(profile.read<std::vector<double>>().value(), wanted);
+  StackArena listed;
+  const auto part = [&](std::string_view range) {
+    return listed.map({{"node", "ns=1;s=Line1.Profile"}, {"range", range}});
+  };
+  const ValueView nodes = listed.list({"/1:Line1/1:Temperature", "ns=1;s=Nothing",
+                                       "ns=1;s=Line1.Count", part("1:2"), part("40:41")});
+  const OwnedMessage list =
+      system.open("/").read({{BP_H_OPTIONS, listed.map({{"nodes", nodes}})}}).value();
+  EXPECT_EQ(list.body().at(0).at(0).get<double>(), 21.5);
+  EXPECT_EQ(list.body().at(1).at(1).get<uint32_t>(), 0x80340000) << "BadNodeIdUnknown";
+  EXPECT_EQ(list.body().at(2).at(0).get<int>(), 7);
+  EXPECT_EQ(list.body().at(3).at(0).get<std::vector<double>>(), (std::vector<double>{6, 7}));
+  EXPECT_EQ(list.body().at(4).at(1).get<uint32_t>(), 0x80370000) << "BadIndexRangeNoData";
 
   StackArena arena;
   const auto mixed =

@@ -208,5 +208,56 @@ TEST_F(OpcuaWatch, AConsumerThatTakesNoMoreLeavesNothingAtTheServer) {
   EXPECT_TRUE(eventually([&] { return items.read<int>().value() == 0; }));
 }
 
+TEST_F(OpcuaWatch, WhatAConsumerHasNoCreditForWaitsAndComesInItsOrder) {
+  const Endpoint node = system_.open(kTemperature);
+  const Watched quick(node);
+  Watched slow(node, {}, {.credit = 0});
+  ASSERT_TRUE(quick.told.has(20.5));
+  for (int i = 1; i <= 5; ++i) {
+    node.write(static_cast<double>(i)).or_throw();
+    ASSERT_TRUE(quick.told.has(i));
+  }
+  EXPECT_EQ(slow.told.all().size(), 0u);
+  for (size_t n = 1; n <= 6; ++n) {
+    slow.credit(1);
+    ASSERT_TRUE(slow.told.reaches(n));
+  }
+  EXPECT_THAT(slow.told.numbers(), testing::ElementsAre(20.5, 1, 2, 3, 4, 5));
+  EXPECT_TRUE(slow.told.all().front().is_initial);
+}
+
+TEST_F(OpcuaWatch, TheLatestPolicyKeepsTheNewestAlone) {
+  const Endpoint node = system_.open(kTemperature);
+  const Watched quick(node);
+  Watched slow(node, {}, {.credit = 0, .overflow = BP_OVERFLOW_LATEST});
+  ASSERT_TRUE(quick.told.has(20.5));
+  for (int i = 1; i <= 5; ++i) {
+    node.write(static_cast<double>(i)).or_throw();
+    ASSERT_TRUE(quick.told.has(i));
+  }
+  ASSERT_TRUE(eventually([&] { return system_.metric("messages_dropped_total") == 5; }, kPatience));
+  slow.credit(10);
+  ASSERT_TRUE(slow.told.has(5));
+  EXPECT_THAT(slow.told.numbers(), testing::ElementsAre(5));
+}
+
+TEST_F(OpcuaWatch, AnUnknownPolicyIsRefused) {
+  const Watched watched(system_.open(kTemperature), {}, {.overflow = 9});
+  EXPECT_EQ(watched.end().code(), BP_INVALID_ARGUMENT) << watched.end().message();
+}
+
+TEST_F(OpcuaWatch, OneThatIsCancelledWhileSomethingWaitsIsGoneAndOthersStay) {
+  Watched watched(system_.open("ns=1;s=Line1.Broken"), {}, {.credit = 0});
+  Watched one(system_.open(kTemperature), {}, {.credit = 0});
+  ASSERT_TRUE(eventually(
+      [&] { return system_.open("ns=1;s=Line2.Items").read<int>().value() == 2; }, kPatience));
+  one.cancel();
+  EXPECT_TRUE(eventually(
+      [&] { return system_.open("ns=1;s=Line2.Items").read<int>().value() == 1; }, kPatience));
+  watched.credit(1);
+  EXPECT_TRUE(watched.told.reaches(1));
+  EXPECT_FALSE(watched.has_ended());
+}
+
 }  // namespace
 }  // namespace backplane::test

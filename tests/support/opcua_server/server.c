@@ -28,6 +28,7 @@
 //   subscriptions=N     the most of them in a session
 //   items=N             the most monitored items
 //   items_a_call=N      the most monitored items in one request
+//   reads=N             the most nodes in one request to read
 //   hides_limits=1      tells nobody how many those are
 //
 //   urn:...             one more namespace; that of urn:plant has the variable Moving
@@ -428,6 +429,7 @@ int main(int argc, char** argv) {
   config.maxSubscriptionsPerSession = option(argc, argv, "subscriptions");
   config.maxMonitoredItems = option(argc, argv, "items");
   config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");
+  config.maxNodesPerRead = option(argc, argv, "reads");
   config.monitoredItemRegisterCallback = count_item;
   config.accessControl.allowAddReference = is_class_of_target;
   const UA_DataTypeArray types = {NULL, kTypeCount, kTypes, false};

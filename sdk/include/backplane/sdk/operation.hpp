@@ -29,8 +29,11 @@ class Op {
     return reply(MessageView(bp_message{body, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0}));
   }
   Status reply(MessageView message) {
+    if (message.raw().owner != nullptr) {
+      return reply(OwnedMessage(message));
+    }
     const detail::TreeSize size = detail::tree_size(message.raw());
-    if (message.raw().owner != nullptr || size.bytes > op_->scratch_len || size.descriptors > 0) {
+    if (size.bytes > op_->scratch_len || size.descriptors > 0) {
       return reply(OwnedMessage(message));
     }
     op_->out = message.raw();

@@ -6,7 +6,9 @@
 #include "loop.hpp"
 #include "unique_op.hpp"
 
+#include <atomic>
 #include <condition_variable>
+#include <thread>
 
 namespace backplane {
 
@@ -61,11 +63,12 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   /// From now on no callback begins, and none runs but one that this is called from. Completes by
   /// itself.
   void close() noexcept {
+    state_.fetch_or(kClosed, std::memory_order_acq_rel);
     {
       std::unique_lock lock(mutex_);
-      closed_ = true;
       changed_.wait(lock, [this] {
-        return runner_ == std::thread::id() || runner_ == std::this_thread::get_id();
+        return (state_.load(std::memory_order_acquire) & kRunning) == 0 ||
+               runner_.load(std::memory_order_relaxed) == std::this_thread::get_id();
       });
     }
     cancel();
@@ -139,18 +142,21 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     ended_ = true;
     changed_.notify_all();
   }
+  // One of them at a time, since deliveries are serial and the end comes after them. Two steps of
+  // the memory for each message, no lock: only close() waits.
   bool begin_callback() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (!closed_) {
-      runner_ = std::this_thread::get_id();
+    uint32_t idle = 0;
+    if (!state_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
+      return false;  // closed
     }
-    return !closed_;
+    runner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    return true;
   }
   void end_callback() noexcept {
-    const std::lock_guard lock(mutex_);
-    runner_ = std::thread::id();
-    if (closed_) {
-      changed_.notify_all();  // close() waits
+    runner_.store(std::thread::id(), std::memory_order_relaxed);
+    if ((state_.fetch_and(~kRunning, std::memory_order_acq_rel) & kClosed) != 0) {
+      const std::lock_guard lock(mutex_);  // close() looks, and waits, under it
+      changed_.notify_all();
     }
   }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
@@ -160,12 +166,14 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   const OnMessage on_message_;
   const OnEnd on_end_;
   UniqueOp op_;
-  std::shared_ptr<LongOp> self_;  // while it is under way
+  std::shared_ptr<LongOp> self_;           // while it is under way
+  static constexpr uint32_t kRunning = 1;  // a callback
+  static constexpr uint32_t kClosed = 2;   // none begins any more
+  std::atomic<uint32_t> state_{0};
+  std::atomic<std::thread::id> runner_;  // whose callback it is: for who asks whether it is his own
   std::mutex mutex_;
   std::condition_variable changed_;
   // guarded by mutex_
-  std::thread::id runner_;  // the thread that is inside a callback
-  bool closed_ = false;     // no callback begins any more
   bool ended_ = false;
   Status outcome_;
   OwnedMessage trailers_;

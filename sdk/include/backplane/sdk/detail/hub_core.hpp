@@ -176,14 +176,15 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   }
 
   bool publish_unwatched(MessageView message) noexcept {
-    bp_message raw = message.raw();
     auto state = state_.lock();
     if (state->ended || !state->watchers.empty()) {
       return false;
     }
-    number(*state, raw);
-    HubKeeper keeper(raw);
-    remember(*state, keeper);
+    state->seq = std::max(message.seq(), state->seq + 1);
+    if (options_.replay_last) {
+      boundary([&] { state->last.emplace(message).set_seq(state->seq); },
+               [&](const Status&) noexcept { state->last.reset(); });
+    }
     return true;
   }
 
