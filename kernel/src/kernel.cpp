@@ -359,7 +359,9 @@ std::unique_ptr<Instance> Kernel::make_isolated(const InstanceManifest& declared
   setup["manifest"] = declared.plugin->position.file;
   setup["library_folder"] = declared.plugin->library.parent_path().string();
   setup["services"] = declared.services;
-  setup["shares_memory"] = !declared.shared_memory.empty();
+  setup["shares_memory"] =
+      std::any_of(declared.shared_memory.begin(), declared.shared_memory.end(),
+                  [](const std::string& key) { return key.starts_with("anonymous:"); });
   setup["config"] = declared.config;
   setup["checked"] = checked();
   auto instance = std::make_unique<Instance>(*this, declared.name, declared.plugin->id, *plugin,

@@ -237,19 +237,19 @@ bp_status PosixSemaphore::make_anonymous(const NativeKey& key, const SemaphoreOp
 bp_status PosixSemaphore::adopt(int descriptor, const SemaphoreOptions& options,
                                 std::shared_ptr<Semaphore>& out, bp_error* error) {
   if (const bp_status status = check(options, error); status < 0) return status;
-  const std::string text = "of the descriptor " + std::to_string(descriptor);
+  const std::string text = "anonymous:(descriptor " + std::to_string(descriptor) + ")";
   const int seals = ::fcntl(descriptor, F_GET_SEALS);
   if (seals < 0 && errno == EBADF) {
     return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
   }
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
     return set_error(error, BP_FAILED_PRECONDITION,
-                     "the memory " + text + " is not sealed against being cut (F_SEAL_SHRINK)");
+                     text + " is not sealed against being cut (F_SEAL_SHRINK)");
   }
   std::uint64_t magic = 0;
   if (::pread(descriptor, &magic, sizeof magic, offsetof(File, magic)) != sizeof magic ||
       magic != kMagic) {
-    return set_error(error, BP_DATA_LOSS, "the memory " + text + " is no semaphore");
+    return set_error(error, BP_DATA_LOSS, text + " is no semaphore");
   }
   Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own) return set_errno_error(error, errno, "cannot keep the semaphore " + text);

@@ -7,6 +7,8 @@
 #include "native_key.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
 
 namespace backplane::kernel {
 
@@ -53,6 +55,39 @@ bp_status check_permission(const Host& owner, const bp_key& key, bp_error* error
                        "' of shared memory");
 }
 
+// The key, if this instance may have it.
+bp_status to_allowed_key(const Host& owner, bp_str text, bp_key& key, bp_error* error) {
+  const bp_status status = bp_key_parse(text, &key, error);
+  return status < 0 ? status : check_permission(owner, key, error);
+}
+
+bool is_for_one_writer(const bp_memory_options* options) noexcept {
+  return options != nullptr && (options->flags & BP_MEMORY_ONE_WRITER) != 0;
+}
+bool is_for_one_writer(const bp_channel_options* /*options*/) noexcept { return false; }
+
+// Makes one that has a name here, as `object`, with a descriptor for the kernel; or has `adopt`
+// take the descriptor of the one that there is.
+template <typename Object, typename Options, typename Adopt>
+bp_status open_named(Host& owner, const bp_key& key, const Options* options, Object*& object,
+                     bp_error* error, const Functions<Object, Options>& functions, Adopt adopt) {
+  if (is_for_one_writer(options)) {
+    return set_error(error, BP_INVALID_ARGUMENT,
+                     "BP_MEMORY_ONE_WRITER is for a segment without a name, whose descriptor is "
+                     "given to the readers");
+  }
+  const auto make = [&](int& descriptor) {
+    const bp_status made = functions.open(&key, options, &object, error);
+    if (made < 0) return made;
+    descriptor = functions.descriptor(object, error);
+    if (descriptor >= 0) return made;
+    functions.close(std::exchange(object, nullptr));
+    return bp_status{BP_RESOURCE_EXHAUSTED};
+  };
+  const std::uint32_t which = options == nullptr ? BP_MEMORY_EXISTING : options->which;
+  return owner.kernel.shared_names().open({key.name, key.length}, which, make, adopt, error);
+}
+
 template <typename Object, typename Options>
 bp_status open_for(const bp_host* host, bp_str text, const Options* options, Object** out,
                    bp_error* error, const Functions<Object, Options>& functions) {
@@ -66,38 +101,61 @@ bp_status open_for(const bp_host* host, bp_str text, const Options* options, Obj
           (owner.name.empty() ? "application" : owner.name).copy(key.name, kLongestName));
       return functions.open(&key, options, out, error);
     }
-    bp_status status = bp_key_parse(text, &key, error);
-    if (status == BP_OK) status = check_permission(owner, key, error);
-    if (status < 0) return status;
+    if (const bp_status status = to_allowed_key(owner, text, key, error); status < 0) return status;
     if (key.type != BP_KEY_ANONYMOUS) return functions.open(&key, options, out, error);
-    const auto make = [&](int& descriptor) {
-      const bp_status made = functions.open(&key, options, out, error);
-      if (made < 0) return made;
-      descriptor = functions.descriptor(*out, error);
-      if (descriptor >= 0) return made;
-      functions.close(std::exchange(*out, nullptr));
-      return bp_status{BP_RESOURCE_EXHAUSTED};
-    };
-    const auto adopt = [&](int descriptor) {
+    return open_named(owner, key, options, *out, error, functions, [&](int descriptor) {
       return functions.adopt(descriptor, options, out, error);
-    };
-    const std::uint32_t which = options == nullptr ? BP_MEMORY_EXISTING : options->which;
-    return owner.kernel.shared_names().open({key.name, key.length}, which, make, adopt, error);
+    });
   });
 }
 
-bp_status open_memory_for(const bp_host* host, bp_str key, const bp_memory_options* options,
-                          bp_memory** out, bp_error* error) {
-  constexpr Functions<bp_memory, bp_memory_options> kFunctions{
-      bp_memory_open, bp_memory_adopt, bp_memory_descriptor, bp_memory_close};
-  return open_for(host, key, options, out, error, kFunctions);
+template <typename Object, typename Options>
+bp_status share_for(const bp_host* host, bp_str text, const Options* options, std::int32_t* out,
+                    bp_error* error, const Functions<Object, Options>& functions) {
+  *out = -1;
+  return guarded(error, [&]() -> bp_status {
+    Host& owner = Host::of(host);
+    bp_key key{};
+    if (const bp_status status = to_allowed_key(owner, text, key, error); status < 0) return status;
+    if (key.type != BP_KEY_ANONYMOUS) {
+      return set_error(error, BP_UNIMPLEMENTED,
+                       "'" + std::string(view(text)) +
+                           "': a plugin in a process of its own shares what has a name in its "
+                           "kernel alone: give all who share it a key such as 'anonymous:frames'");
+    }
+    const auto give = [&](int descriptor) {
+      *out = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+      return *out < 0 ? set_errno_error(error, errno, "cannot give a segment away") : BP_OK;
+    };
+    Object* made = nullptr;
+    bp_status status = open_named(owner, key, options, made, error, functions, give);
+    if (made == nullptr) return status;
+    *out = functions.descriptor(made, error);
+    functions.close(made);
+    return *out < 0 ? bp_status{BP_RESOURCE_EXHAUSTED} : status;
+  });
 }
 
+constexpr Functions<bp_memory, bp_memory_options> kOfMemory{bp_memory_open, bp_memory_adopt,
+                                                            bp_memory_descriptor, bp_memory_close};
+constexpr Functions<bp_channel, bp_channel_options> kOfChannels{
+    bp_channel_open, bp_channel_adopt, bp_channel_descriptor, bp_channel_close};
+
+bp_status open_memory_for(const bp_host* host, bp_str key, const bp_memory_options* options,
+                          bp_memory** out, bp_error* error) {
+  return open_for(host, key, options, out, error, kOfMemory);
+}
 bp_status open_channel_for(const bp_host* host, bp_str key, const bp_channel_options* options,
                            bp_channel** out, bp_error* error) {
-  constexpr Functions<bp_channel, bp_channel_options> kFunctions{
-      bp_channel_open, bp_channel_adopt, bp_channel_descriptor, bp_channel_close};
-  return open_for(host, key, options, out, error, kFunctions);
+  return open_for(host, key, options, out, error, kOfChannels);
+}
+bp_status share_memory_for(const bp_host* host, bp_str key, const bp_memory_options* options,
+                           std::int32_t* out, bp_error* error) {
+  return share_for(host, key, options, out, error, kOfMemory);
+}
+bp_status share_channel_for(const bp_host* host, bp_str key, const bp_channel_options* options,
+                            std::int32_t* out, bp_error* error) {
+  return share_for(host, key, options, out, error, kOfChannels);
 }
 
 }  // namespace
@@ -107,6 +165,8 @@ constexpr bp_shared_memory_service kSharedMemoryService = {
     0,
     open_memory_for,
     open_channel_for,
+    share_memory_for,
+    share_channel_for,
     bp_memory_adopt,
     bp_memory_close,
     bp_memory_data,

@@ -48,7 +48,7 @@ Proxy::Proxy(const bp_host* host, const Config& config)
       crash_limit_(config.table("crash_limit").integer<size_t>("crashes"),
                    config.table("crash_limit").seconds("seconds")),
       backoff_(kMostBackoff, kStableAfter),
-      relay_(this->host(), config.strings("services")),
+      relay_(this->host(), config.strings("services"), config.find<int64_t>("memory_mib")),
       lines_(kLongestLine),
       again_(this->host(), [this] { launch(); }),
       patience_(this->host(), [this] { lose_patience(); }),

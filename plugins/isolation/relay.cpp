@@ -42,6 +42,21 @@ class BorrowedPairs {
   std::span<const bp_pair> pairs_;
 };
 
+constexpr double kMiB = 1 << 20;
+
+/// Of a new one, as channel.h says.
+double bytes_of(wire::Shared::Reader in) {
+  const auto size = static_cast<double>(in.getSize());
+  if (!in.getChannel()) {
+    return size;
+  }
+  const auto of = [](uint32_t value, uint32_t by_default) {
+    return static_cast<double>(value == 0 ? by_default : value);
+  };
+  return size * (of(in.getCapacity(), 16) + 3 * of(in.getPublishers(), 4) +
+                 of(in.getHeld(), 2) * of(in.getSubscribers(), 8));
+}
+
 std::string_view cut(capnp::Data::Reader text) { return to_view(text).substr(0, kMostText); }
 
 }  // namespace
@@ -154,45 +169,33 @@ void Relay::credential(Peer& peer, wire::Credential::Reader in) {
 
 void Relay::shared(Peer& peer, wire::Shared::Reader in) {
   bp_error error{};
-  UniqueFd descriptor;
-  const bp_status status = open_shared(in, descriptor, error);
+  int32_t descriptor = -1;
+  const bp_status status = share(in, descriptor, error);
+  const UniqueFd owner(descriptor);
   if (status < 0) {
     return peer.answer(in.getOp(), Status::from(status, error));
   }
-  peer.answer(in.getOp(), Status(), ValueView::descriptor(descriptor.get()));
+  peer.answer(in.getOp(), Status(), ValueView::descriptor(descriptor));
 }
 
-// The kernel opens those whose keys the instance's configuration has, and no others.
-bp_status Relay::open_shared(wire::Shared::Reader in, UniqueFd& out, bp_error& error) {
-  const std::string_view key = to_view(in.getKey());
-  if (!key.starts_with("anonymous:")) {
-    return Status(BP_UNIMPLEMENTED, "'", cut(in.getKey()),
-                  "': a plugin in a process of its own shares what has a name in its kernel alone: "
-                  "give all who share it a key such as 'anonymous:frames'")
+// The kernel shares those whose keys the instance's configuration has, and no others.
+bp_status Relay::share(wire::Shared::Reader in, int32_t& out, bp_error& error) {
+  const bp_shared_memory_service& service = host_.services().shared_memory;
+  const bp_str key = to_str(to_view(in.getKey()));
+  if (const double bytes = bytes_of(in); bytes > most_shared_) {
+    return Status(BP_RESOURCE_EXHAUSTED, "'", cut(in.getKey()), "' would take ",
+                  static_cast<uint64_t>(bytes / kMiB) + 1, " MiB, more than its memory_mib")
         .to(&error);
   }
-  const bp_shared_memory_service& service = host_.services().shared_memory;
-  const auto give = [&](auto open, const auto& options, auto descriptor, auto close, auto* object) {
-    const bp_status status = open(host_.raw(), to_str(key), &options, &object, &error);
-    if (status < 0) {
-      return status;
-    }
-    out.reset(descriptor(object, &error));
-    close(object);
-    return out ? status : error.code;
-  };
   if (in.getChannel()) {
     const bp_channel_options options{sizeof options,      in.getWhich(),       in.getSize(),
                                      in.getCapacity(),    in.getHeld(),        in.getPublishers(),
                                      in.getSubscribers(), in.getPermissions(), in.getFlags()};
-    bp_channel* const none = nullptr;
-    return give(service.open_channel, options, service.channel_descriptor, service.channel_close,
-                none);
+    return service.share_channel(host_.raw(), key, &options, &out, &error);
   }
   const bp_memory_options options{sizeof options, in.getWhich(), in.getSize(), in.getPermissions(),
                                   in.getFlags()};
-  bp_memory* const none = nullptr;
-  return give(service.open_memory, options, service.memory_descriptor, service.memory_close, none);
+  return service.share_memory(host_.raw(), key, &options, &out, &error);
 }
 
 }  // namespace backplane::isolation

@@ -5,6 +5,8 @@
 #include "plugins/isolation/link/peer.hpp"
 #include <backplane/sdk/config.hpp>
 
+#include <limits>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,8 +17,12 @@ namespace backplane::isolation {
 /// On the loop.
 class Relay {
  public:
-  Relay(const Host& host, std::vector<std::string> services)
-      : host_(host), services_(std::move(services)) {}
+  /// `memory_mib`: the most that it may make of shared memory at a time.
+  Relay(const Host& host, std::vector<std::string> services, std::optional<int64_t> memory_mib)
+      : host_(host),
+        services_(std::move(services)),
+        most_shared_(memory_mib ? static_cast<double>(*memory_mib) * (1 << 20)
+                                : std::numeric_limits<double>::infinity()) {}
 
   /// A frame of the host that is no operation. Throws Error when it asks for what its plugin has no
   /// right to, or breaks a rule.
@@ -40,10 +46,11 @@ class Relay {
   void values(capnp::List<wire::MetricValue>::Reader in);
   void credential(Peer& peer, wire::Credential::Reader in);
   void shared(Peer& peer, wire::Shared::Reader in);
-  bp_status open_shared(wire::Shared::Reader in, UniqueFd& out, bp_error& error);
+  bp_status share(wire::Shared::Reader in, int32_t& out, bp_error& error);
 
   const Host& host_;
   const std::vector<std::string> services_;
+  const double most_shared_;  // bytes
   bool told_state_ = false;
   std::unordered_map<uint64_t, Metric> metrics_;  // by the host's numbers
   std::unordered_set<uint64_t> defined_;          // of all runs: our kernel keeps them

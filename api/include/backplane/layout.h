@@ -49,7 +49,7 @@ BP_ASSERT(BP_SIZE_TO(bp_log_service, write) == 16);
 BP_ASSERT(BP_SIZE_TO(bp_metrics_service, set) == 32);
 BP_ASSERT(BP_SIZE_TO(bp_buffers_service, allocate) == 16);
 BP_ASSERT(BP_SIZE_TO(bp_credentials_service, get) == 16);
-BP_ASSERT(BP_SIZE_TO(bp_shared_memory_service, subscriber_descriptor) == 216);
+BP_ASSERT(BP_SIZE_TO(bp_shared_memory_service, subscriber_descriptor) == 232);
 BP_ASSERT(BP_SIZE_TO(bp_state_service, report) == 16);
 BP_ASSERT(BP_SIZE_TO(bp_kernel_options, user) == 64);
 BP_ASSERT(BP_SIZE_TO(bp_instance_info, buffers) == 112);

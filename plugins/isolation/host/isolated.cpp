@@ -100,7 +100,7 @@ Beginning read_beginning(std::span<const Word> frame) {
 Isolated::Isolated(Beginning beginning, LinkEnds link)
     : beginning_(std::move(beginning)), link_(std::move(link)) {
   the_host = this;
-  const int socket = link_->socket.get();
+  const int socket = link_->socket();
   fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
   confine_this_process();
   bp_kernel_options options{};

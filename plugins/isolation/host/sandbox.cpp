@@ -249,8 +249,9 @@ void confine_calls(const kernel::RequestedPermissions& permissions, bool shares_
   if (!permissions.connect && !permissions.listen) {
     if (shares_memory) {
       filter.deny("socket", scmp_arg_cmp{0, SCMP_CMP_NE, AF_UNIX, 0});
-      filter.deny("socket", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_STREAM});
-      filter.deny("socket", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_SEQPACKET});
+      for (const uint64_t type : {SOCK_STREAM, SOCK_SEQPACKET, SOCK_RAW}) {
+        filter.deny("socket", scmp_arg_cmp{1, SCMP_CMP_MASKED_EQ, kSocketType, type});
+      }
     } else {
       filter.deny("socket");
     }

@@ -24,7 +24,8 @@ class Channel {
   virtual ~Channel() = default;
   /// Begins to give frames to `user`.
   virtual void start(ChannelUser& user) = 0;
-  /// After it no call to the user begins, and none is under way but one that this is called from.
+  /// On the loop, or when the loop does not know it any more. After it no call to the user begins,
+  /// and none is under way but one that this is called from.
   virtual void stop() noexcept = 0;
   /// Descriptors are borrowed. A frame that cannot be sent any more is dropped. [any][nb]
   virtual void send(capnp::MessageBuilder& frame, std::span<const int> descriptors) = 0;

@@ -46,11 +46,12 @@ inline bool take_wait(std::atomic<uint32_t>& waits) noexcept {
 /// For one thread at a time.
 class RingWriter {
  public:
-  explicit RingWriter(RingMemory& memory) noexcept : memory_(&memory), at_(memory.written) {}
+  /// `at`: the bytes that were written before; none of memory that is zero.
+  explicit RingWriter(RingMemory& memory, uint64_t at = 0) noexcept : memory_(&memory), at_(at) {}
 
   /// Bytes that may be put now; none where the reader's cursor cannot be.
   size_t room() const noexcept {
-    const uint64_t used = at_ - memory_->read.load(std::memory_order_acquire);
+    const uint64_t used = at_ - memory_->read.load();
     return used > RingMemory::kSize ? 0 : RingMemory::kSize - used;
   }
   /// No more than there is room for. Nobody sees it before publish().
@@ -67,7 +68,7 @@ class RingWriter {
   /// Says that it waits for room. False: there is some.
   bool wait() noexcept {
     memory_->writer_waits = 1;
-    if (room_now() == 0) {
+    if (room() == 0) {
       return true;
     }
     memory_->writer_waits = 0;
@@ -75,18 +76,14 @@ class RingWriter {
   }
 
  private:
-  size_t room_now() const noexcept {
-    return at_ - memory_->read.load() >= RingMemory::kSize ? 0 : 1;
-  }
-
   RingMemory* memory_;
   uint64_t at_;
 };
 
-/// For one thread at a time.
+/// Of memory that is zero. For one thread at a time.
 class RingReader {
  public:
-  explicit RingReader(RingMemory& memory) noexcept : memory_(&memory), at_(memory.read) {}
+  explicit RingReader(RingMemory& memory) noexcept : memory_(&memory) {}
 
   bool is_empty() const noexcept { return memory_->written.load(std::memory_order_acquire) == at_; }
   /// As many bytes as there are, up to `size`: how many. Throws Error when the writer's cursor
@@ -120,7 +117,7 @@ class RingReader {
 
  private:
   RingMemory* memory_;
-  uint64_t at_;
+  uint64_t at_ = 0;
 };
 
 }  // namespace backplane::isolation

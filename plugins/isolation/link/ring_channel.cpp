@@ -15,6 +15,8 @@ constexpr int kReadsAtOnce = 16;   // then others have their turn on the loop
 constexpr int kLooksAtOnce = 100;  // likewise
 constexpr size_t kMostUnread = 2 * kMostFrameBytes;
 constexpr size_t kMostUnclaimed = 4 * kMostDescriptors;
+constexpr size_t kBells = 512;  // taken at once; a socket holds fewer that were sent one by one
+constexpr int kMostTakenOfBells = 64;  // more than a socket holds
 
 size_t words_of(const FrameHead& head) {
   if (head.words > kMostFrameBytes / sizeof(Word)) {
@@ -49,21 +51,43 @@ void write_frame(const FrameHead& head,
   }
 }
 
-/// A byte that says: look at the rings. What is full of such bytes needs none.
-void ring_bell(int socket) noexcept {
-  const std::byte bell{};
-  static_cast<void>(::send(socket, &bell, sizeof bell, MSG_NOSIGNAL | MSG_DONTWAIT));
+}  // namespace
+
+LinkEnds::LinkEnds(UniqueFd socket, SharedMemory memory, Side side)
+    : socket_(std::move(socket)),
+      memory_(std::move(memory)),
+      in_(side == Side::kHost ? memory_.as<LinkMemory>().to_host
+                              : memory_.as<LinkMemory>().to_proxy),
+      out_(side == Side::kHost ? memory_.as<LinkMemory>().to_proxy
+                               : memory_.as<LinkMemory>().to_host) {}
+
+size_t LinkEnds::receive(void* to, size_t size) {
+  const size_t n = in_.take(to, size);
+  if (n != 0 && in_.must_wake()) {
+    ring_bell();
+  }
+  return n;
 }
 
-}  // namespace
+// A socket that is full of bells needs no other.
+void LinkEnds::ring_bell() const noexcept {
+  const std::byte bell{};
+  static_cast<void>(::send(socket(), &bell, sizeof bell, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+void LinkEnds::sleep(bool until_it_takes_more) noexcept {
+  if (in_.sleep()) {
+    pollfd wait{socket(), static_cast<short>(until_it_takes_more ? POLLIN | POLLOUT : POLLIN), 0};
+    poll(&wait, 1, -1);
+    in_.awake();
+  }
+}
 
 RingChannel::RingChannel(const Host& host, LinkEnds ends, int64_t spin_ns)
     : host_(host),
       ends_(std::move(ends)),
-      reader_(ends_.in()),
       in_(kFirstBuffer / sizeof(Word)),
       spin_(spin_ns),
-      writer_(ends_.out()),
       deferred_wakeup_(host, [this] { work_off_deferred(); }),
       look_(host, [this] { look(); }) {}
 
@@ -71,7 +95,7 @@ void RingChannel::start(ChannelUser& user) {
   user_ = &user;
   {
     const Lock lock(mutex_);
-    watch_ = std::make_unique<FdWatch>(host_, ends_.socket.get(), BP_FD_READ,
+    watch_ = std::make_unique<FdWatch>(host_, ends_.socket(), BP_FD_READ,
                                        [this](uint32_t events) { ready(events); });
   }
   static_cast<void>(look_.post());
@@ -86,7 +110,7 @@ void RingChannel::stop() noexcept {
   }
   // Without the lock: it waits for a callback, which takes it.
   watch.reset();
-  shutdown(ends_.socket.get(), SHUT_RDWR);
+  shutdown(ends_.socket(), SHUT_RDWR);
 }
 
 // ---- out ----
@@ -97,9 +121,8 @@ void RingChannel::send(capnp::MessageBuilder& frame, std::span<const int> descri
     return;
   }
   append(frame, descriptors);
-  if (waiting() > kMostUnread) {  // it would grow without a bound: the reader ends the link
-    stalled_ = true;
-    shutdown(ends_.socket.get(), SHUT_RDWR);
+  if (waiting() > kMostUnread) {  // it would grow without a bound
+    give_up();
   }
   flush();
   if (corked_ != std::this_thread::get_id()) {
@@ -116,9 +139,10 @@ void RingChannel::append(capnp::MessageBuilder& frame, std::span<const int> desc
   const FrameHead head{static_cast<uint32_t>(words), static_cast<uint32_t>(descriptors.size())};
   words_of(head);
   const size_t size = sizeof head + words * sizeof(Word);
-  if (queue_.is_empty() && descriptors.empty() && size <= writer_.room()) {
-    write_frame(head, segments, [this](const void* from, size_t n) { writer_.put(from, n); });
-    return writer_.publish();
+  RingWriter& ring = ends_.out();
+  if (queue_.is_empty() && descriptors.empty() && size <= ring.room()) {
+    write_frame(head, segments, [&ring](const void* from, size_t n) { ring.put(from, n); });
+    return publish();
   }
   std::vector<UniqueFd> kept;
   for (const int each : descriptors) {
@@ -126,10 +150,13 @@ void RingChannel::append(capnp::MessageBuilder& frame, std::span<const int> desc
   }
   std::vector<std::byte>& bytes = queue_.bytes;
   const size_t at = bytes.size();
-  bytes.resize(at + size);
+  if (at + size > bytes.capacity()) {  // first: what follows does not fail half way
+    bytes.reserve(std::max(at + size, 2 * bytes.capacity()));
+  }
   if (!kept.empty()) {
     queue_.attached.push_back({at, std::move(kept)});
   }
+  bytes.resize(at + size);
   std::byte* to = bytes.data() + at;
   write_frame(head, segments, [&to](const void* from, size_t n) {
     std::memcpy(to, from, n);
@@ -138,31 +165,64 @@ void RingChannel::append(capnp::MessageBuilder& frame, std::span<const int> desc
   waiting_.fetch_add(size, std::memory_order_relaxed);
 }
 
+/// As much of the queue as the ring and the socket take now; the loop is told when they take more.
 void RingChannel::flush() noexcept {
-  while (!queue_.is_empty() && !closed_ && !blocked_) {
+  RingWriter& ring = ends_.out();
+  while (!queue_.is_empty() && !closed_ && !blocked_ && !stalled_) {
     if (!queue_.attached.empty() && queue_.attached.front().at == queue_.done) {
       if (!send_descriptors()) {
-        return;
+        break;
       }
       continue;
     }
-    const size_t room = writer_.room();
+    const size_t room = ring.room();
     if (room == 0) {
-      if (writer_.wait()) {
-        return;
+      if (ring.wait()) {
+        break;
       }
       continue;
     }
     const size_t end = queue_.attached.empty() ? queue_.bytes.size() : queue_.attached.front().at;
     const size_t n = std::min(room, end - queue_.done);
-    writer_.put(queue_.bytes.data() + queue_.done, n);
-    writer_.publish();
+    ring.put(queue_.bytes.data() + queue_.done, n);
+    publish();
     queue_.done += n;
     waiting_.fetch_sub(n, std::memory_order_relaxed);
   }
+  compact();
+}
+
+size_t RingChannel::kept() const {
+  const Lock lock(mutex_);
+  return queue_.bytes.capacity();
+}
+
+/// Once half of the queue is done: each byte moves no more than once.
+void RingChannel::compact() noexcept {
+  if (queue_.done <= queue_.bytes.size() / 2) {
+    return;
+  }
   if (queue_.is_empty()) {
     queue_ = {};
+    return;
   }
+  queue_.bytes.erase(queue_.bytes.begin(),
+                     queue_.bytes.begin() + static_cast<std::ptrdiff_t>(queue_.done));
+  for (Attached& each : queue_.attached) {
+    each.at -= queue_.done;
+  }
+  queue_.done = 0;
+}
+
+void RingChannel::publish() noexcept {
+  ends_.out().publish();
+  unannounced_ = true;
+}
+
+/// The other side takes nothing any more: the loop sees the end of the socket.
+void RingChannel::give_up() noexcept {
+  stalled_ = true;
+  shutdown(ends_.socket(), SHUT_RDWR);
 }
 
 /// Those of the next frame. False: the socket takes none now, and the loop is told when it does.
@@ -186,7 +246,7 @@ bool RingChannel::send_descriptors() noexcept {
   }
   ssize_t n = 0;
   do {
-    n = sendmsg(ends_.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n = sendmsg(ends_.socket(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) {
     blocked_ = true;
@@ -195,13 +255,18 @@ bool RingChannel::send_descriptors() noexcept {
     }
     return false;
   }
+  if (n < 0 && errno != EPIPE && errno != ECONNRESET) {  // as many are on their way as may be
+    give_up();
+    return false;
+  }
   queue_.attached.pop_front();  // also where the other side has gone: nobody reads the frame
   return true;
 }
 
+/// Rings only for what is new: two sides that have nothing to say would else ring for ever.
 void RingChannel::wake_other() noexcept {
-  if (writer_.must_wake()) {
-    ring_bell(ends_.socket.get());
+  if (std::exchange(unannounced_, false) && ends_.out().must_wake()) {
+    ends_.ring_bell();
   }
 }
 
@@ -215,19 +280,19 @@ void RingChannel::ready(uint32_t events) {
     }
   }
   work([this] {
-    is_gone_ = !drain_socket() || is_gone_;
+    drain_socket();
     read();
   });
 }
 
 /// Runs what works off frames. What is sent meanwhile is published at once, and wakes afterwards.
+/// The queue goes on behind it: a bell that was taken may have told of room.
 void RingChannel::work(const std::function<void()>& body) {
   {
     const Lock lock(mutex_);
     if (closed_) {
       return;
     }
-    flush();
     corked_ = std::this_thread::get_id();
   }
   try {
@@ -238,6 +303,7 @@ void RingChannel::work(const std::function<void()>& body) {
   const Lock lock(mutex_);
   corked_ = {};
   if (!closed_) {
+    flush();
     wake_other();
   }
 }
@@ -246,14 +312,21 @@ void RingChannel::work(const std::function<void()>& body) {
 void RingChannel::read() {
   bool has_read = false;
   for (int i = 0; i < kReadsAtOnce; ++i) {
+    if (is_gone_ && last_ == 0) {
+      return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
+    }
     if (!receive()) {
       if (is_gone_) {
-        return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
+        last_ = 0;
+        continue;
+      }
+      if (end_ == begin_ && in_descriptors_.size() > kMostDescriptors) {
+        throw Error(BP_DATA_LOSS, "more descriptors than the frames claim");
       }
       if (has_read) {
         spin_end_ = spin_.end(monotonic_ns());
       }
-      if (spin_end_ == 0 && reader_.sleep()) {
+      if (spin_end_ == 0 && ends_.in().sleep()) {
         return;
       }
       break;
@@ -270,10 +343,10 @@ void RingChannel::read() {
 void RingChannel::look() {
   if (spin_end_ != 0) {
     int looks = 0;
-    while (reader_.is_empty() && ++looks < kLooksAtOnce) {
+    while (ends_.in().is_empty() && ++looks < kLooksAtOnce) {
       SpinPolicy::pause();
     }
-    if (!reader_.is_empty()) {
+    if (!ends_.in().is_empty()) {
       spin_.succeeded();
     } else if (monotonic_ns() < spin_end_) {
       static_cast<void>(look_.post());
@@ -291,55 +364,68 @@ bool RingChannel::is_closed() {
   return closed_;
 }
 
-/// Bells, and the descriptors that come with some. False: the other side has gone.
-bool RingChannel::drain_socket() {
-  std::array<std::byte, 256> bells;
-  for (;;) {
-    iovec bytes{bells.data(), bells.size()};
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control;
-    msghdr message{};
-    message.msg_iov = &bytes;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const ssize_t n = recvmsg(ends_.socket.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) {
+/// Bells, and the descriptors that come with some.
+RingChannel::Taken RingChannel::take_from_socket() {
+  std::array<std::byte, kBells> bells;
+  iovec bytes{bells.data(), bells.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control;
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t n = recvmsg(ends_.socket(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (n <= 0) {
+    const bool is_open = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    return is_open ? Taken::kNothing : Taken::kEnd;
+  }
+  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
+       head = CMSG_NXTHDR(&message, head)) {
+    if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) {
       continue;
     }
-    if (n <= 0) {
-      return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    }
-    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
-         head = CMSG_NXTHDR(&message, head)) {
-      if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) {
-        continue;
-      }
-      const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      const auto* const from = reinterpret_cast<const int*>(CMSG_DATA(head));
-      for (size_t i = 0; i < count; ++i) {
-        in_descriptors_.emplace_back(from[i]);
-      }
-    }
-    if ((message.msg_flags & MSG_CTRUNC) != 0 || in_descriptors_.size() > kMostUnclaimed) {
-      throw Error(BP_DATA_LOSS, "more descriptors than the frames claim");
+    const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    const auto* const from = reinterpret_cast<const int*>(CMSG_DATA(head));
+    for (size_t i = 0; i < count; ++i) {
+      in_descriptors_.emplace_back(from[i]);
     }
   }
+  if ((message.msg_flags & MSG_CTRUNC) != 0) {
+    throw Error(BP_DATA_LOSS, "more descriptors than a frame may have");
+  }
+  return Taken::kSome;
+}
+
+/// What there is, but not for ever while the other side sends, and no more descriptors than may
+/// wait for their frames: the loop comes again.
+void RingChannel::drain_socket() {
+  Taken taken = Taken::kSome;
+  for (int i = 0; i < kReadsAtOnce && taken == Taken::kSome; ++i) {
+    if (in_descriptors_.size() > kMostUnclaimed) {
+      return;
+    }
+    taken = take_from_socket();
+  }
+  is_gone_ = is_gone_ || taken == Taken::kEnd;
 }
 
 /// False: there is nothing now.
 bool RingChannel::receive() {
-  const size_t n = reader_.take(reinterpret_cast<std::byte*>(in_.data()) + end_,
-                                in_.size() * sizeof(Word) - end_);
-  if (n != 0 && reader_.must_wake()) {
-    ring_bell(ends_.socket.get());
-  }
+  const size_t room = in_.size() * sizeof(Word) - end_;
+  const size_t n = ends_.receive(reinterpret_cast<std::byte*>(in_.data()) + end_, room);
   end_ += n;
+  last_ -= is_gone_ ? std::min(last_, n) : 0;
   return n != 0;
 }
 
 std::vector<UniqueFd> RingChannel::claim(uint32_t count) {
-  if (count > in_descriptors_.size()) {
-    is_gone_ = !drain_socket() || is_gone_;
+  // They were sent before the frame, behind bells perhaps.
+  for (int i = 0; i < kMostTakenOfBells && count > in_descriptors_.size(); ++i) {
+    const Taken taken = take_from_socket();
+    is_gone_ = is_gone_ || taken == Taken::kEnd;
+    if (taken != Taken::kSome) {
+      break;
+    }
   }
   if (count > in_descriptors_.size()) {
     throw Error(BP_DATA_LOSS, "a frame claims descriptors that did not come");
@@ -418,34 +504,26 @@ void RingChannel::wait() {
     wake_other();  // what is waited for may be the answer to a frame that is corked
     is_blocked = blocked_;
   }
-  if (reader_.sleep()) {
-    pollfd wait{ends_.socket.get(), static_cast<short>(is_blocked ? POLLIN | POLLOUT : POLLIN), 0};
-    poll(&wait, 1, -1);
-    reader_.awake();
-  }
-  is_gone_ = !drain_socket() || is_gone_;
+  ends_.sleep(is_blocked);
+  drain_socket();
 }
 
 /// The next frame, first out of `rest`, which has been read already; nothing at the end.
-std::optional<RingChannel::Frame> RingChannel::next_frame(std::vector<std::byte>& rest) {
-  size_t used = 0;
+std::optional<RingChannel::Frame> RingChannel::next_frame(std::span<const std::byte>& rest) {
   const auto fill = [&](void* to, size_t size) {
     auto* out = static_cast<std::byte*>(to);
-    const size_t here = std::min(size, rest.size() - used);
-    if (here != 0) {
-      std::memcpy(out, rest.data() + used, here);
+    size_t have = std::min(size, rest.size());
+    if (have != 0) {
+      std::memcpy(out, rest.data(), have);
+      rest = rest.subspan(have);
     }
-    used += here;
-    for (size_t have = here; have < size;) {
-      const size_t n = reader_.take(out + have, size - have);
+    while (have < size) {
+      const size_t n = ends_.receive(out + have, size - have);
       have += n;
-      if (n != 0) {
-        if (reader_.must_wake()) {
-          ring_bell(ends_.socket.get());
-        }
-      } else if (is_gone_) {
+      if (n == 0 && is_gone_) {
         return false;
-      } else {
+      }
+      if (n == 0) {
         wait();
       }
     }
@@ -461,7 +539,6 @@ std::optional<RingChannel::Frame> RingChannel::next_frame(std::vector<std::byte>
     return std::nullopt;
   }
   frame.descriptors = claim(head.descriptors);
-  rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(used));
   return frame;
 }
 
@@ -469,7 +546,8 @@ std::optional<RingChannel::Frame> RingChannel::next_frame(std::vector<std::byte>
 // taken out, so that all that comes after the wanted frame is in `deferred_`, in order.
 void RingChannel::receive_until(const std::function<bool(wire::Frame::Reader)>& wanted) {
   const auto* const bytes = reinterpret_cast<const std::byte*>(in_.data());
-  std::vector<std::byte> rest(bytes + begin_, bytes + end_);
+  const std::vector<std::byte> behind(bytes + begin_, bytes + end_);
+  std::span<const std::byte> rest(behind);
   end_ = begin_;
   bool found = false;
   while (!is_closed() && (!found || !rest.empty())) {
@@ -487,6 +565,7 @@ void RingChannel::receive_until(const std::function<bool(wire::Frame::Reader)>& 
     }
   }
   static_cast<void>(deferred_wakeup_.post());
+  static_cast<void>(look_.post());  // nobody else looks into the ring: it was read here
 }
 
 void RingChannel::end(const Status& seen) noexcept {
@@ -507,28 +586,20 @@ void RingChannel::end(const Status& seen) noexcept {
 }
 
 std::optional<std::vector<Word>> read_first_frame(LinkEnds& ends) {
-  RingReader reader(ends.in());
   bool is_gone = false;
   const auto fill = [&](void* to, size_t size) {
     for (size_t have = 0; have < size;) {
-      const size_t n = reader.take(static_cast<std::byte*>(to) + have, size - have);
+      const size_t n = ends.receive(static_cast<std::byte*>(to) + have, size - have);
       have += n;
       if (n != 0) {
-        if (reader.must_wake()) {
-          ring_bell(ends.socket.get());
-        }
         continue;
       }
       if (is_gone) {
         return false;
       }
-      if (reader.sleep()) {
-        pollfd wait{ends.socket.get(), POLLIN, 0};
-        poll(&wait, 1, -1);
-        reader.awake();
-      }
-      std::array<std::byte, 256> bells;
-      is_gone = recv(ends.socket.get(), bells.data(), bells.size(), MSG_DONTWAIT) == 0;
+      ends.sleep();
+      std::array<std::byte, kBells> bells;
+      is_gone = recv(ends.socket(), bells.data(), bells.size(), MSG_DONTWAIT) == 0;
     }
     return true;
   };

@@ -31,19 +31,30 @@ static_assert(sizeof(FrameHead) == sizeof(Word));
 enum class Side { kProxy, kHost };
 
 /// What a link is made of, at one side.
-struct LinkEnds {
-  UniqueFd socket;      // of SOCK_STREAM, non-blocking
-  SharedMemory memory;  // a LinkMemory, of which nothing is believed
-  Side side;
+class LinkEnds {
+ public:
+  /// `socket`: of SOCK_STREAM, non-blocking. `memory`: a LinkMemory, of which nothing is believed;
+  /// both sides begin when it is zero.
+  LinkEnds(UniqueFd socket, SharedMemory memory, Side side);
 
-  RingMemory& out() { return pick(side == Side::kProxy); }
-  RingMemory& in() { return pick(side == Side::kHost); }
+  int socket() const noexcept { return socket_.get(); }
+  RingReader& in() noexcept { return in_; }
+  RingWriter& out() noexcept { return out_; }
+
+  /// As many bytes as there are, up to `size`; wakes a writer that waits for room. Throws Error
+  /// when the memory is damaged.
+  size_t receive(void* to, size_t size);
+  /// A byte that says: look at the rings.
+  void ring_bell() const noexcept;
+  /// Until a bell comes, or something else of the socket; at once when there is something to
+  /// receive. Blocks.
+  void sleep(bool until_it_takes_more = false) noexcept;
 
  private:
-  RingMemory& pick(bool to_host) {
-    auto& link = memory.as<LinkMemory>();
-    return to_host ? link.to_host : link.to_proxy;
-  }
+  UniqueFd socket_;
+  SharedMemory memory_;
+  RingReader in_;
+  RingWriter out_;
 };
 
 /// Design notes. A sender puts its frame into the ring itself, so there is no hop. What is sent
@@ -64,10 +75,12 @@ class RingChannel final : public Channel {
   void send(capnp::MessageBuilder& frame, std::span<const int> descriptors) override;
   void receive_until(const std::function<bool(wire::Frame::Reader)>& wanted) override;
   size_t waiting() const noexcept override { return waiting_.load(std::memory_order_relaxed); }
+  /// Bytes of memory that what waits takes. [any][nb]
+  size_t kept() const;
 
  private:
   struct Attached {
-    size_t at;  // of the queue: the first byte of its frame
+    size_t at;  // in Queue::bytes: the first byte of its frame
     std::vector<UniqueFd> descriptors;
   };
   struct Queue {
@@ -85,8 +98,11 @@ class RingChannel final : public Channel {
   // Out, with mutex_ held.
   void append(capnp::MessageBuilder& frame, std::span<const int> descriptors);
   void flush() noexcept;
+  void compact() noexcept;
   bool send_descriptors() noexcept;
+  void publish() noexcept;
   void wake_other() noexcept;
+  void give_up() noexcept;
 
   // In, on the loop.
   void ready(uint32_t events);
@@ -94,36 +110,38 @@ class RingChannel final : public Channel {
   void work(const std::function<void()>& body);
   void read();
   bool receive();
-  bool drain_socket();
+  enum class Taken { kSome, kNothing, kEnd };
+  Taken take_from_socket();
+  void drain_socket();
   void work_off();
   bool work_off_one();
   void work_off_deferred();
   void dispatch(std::span<const Word> words, std::span<UniqueFd> descriptors);
   std::vector<UniqueFd> claim(uint32_t count);
   void wait();
-  std::optional<Frame> next_frame(std::vector<std::byte>& rest);
+  std::optional<Frame> next_frame(std::span<const std::byte>& rest);
   bool is_closed();
   void end(const Status& why) noexcept;
 
   const Host& host_;
-  LinkEnds ends_;
+  LinkEnds ends_;                // its writer is guarded by mutex_
   ChannelUser* user_ = nullptr;  // constant after start
   std::atomic<size_t> waiting_{0};
 
   // ---- the loop's own ----
-  RingReader reader_;
   std::vector<Word> in_;
   size_t begin_ = 0;  // bytes of in_ that are worked off
   size_t end_ = 0;    // bytes of in_ that are filled
   std::deque<UniqueFd> in_descriptors_;
-  std::deque<Frame> deferred_;  // by receive_until
-  bool is_gone_ = false;        // the other side: what is in the ring is the last
+  std::deque<Frame> deferred_;       // by receive_until
+  bool is_gone_ = false;             // the other side: what is in the ring is the last
+  size_t last_ = RingMemory::kSize;  // the most that is read after that
   SpinPolicy spin_;
   int64_t spin_end_ = 0;  // 0: it sleeps between frames
 
-  std::mutex mutex_;
-  RingWriter writer_;  // guarded by mutex_, like what follows
-  Queue queue_;
+  mutable std::mutex mutex_;
+  Queue queue_;               // guarded by mutex_, like what follows
+  bool unannounced_ = false;  // something was published since wake_other()
   bool closed_ = false;
   bool stalled_ = false;      // the other side does not read
   bool blocked_ = false;      // the socket takes no descriptors now

@@ -96,12 +96,38 @@ TEST_F(AnIsolatedPluginThatShares, SendsDatagramsOfTheMachineAndNothingElse) {
   };
   EXPECT_EQ(attempt("unix:datagram"), 0);
   EXPECT_EQ(attempt("unix:stream"), EPERM);
+  EXPECT_EQ(attempt("unix:raw"), EPERM);
   EXPECT_EQ(attempt("socket"), EPERM);
   EXPECT_EQ(attempt("write:/dev/shm/backplane-sandbox-test"), EACCES);
 }
 
+TEST_F(AnIsolatedPluginThatShares, MakesNoMoreThanItsMemory) {
+  ASSERT_TRUE(start_it("shares = \"anonymous:bytes\"\nisolated.memory_mib = 64\n").is_ok());
+  EXPECT_EQ(open("it:bytes").call<int64_t>().value(), 1);
+  EXPECT_THAT(refusal("it:large"),
+              HasSubstr("RESOURCE_EXHAUSTED: 'anonymous:bytes' would take 101 MiB"));
+}
+
+// Nothing that it has done with its memory harms who gives it that memory again.
+TEST_F(AnIsolatedPluginThatShares, GetsWhatItHasDamaged) {
+  ASSERT_TRUE(start_it(kKey).is_ok());
+  const Endpoint plugin = open("it:shared");
+  Channel channel =
+      open_channel(kernel_->host(), "anonymous:numbers", {.which = Channel::Which::kExisting})
+          .value();
+  const int descriptor = channel.descriptor().value();
+  ASSERT_EQ(ftruncate(descriptor, off_t{1} << 40), 0) << "it can grow";
+  const uint64_t garbage = ~uint64_t{0} >> 2;
+  for (off_t at = 0; at < 8192; at += 8) {
+    ASSERT_EQ(pwrite(descriptor, &garbage, sizeof garbage, at), 8);
+  }
+  close(descriptor);
+  EXPECT_THAT(refusal("it:shared"), HasSubstr("DATA_LOSS"));
+  EXPECT_GT(process(open("it:fine")), 0);
+}
+
 TEST_F(AnIsolatedPluginThatShares, ElseItSendsNone) {
-  ASSERT_TRUE(start_it().is_ok());
+  ASSERT_TRUE(start_it("shares = \"posix:/numbers\"\n").is_ok()) << "of no use to it";
   EXPECT_EQ(open("it:try").call<int>("unix:datagram").within(10s).get().value_or(-1), EPERM);
 }
 

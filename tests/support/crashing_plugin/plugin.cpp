@@ -107,7 +107,7 @@ std::string unhex(const std::string& text) {
 /// sent by who has.
 class StolenLink {
  public:
-  StolenLink() : memory_(find()), writer_(memory_->to_proxy) {}
+  StolenLink() : memory_(find()), writer_(memory_->to_proxy, memory_->to_proxy.written) {}
 
   /// Waits until the other side has taken all of it. False: the link has ended.
   bool write(std::string_view bytes) {
@@ -179,7 +179,7 @@ int attempt(const std::string& what) {
     return error_of(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
   }
   if (verb == "unix") {
-    const int type = rest == "stream" ? SOCK_STREAM : SOCK_DGRAM;
+    const int type = rest == "stream" ? SOCK_STREAM : rest == "raw" ? SOCK_RAW : SOCK_DGRAM;
     return error_of(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   }
   if (verb == "fast_open") return error_of(sendto(3, "", 0, MSG_FASTOPEN, nullptr, 0));
@@ -302,6 +302,9 @@ class CrashingPlugin final : public Plugin {
     }
     if (path == "shared" || path == "another") {
       return op.give(std::make_unique<Shared>(host(), path == "shared" ? shares_ : "anonymous:x"));
+    }
+    if (path == "large") {
+      return open_memory(host(), shares_, {.size = size_t{100} << 20}).status();
     }
     if (path == "bytes") {
       return op.give(std::make_unique<Callable>([this](Op call) {

@@ -153,6 +153,36 @@ TEST_F(SharedMemoryService, BadArgumentsAreToldAsByTheFunctionsOfC) {
   EXPECT_EQ(adopt_memory(*plugin, -1, {}).status().code(), BP_INVALID_ARGUMENT);
 }
 
+TEST_F(SharedMemoryService, GivesADescriptorForAnotherProcess) {
+  const bp_shared_memory_service& service = *bp_shared_memory();
+  const bp_memory_options options{sizeof options, BP_MEMORY_ANY, 100, 0, 0};
+  bp_error error{};
+  int32_t first = -1;
+  int32_t second = -1;
+  const auto share = [&](bp_str key, int32_t& out) {
+    return service.share_memory(script.host, key, &options, &out, &error);
+  };
+  ASSERT_EQ(share(BP_STR("anonymous:frames"), first), BP_OK);
+  ASSERT_EQ(share(BP_STR("anonymous:frames"), second), BP_OK);
+  SharedMemory one = adopt_memory(*plugin, first, {}).value();
+  SharedMemory other = open_memory(*application, "anonymous:frames", {.size = 100}).value();
+  one.as<int>() = 7;
+  EXPECT_EQ(other.as<int>(), 7);
+  close(first);
+  close(second);
+  EXPECT_EQ(share(BP_STR("anonymous:other"), first), BP_PERMISSION_DENIED);
+  EXPECT_EQ(first, -1);
+  const std::string posix = posix_key();
+  EXPECT_EQ(share({posix.data(), posix.size()}, first), BP_UNIMPLEMENTED);
+}
+
+TEST_F(SharedMemoryService, WhatHasANameHasNoOneWriter) {
+  EXPECT_EQ(
+      open_memory(*plugin, "anonymous:frames", {.size = 100, .one_writer = true}).status().code(),
+      BP_INVALID_ARGUMENT);
+  EXPECT_TRUE(open_memory(*plugin, "", {.size = 100, .one_writer = true}).status().is_ok());
+}
+
 TEST(SharedMemoryKeys, OfAConfigurationAreLookedAt) {
   const auto mistake = [](const std::string& key) {
     Script script;

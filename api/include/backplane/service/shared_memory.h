@@ -24,13 +24,23 @@ typedef struct bp_shared_memory_service {
    * `anonymous:NAME` is found by its name by all instances of this kernel, and by the application:
    * who opens it first makes it, `which` counts as for a key that the system knows, and it lives as
    * long as the kernel. An empty text is a new anonymous one, which nobody else finds.
-   * PERMISSION_DENIED: the configuration has no such key. UNIMPLEMENTED: for a plugin in a process
-   * of its own, which shares what is anonymous alone. In such a process they wait for the kernel's,
-   * and so may block. [any][nr] */
+   * INVALID_ARGUMENT: also BP_MEMORY_ONE_WRITER with a name, whose writer would be whoever came
+   * first. PERMISSION_DENIED: the configuration has no such key. UNIMPLEMENTED: for a plugin in a
+   * process of its own, which shares what is anonymous alone. In such a process they wait for the
+   * kernel's, and so may block. [any][nr] */
   bp_status (*open_memory)(const bp_host* host, bp_str key, const bp_memory_options* options,
                            bp_memory** out, bp_error* error);
   bp_status (*open_channel)(const bp_host* host, bp_str key, const bp_channel_options* options,
                             bp_channel** out, bp_error* error);
+
+  /* The descriptor of what these would open, for another process, which adopts it (*descriptor, the
+   * caller's; -1 after an error). One that there is, is not looked at here, so that nothing of what
+   * that process has done with it is believed. UNIMPLEMENTED: a key of the system, which is given
+   * away by its text. Other errors as above. [any][nr] */
+  bp_status (*share_memory)(const bp_host* host, bp_str key, const bp_memory_options* options,
+                            int32_t* descriptor, bp_error* error);
+  bp_status (*share_channel)(const bp_host* host, bp_str key, const bp_channel_options* options,
+                             int32_t* descriptor, bp_error* error);
 
   /* What opens with them are objects of shared_memory.h, mutex.h and channel.h. These are the
    * functions of the same names there, bp_memory_adopt first. */

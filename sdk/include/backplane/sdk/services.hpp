@@ -52,12 +52,12 @@ inline void fill_holes(bp_state_service& t) noexcept { fill(t.report); }
 inline void fill_holes(bp_buffers_service& t) noexcept { fill(t.allocate); }
 inline void fill_holes(bp_credentials_service& t) noexcept { fill(t.get); }
 inline void fill_holes(bp_shared_memory_service& t) noexcept {
-  fill(t.open_memory, t.open_channel, t.memory_adopt, t.memory_close, t.memory_data, t.memory_size,
-       t.memory_grow, t.memory_refresh, t.memory_mutex, t.memory_descriptor, t.mutex_lock,
-       t.mutex_repaired, t.mutex_unlock, t.channel_adopt, t.channel_close, t.channel_descriptor,
-       t.channel_get_info, t.publisher_open, t.publisher_close, t.publisher_loan,
-       t.publisher_publish, t.subscriber_open, t.subscriber_close, t.subscriber_receive,
-       t.subscriber_release, t.subscriber_descriptor);
+  fill(t.open_memory, t.open_channel, t.share_memory, t.share_channel, t.memory_adopt,
+       t.memory_close, t.memory_data, t.memory_size, t.memory_grow, t.memory_refresh,
+       t.memory_mutex, t.memory_descriptor, t.mutex_lock, t.mutex_repaired, t.mutex_unlock,
+       t.channel_adopt, t.channel_close, t.channel_descriptor, t.channel_get_info, t.publisher_open,
+       t.publisher_close, t.publisher_loan, t.publisher_publish, t.subscriber_open,
+       t.subscriber_close, t.subscriber_receive, t.subscriber_release, t.subscriber_descriptor);
 }
 
 }  // namespace detail
