@@ -39,11 +39,13 @@ bp_status to_options(const bp_responder_options* options, ChannelOptions& out, b
                      "'permissions' up to 0777, 'flags' are BP_CHANNEL_TRUST_OWNER or 0");
   }
   const std::uint32_t requesters = or_default(options->requesters, 16);
-  if (options->request_size > kMostSize || options->response_size > kMostSize ||
-      requesters >= ChannelMemory::kMostPlaces) {
-    return set_error(error, BP_INVALID_ARGUMENT,
-                     "bp_responder_options: 'request_size' and 'response_size' are less than 1 GiB "
-                     "(1073741807), 'requesters' up to 63");
+  const char* const wrong = options->request_size > kMostSize ? "'request_size' is less than 1 GiB"
+                            : options->response_size > kMostSize
+                                ? "'response_size' is less than 1 GiB"
+                            : requesters >= ChannelMemory::kMostPlaces ? "'requesters' are up to 63"
+                                                                       : nullptr;
+  if (wrong != nullptr) {
+    return set_error(error, BP_INVALID_ARGUMENT, std::string("bp_responder_options: ") + wrong);
   }
   out.which = BP_CHANNEL_ANY;
   out.takes_any_shape = true;

@@ -45,7 +45,7 @@ typedef struct bp_responder_options {
                              responder may have at a time; the next power of two up to 1024; 0: 4 */
   uint32_t permissions;   /* of a new channel, as of chmod(2), whatever the umask; 0: 0600 */
   uint64_t spin_ns;       /* as of bp_subscriber_options */
-  uint32_t flags;         /* BP_CHANNEL_TRUST_OWNER */
+  uint32_t flags;         /* BP_CHANNEL_TRUST_OWNER: requesters may be of other users */
   uint32_t reserved;      /* 0 */
 } bp_responder_options;
 
@@ -99,7 +99,7 @@ BP_EXPORT int32_t bp_responder_descriptor(bp_responder* responder, bp_error* err
 /* Sized. */
 typedef struct bp_requester_options {
   uint32_t struct_size;
-  uint32_t flags;   /* BP_CHANNEL_TRUST_OWNER */
+  uint32_t flags;   /* BP_CHANNEL_TRUST_OWNER: the responder may be of another user */
   uint64_t spin_ns; /* as of bp_subscriber_options */
 } bp_requester_options;
 

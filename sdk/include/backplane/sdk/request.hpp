@@ -77,7 +77,7 @@ class Request : public detail::Borrowed<bp_request, detail::RequestOwner> {
 ///     for (;;) {
 ///       Request request = adder.receive().value();
 ///       const auto& [a, b] = request.as<Pair>();
-///       request.respond(a + b).or_throw();
+///       static_cast<void>(request.respond(a + b));  // UNAVAILABLE: who asked is gone
 ///     }
 class Responder {
  public:
