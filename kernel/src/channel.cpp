@@ -22,7 +22,6 @@ constexpr std::int64_t kBetweenAttempts = 2'000'000;
 constexpr std::uint32_t kSlotsOfAPublisher = 3;  // published last, loaned, published next
 constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 46U;
 
 constexpr std::uint64_t up_to(std::uint64_t unit, std::uint64_t size) noexcept {
   return (size + unit - 1) / unit * unit;
@@ -49,8 +48,16 @@ struct Parts {
   std::uint64_t end;
 };
 
+// What requesters make their answers of (request.cpp).
+bool are_answers_possible(const ChannelShape& shape) noexcept {
+  return shape.response_size < ChannelMemory::kMostSampleSize && std::has_single_bit(shape.held) &&
+         shape.held <= ChannelMemory::kMostSlots / 4 && shape.subscribers == 1 &&
+         (shape.flags & BP_CHANNEL_LOSSLESS) != 0;
+}
+
 bool is_possible(const ChannelShape& shape) noexcept {
-  return shape.sample_size > 0 && shape.sample_size < kMostBytes / ChannelMemory::kMostSlots &&
+  return shape.sample_size > 0 && shape.sample_size < ChannelMemory::kMostSampleSize &&
+         (shape.response_size == 0 || are_answers_possible(shape)) &&
          std::has_single_bit(shape.capacity) && shape.publishers > 0 && shape.subscribers > 0 &&
          std::uint64_t{shape.publishers} + shape.subscribers <= ChannelMemory::kMostPlaces &&
          shape.held > 0 && slots_of(shape) <= ChannelMemory::kMostSlots;
@@ -85,6 +92,10 @@ bp_status use(std::unique_ptr<SharedMemory> segment, const ChannelOptions& optio
   if (!is_made(*segment, shape)) {
     return set_error(error, BP_DATA_LOSS,
                      segment->name() + " is no channel, or of another version: remove it");
+  }
+  if (options.takes_any_shape) {
+    out = std::make_shared<Channel>(std::move(segment), shape);
+    return BP_OK;
   }
   if (shape.sample_size < options.shape.sample_size) {
     return set_error(error, BP_OUT_OF_RANGE,
@@ -190,6 +201,7 @@ void Channel::reclaim(std::uint32_t place) const noexcept {
   ring(channel_->room);
   wake_pollers();
   kill_point("reclaimed");
+  ++channel_->leaves;
   left.id = 0;
 }
 

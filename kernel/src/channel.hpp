@@ -14,6 +14,7 @@ namespace backplane::kernel {
 struct ChannelOptions {
   std::uint32_t which = BP_CHANNEL_EXISTING;
   ChannelShape shape;              // `flags`: what is required
+  bool takes_any_shape = false;    // of one that there is: its opener looks at the shape itself
   std::uint32_t memory_flags = 0;  // BP_MEMORY_HUGE_PAGES, BP_MEMORY_TRUST_OWNER
 };
 

@@ -121,7 +121,8 @@ bp_status bp_publisher_open(bp_channel* channel, bp_publisher** out, bp_error* e
   *out = nullptr;
   return guarded(error, [&] {
     auto opened = std::make_unique<bp_publisher>();
-    const bp_status status = ChannelPublisher::open(channel->object, opened->object, error);
+    const bp_status status =
+        ChannelPublisher::open(channel->object, "publishers", opened->object, error);
     if (status == BP_OK) *out = opened.release();
     return status;
   });

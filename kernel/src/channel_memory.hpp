@@ -20,7 +20,7 @@ struct ChannelShape {
   std::uint32_t subscribers = 0;
   std::uint32_t flags = 0;  // BP_CHANNEL_LOSSLESS
   std::uint32_t permissions = 0;
-  std::uint64_t response_size = 0;  // of a channel of requests (request.hpp), and what is in front
+  std::uint64_t response_size = 0;  // of a channel of requests (request.hpp), with its head
 };
 
 // The head of a slot: one line of the cache, in which small samples are, too.
@@ -62,9 +62,10 @@ struct Waiting {
 };
 
 struct ChannelMemory {
-  static constexpr std::uint64_t kMagic = 0x3130'6e68'635f'7062;  // "bp_chn01"
+  static constexpr std::uint64_t kMagic = 0x3230'6e68'635f'7062;  // "bp_chn02"
   static constexpr std::uint32_t kMostPlaces = 64;                // a bit of ChannelSlot::holders
   static constexpr std::uint32_t kMostSlots = 0xffff;
+  static constexpr std::uint64_t kMostSampleSize = std::uint64_t{1} << 30U;
   static constexpr std::uint64_t kNotJoined = UINT64_MAX;
 
   struct alignas(64) Place {
@@ -89,7 +90,8 @@ struct ChannelMemory {
   // Of a lossless channel:
   Waiting blocked;  // publishers, for `room`
   std::atomic<std::uint32_t> room;
-  std::atomic<std::uint32_t> joins;  // of subscribers, so far
+  std::atomic<std::uint32_t> joins;   // of subscribers, so far
+  std::atomic<std::uint32_t> leaves;  // of all places, so far, however they were left
 
   Place places[kMostPlaces];  // of publishers, then of subscribers
 

@@ -6,6 +6,7 @@
 #include "kill_point.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <sched.h>
 
@@ -19,11 +20,10 @@ constexpr auto kReleased = std::memory_order_release;
 
 }  // namespace
 
-bp_status ChannelPublisher::open(std::shared_ptr<Channel> channel,
+bp_status ChannelPublisher::open(std::shared_ptr<Channel> channel, const char* what,
                                  std::unique_ptr<ChannelPublisher>& out, bp_error* error) {
   std::unique_ptr<ChannelPublisher> made(new ChannelPublisher(std::move(channel)));
-  const bp_status status =
-      made->place_.take(0, made->channel_.shape().publishers, "publishers", error);
+  const bp_status status = made->place_.take(0, made->channel_.shape().publishers, what, error);
   if (status < 0) return status;
   made->slot_ = made->claim_any();
   made->next_ = made->claim_any();
@@ -85,6 +85,23 @@ bp_status ChannelPublisher::publish(std::uint64_t size, std::int64_t deadline_ns
     return BP_OK;
   }
   return channel_.damaged(error);
+}
+
+bp_status ChannelPublisher::publish_beside(std::span<const std::byte> bytes, bp_error* error) {
+  const std::uint64_t loaned = loaned_;
+  std::array<std::byte, ChannelSlot::kInline> small;
+  std::copy(std::begin(small_), std::end(small_), small.begin());
+  std::swap(slot_, next_);  // and back by what follows each publication
+  void* memory = nullptr;
+  bp_status status = loan(bytes.size(), memory, error);
+  if (status == BP_OK) {
+    std::memcpy(memory, bytes.data(), bytes.size());
+    status = publish(bytes.size(), kPast, error);
+  }
+  if (status < 0) std::swap(slot_, next_);
+  loaned_ = loaned;
+  std::copy(small.begin(), small.end(), small_);
+  return status;
 }
 
 // What is in its head. A subscriber may be reading what was there.

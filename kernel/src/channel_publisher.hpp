@@ -4,15 +4,21 @@
 
 #include "channel.hpp"
 
+#include <span>
+
 namespace backplane::kernel {
 
 class ChannelPublisher {
  public:
-  static bp_status open(std::shared_ptr<Channel> channel, std::unique_ptr<ChannelPublisher>& out,
-                        bp_error* error);
+  // `what` publishers are, for errors.
+  static bp_status open(std::shared_ptr<Channel> channel, const char* what,
+                        std::unique_ptr<ChannelPublisher>& out, bp_error* error);
 
   bp_status loan(std::uint64_t size, void*& out, bp_error* error);
   bp_status publish(std::uint64_t size, std::int64_t deadline_ns, bp_error* error);
+
+  // Publishes a copy of these, which fit into a slot's head, without waiting; what is loaned stays.
+  bp_status publish_beside(std::span<const std::byte> bytes, bp_error* error);
 
   bool is_of_this_process() const noexcept { return place_.is_of_this_process(); }
 

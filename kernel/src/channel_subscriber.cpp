@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace backplane::kernel {
 namespace {
@@ -55,7 +56,7 @@ void ChannelSubscriber::begin(std::uint32_t history) noexcept {
     // Publishers may have seen the cursor of the turn before, and wait for it.
     advance(head - std::min<std::uint64_t>(history, head));
     kill_point("joining");
-    ++memory.joins;
+    joins_ = ++memory.joins;
     const std::uint64_t now = memory.head;
     if (now == head) return;
     head = now;
@@ -140,6 +141,7 @@ bool ChannelSubscriber::copy(const ChannelSlot& slot, bp_sample& out) noexcept {
   }
   const std::uint64_t after = slot.position.load(kAcquired);
   if (after / 2 != position / 2) return false;
+  copy.is_held = true;
   out.data = copy.bytes;
   out.slot = kCopied | free_copies_.back();
   free_copies_.pop_back();
@@ -162,17 +164,17 @@ bool ChannelSubscriber::hold(std::uint32_t slot, bp_sample& out) noexcept {
   return true;
 }
 
-void ChannelSubscriber::release(const bp_sample& sample) noexcept {
+bool ChannelSubscriber::release(const bp_sample& sample) noexcept {
   const auto number = static_cast<std::uint32_t>(sample.slot);
+  bool was_held = false;
   if ((sample.slot & kCopied) != 0) {
-    if (free_copies_.size() == copies_.size()) return;  // once too often
-    free_copies_.push_back(number);
-    --n_held_;
+    was_held = number < copies_.size() && std::exchange(copies_[number].is_held, false);
+    if (was_held) free_copies_.push_back(number);
   } else if (number < channel_.n_slots()) {
-    const bool was_held =
-        (channel_.slot(number).holders.fetch_and(~place_.bit()) & place_.bit()) != 0;
-    n_held_ -= was_held && n_held_ != 0 ? 1 : 0;
+    was_held = (channel_.slot(number).holders.fetch_and(~place_.bit()) & place_.bit()) != 0;
   }
+  n_held_ -= was_held && n_held_ != 0 ? 1 : 0;
+  return was_held;
 }
 
 // The ring has turned over the cursor: to the oldest that is there.
@@ -241,9 +243,13 @@ int ChannelSubscriber::descriptor(bp_error* error) {
       return -1;
     }
     place_.memory().address = socket_.address();
-    WakeSocket::wake(socket_.address());  // what is there already is looked at, and found
+    wake_itself();  // what is there already is looked at, and found
   }
   return socket_.descriptor();
+}
+
+void ChannelSubscriber::wake_itself() noexcept {
+  if (socket_.is_open()) WakeSocket::wake(socket_.address());
 }
 
 }  // namespace backplane::kernel

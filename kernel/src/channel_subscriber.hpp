@@ -16,8 +16,13 @@ class ChannelSubscriber {
                         bp_error* error);
 
   bp_status receive(std::int64_t deadline_ns, bp_sample& out, bp_error* error);
-  void release(const bp_sample& sample) noexcept;
+  // False: it was not held.
+  bool release(const bp_sample& sample) noexcept;
   int descriptor(bp_error* error);
+  // Makes its descriptor readable: for one that stopped before it found nothing.
+  void wake_itself() noexcept;
+  // ChannelMemory::joins, since it came.
+  std::uint32_t joins() const noexcept { return joins_; }
 
   bool is_of_this_process() const noexcept { return place_.is_of_this_process(); }
 
@@ -41,14 +46,16 @@ class ChannelSubscriber {
 
   ChannelPlace place_;
   const Channel& channel_;
-  std::uint64_t cursor_ = 0;    // the sequence that is received next
-  std::uint64_t lost_ = 0;      // before it
+  std::uint64_t cursor_ = 0;  // the sequence that is received next
+  std::uint64_t lost_ = 0;    // before it
+  std::uint32_t joins_ = 0;
   std::uint32_t hint_ = 0;      // the slot where it will be, perhaps
   bool is_hint_right_ = false;  // it was, of the last
   std::uint32_t n_held_ = 0;
   std::uint64_t spin_ns_ = 0;
   struct alignas(ChannelSlot::kInlineAlignment) Copy {
     std::byte bytes[ChannelSlot::kInline];
+    bool is_held = false;
   };
   std::vector<Copy> copies_;  // as many as may be held
   std::vector<std::uint32_t> free_copies_;

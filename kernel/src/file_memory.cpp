@@ -8,6 +8,8 @@
 #include "posix_path.hpp"
 
 #include <cerrno>
+#include <cstdio>
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits>
 #include <sys/mman.h>
@@ -58,12 +60,12 @@ bp_status is_foreign(const std::string& name, bp_error* error) {
 }
 
 // Removes the file if that is what its name stands for. The caller has its exclusive lock.
-int unlink_same(const std::string& path, const Descriptor& file) noexcept {
+int unlink_same(const char* path, const Descriptor& file) noexcept {
   const struct stat ours = status_of(file.get());
   struct stat named {};
-  if (::stat(path.c_str(), &named) != 0) return errno == ENOENT ? 0 : errno;
+  if (::stat(path, &named) != 0) return errno == ENOENT ? 0 : errno;
   if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino) return 0;
-  return ::unlink(path.c_str()) == 0 || errno == ENOENT ? 0 : errno;
+  return ::unlink(path) == 0 || errno == ENOENT ? 0 : errno;
 }
 
 }  // namespace
@@ -79,7 +81,7 @@ FileMemory::~FileMemory() {
     if (header_ != nullptr) ::munmap(header_, MemoryHeader::kSize);
   }
   if (path_.empty() || !is_of_this_process()) return;
-  if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) unlink_same(path_, file_);
+  if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) unlink_same(path_.c_str(), file_);
   unlock_file(file_);
 }
 
@@ -134,7 +136,7 @@ bp_status FileMemory::open_file(Descriptor file, const std::string& path, const 
                     "the segment " + text, error);
     if (status < 0) return status;
     const Found found = look_at(file);
-    const int failure = found == Found::kNobodys ? unlink_same(path, file) : 0;
+    const int failure = found == Found::kNobodys ? unlink_same(path.c_str(), file) : 0;
     if (found != Found::kOpen) unlock_file(file);
     kill_point("looked at");
     switch (found) {
@@ -254,14 +256,24 @@ bp_status FileMemory::remove(const NativeKey& key, bp_error* error) {
                                          : "cannot remove the segment " + text_of(key));
 }
 
-bool FileMemory::remove_if_nobodys(const std::string& path) noexcept {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+bool FileMemory::remove_if_nobodys(const char* path) noexcept {
+  const Descriptor file(::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return false;
   MemoryHeader header{};
   const ssize_t n = ::pread(file.get(), static_cast<void*>(&header), sizeof header, 0);
   return n == static_cast<ssize_t>(sizeof header) && header.magic == MemoryHeader::kMagic &&
          (header.flags & BP_MEMORY_KEPT) == 0 && status_of(file.get()).st_nlink != 0 &&
          unlink_same(path, file) == 0;
+}
+
+void FileMemory::remove_nobodys(std::string_view prefix) noexcept {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(kSharedMemoryFolder), &::closedir);
+  while (const dirent* const entry = folder == nullptr ? nullptr : ::readdir(folder.get())) {
+    if (std::string_view(entry->d_name).substr(0, prefix.size()) != prefix) continue;
+    char path[sizeof entry->d_name + 16];
+    std::snprintf(path, sizeof path, "%s/%s", kSharedMemoryFolder, entry->d_name);
+    remove_if_nobodys(path);
+  }
 }
 
 // Memory that is not there is SIGBUS for who touches it: it is taken now, all or nothing.

@@ -22,7 +22,10 @@ class FileMemory final : public SharedMemory {
   static bp_status remove(const NativeKey& key, bp_error* error);
 
   // Removes the file if nobody has it open, and it is not kept. False: it is not removed.
-  static bool remove_if_nobodys(const std::string& path) noexcept;
+  static bool remove_if_nobodys(const char* path) noexcept;
+
+  // The same of each whose name begins so.
+  static void remove_nobodys(std::string_view prefix) noexcept;
 
   ~FileMemory() override;
 

@@ -133,7 +133,7 @@ bp_status clean_memory(std::uint64_t& removed, bp_error* error) {
   for (const FoundMemory& memory : found) {
     if ((memory.flags & (BP_MEMORY_INFO_OPEN | BP_MEMORY_INFO_KEPT)) != 0) continue;
     const bool is_removed = memory.id >= 0 ? SystemVMemory::remove_if_nobodys(memory.id, memory.key)
-                                           : FileMemory::remove_if_nobodys(memory.path);
+                                           : FileMemory::remove_if_nobodys(memory.path.c_str());
     removed += is_removed ? 1 : 0;
   }
   return status;

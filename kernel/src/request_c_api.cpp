@@ -6,7 +6,6 @@
 #include "request.hpp"
 
 #include <bit>
-#include <limits>
 
 struct bp_responder {
   std::unique_ptr<backplane::kernel::Responder> object;
@@ -21,12 +20,8 @@ using namespace backplane::kernel;
 
 constexpr std::uint32_t kCapacity = 16;  // of the ring of requests; more than that wait
 constexpr std::uint32_t kMostOutstanding = 1U << 10U;
+constexpr std::uint64_t kMostSize = ChannelMemory::kMostSampleSize - sizeof(RequestHead) - 1;
 
-std::uint64_t with_head(std::uint64_t size) noexcept {
-  return size > std::numeric_limits<std::uint64_t>::max() - sizeof(RequestHead)
-             ? size
-             : size + sizeof(RequestHead);
-}
 std::uint32_t memory_flags_of(std::uint32_t flags) noexcept {
   return (flags & BP_CHANNEL_TRUST_OWNER) != 0 ? BP_MEMORY_TRUST_OWNER : 0;
 }
@@ -43,15 +38,25 @@ bp_status to_options(const bp_responder_options* options, ChannelOptions& out, b
                      "bp_responder_options has an unknown value: 'outstanding' is up to 1024, "
                      "'permissions' up to 0777, 'flags' are BP_CHANNEL_TRUST_OWNER or 0");
   }
+  const std::uint32_t requesters = or_default(options->requesters, 16);
+  const char* const wrong = options->request_size > kMostSize ? "'request_size' is less than 1 GiB"
+                            : options->response_size > kMostSize
+                                ? "'response_size' is less than 1 GiB"
+                            : requesters >= ChannelMemory::kMostPlaces ? "'requesters' are up to 63"
+                                                                       : nullptr;
+  if (wrong != nullptr) {
+    return set_error(error, BP_INVALID_ARGUMENT, std::string("bp_responder_options: ") + wrong);
+  }
   out.which = BP_CHANNEL_ANY;
-  out.shape = {with_head(options->request_size),
+  out.takes_any_shape = true;
+  out.shape = {options->request_size + sizeof(RequestHead),
                kCapacity,
                std::bit_ceil(or_default(options->outstanding, 4)),
-               or_default(options->requesters, 16),
+               requesters,
                1,
                BP_CHANNEL_LOSSLESS,
                or_default(options->permissions, 0600),
-               with_head(options->response_size)};
+               options->response_size + sizeof(RequestHead)};
   out.memory_flags = memory_flags_of(options->flags);
   return BP_OK;
 }
@@ -116,7 +121,10 @@ bp_status bp_responder_respond(bp_responder* responder, const bp_request* reques
 }
 
 void bp_responder_release(bp_responder* responder, const bp_request* request) {
-  if (responder->object->is_of_this_process()) responder->object->release(*request);
+  in_its_process(*responder->object, nullptr, [&] {
+    responder->object->release(*request);
+    return BP_OK;
+  });
 }
 
 int32_t bp_responder_descriptor(bp_responder* responder, bp_error* error) {
@@ -171,6 +179,7 @@ bp_status bp_requester_send(bp_requester* requester, uint64_t size, int64_t dead
 
 bp_status bp_requester_receive(bp_requester* requester, int64_t deadline_ns, bp_response* out,
                                bp_error* error) {
+  *out = {};
   Requester& object = *requester->object;
   return in_its_process(object, error,
                         [&] { return object.receive(deadline_from(deadline_ns), *out, error); });
@@ -178,6 +187,10 @@ bp_status bp_requester_receive(bp_requester* requester, int64_t deadline_ns, bp_
 
 void bp_requester_release(bp_requester* requester, const bp_response* response) {
   if (requester->object->is_of_this_process()) requester->object->release(*response);
+}
+
+void bp_requester_forget(bp_requester* requester, uint64_t number) {
+  if (requester->object->is_of_this_process()) requester->object->forget(number);
 }
 
 int32_t bp_requester_descriptor(bp_requester* requester, bp_error* error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What does a message to another process and back take, and how many go one way in a second: by a
-// channel, beside iceoryx, and beside what the system gives? Both spin, or both sleep; the first 8
-// bytes are written and read.
+// channel, and as a request and its answer, beside iceoryx, and beside what the system gives? Both
+// spin, or both sleep; the first 8 bytes are written and read.
 #include "bench.hpp"
 #include "support/child_process.hpp"
 
@@ -68,11 +68,12 @@ std::vector<std::string> cases_of(const std::string& prefix, bool is_rate) {
   return {prefix + "_p50", prefix + "_p99", prefix + "_p999"};
 }
 
-Experiment experiment(const Size& size, const std::string& how,
+Experiment experiment(const std::string& subject, const Size& size, const std::string& how,
                       const std::vector<std::string>& baselines) {
   const bool is_rate = how == "lossless";
-  const std::string prefix = is_rate ? std::string("one_way_") + size.name
-                                     : std::string("round_trip_") + how + "_" + size.name;
+  const std::string prefix =
+      is_rate ? std::string("one_way_") + size.name
+              : (subject == "request" ? "call_" : "round_trip_") + how + "_" + size.name;
   const std::vector<std::string> cases = cases_of(prefix, is_rate);
   const auto prepare = [=] {
     std::shared_ptr<ChildProcess> daemon;
@@ -88,13 +89,13 @@ Experiment experiment(const Size& size, const std::string& how,
         for (std::size_t i = 0; i < cases.size(); ++i) out.push_back({cases[i], figures.at(i), {}});
         return out;
       };
-      return Side{link == "channel" ? "" : link, measure};
+      return Side{link == subject ? "" : link, measure};
     };
-    std::vector<Side> sides{side("channel")};
+    std::vector<Side> sides{side(subject)};
     for (const std::string& each : baselines) sides.push_back(side(each));
     return sides;
   };
-  return {"channel", cases, prepare};
+  return {subject, cases, prepare};
 }
 
 }  // namespace
@@ -109,9 +110,14 @@ std::vector<Experiment> channel_experiments() {
   };
   const bool has_two = two_cores().first != two_cores().second;
   for (const Size& size : kSizes) {
-    if (has_two) out.push_back(experiment(size, "spin", with_iceoryx({"spin"})));
-    out.push_back(experiment(size, "sleep", with_iceoryx({"futex", "unix_socket"})));
-    if (has_two) out.push_back(experiment(size, "lossless", with_iceoryx({"unix_socket"})));
+    if (has_two) out.push_back(experiment("channel", size, "spin", with_iceoryx({"spin"})));
+    out.push_back(experiment("channel", size, "sleep", with_iceoryx({"futex", "unix_socket"})));
+    if (has_two)
+      out.push_back(experiment("channel", size, "lossless", with_iceoryx({"unix_socket"})));
+  }
+  for (const Size& size : {kSizes[0], kSizes[1]}) {
+    if (has_two) out.push_back(experiment("request", size, "spin", {"spin", "channel"}));
+    out.push_back(experiment("request", size, "sleep", {"futex", "unix_socket", "channel"}));
   }
   return out;
 }

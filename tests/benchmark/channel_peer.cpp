@@ -32,8 +32,9 @@ void pin(int core) {
 
 std::unique_ptr<MessageLink> made(const std::string& link, const LinkOptions& options) {
   const std::map<std::string, std::unique_ptr<MessageLink> (*)(const LinkOptions&)> links = {
-      {"channel", channel_link}, {"spin", spin_link},
-      {"futex", futex_link},     {"unix_socket", unix_socket_link},
+      {"channel", channel_link},         {"spin", spin_link},
+      {"request", request_link},         {"futex", futex_link},
+      {"unix_socket", unix_socket_link},
 #ifdef BP_BENCH_ICEORYX
       {"iceoryx", iceoryx_link},
 #endif

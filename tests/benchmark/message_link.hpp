@@ -31,6 +31,7 @@ class MessageLink {
 };
 
 std::unique_ptr<MessageLink> channel_link(const LinkOptions& options);
+std::unique_ptr<MessageLink> request_link(const LinkOptions& options);
 std::unique_ptr<MessageLink> spin_link(const LinkOptions& options);
 std::unique_ptr<MessageLink> futex_link(const LinkOptions& options);
 std::unique_ptr<MessageLink> unix_socket_link(const LinkOptions& options);

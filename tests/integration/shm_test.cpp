@@ -151,6 +151,19 @@ TEST(TheExampleCamera, ShowsItsPicturesToAll) {
   }
 }
 
+TEST(TheExampleAdder, AnswersWhoAsks) {
+  const std::string program = BP_TEST_BUILD_DIR "/examples/adder";
+  const std::string key = "posix:/bp-test-adder-" + std::to_string(getpid());
+  ChildProcess serving({program, "serve", key, "2"});
+  ASSERT_TRUE(serving.wait_for_output("serving")) << serving.err();
+  for (const char* a : {"1.5", "40"}) {
+    ChildProcess asking({program, "add", key, a, "2"});
+    EXPECT_EQ(asking.wait(), 0) << asking.err();
+    EXPECT_EQ(asking.out(), a == std::string("40") ? "42\n" : "3.5\n");
+  }
+  EXPECT_EQ(serving.wait(), 0) << serving.err();
+}
+
 TEST(TheExampleLine, TellsWatchersOfEachSpeed) {
   const std::string program = BP_TEST_BUILD_DIR "/examples/line";
   const std::string key = "posix:/bp-test-line-" + std::to_string(getpid());

@@ -2,18 +2,23 @@
 /* Requests and answers between processes, through channels (channel.h). Needs no kernel object.
  *
  * A responder has a key, by which requesters find it: a channel of requests, lossless, which it
- * alone subscribes to. Each requester has a channel of answers, which is gone with it. Request and
- * answer are written where they are read.
+ * alone subscribes to. Each requester has a channel of answers, a segment of POSIX with a random
+ * name, which is gone with it. Request and answer are written where they are read.
  *
- * A request is answered once or never: never, if the responder ends without it, which its requester
- * is told within a second (UNAVAILABLE), or if it gives the request back unanswered. Nothing is
- * sent twice. Of a requester that ends before its answer nothing is left; of
- * one that is killed before its first request was read, a segment that nobody has open, which
- * `backplane shm clean` removes.
+ * A request is answered once or never, and nothing is sent twice. Its requester is told when there
+ * will be no answer: ABORTED, it was given back unanswered; UNAVAILABLE, within a second, the
+ * responder has ended, however it did, and may have done what was asked or not.
+ *
+ * A requester or responder that is killed, wherever that is, stops nobody. What it leaves is
+ * removed within a second by a responder that receives, and else by the next that opens one.
  *
  * A requester, or a responder, is for one thread at a time, and of the process that opened it: in a
  * child made by fork(2) its calls give FAILED_PRECONDITION. `error` may be NULL everywhere; native
- * is an errno. Who may open the key is trusted as with channels. What holds: docs/channels.md. */
+ * is an errno. What holds: docs/channels.md.
+ *
+ * Who may open the key can write all of it, and is trusted as with channels. Between users both
+ * sides need BP_CHANNEL_TRUST_OWNER, the responder too, since it opens what its requesters made;
+ * and with permissions for a group (0660) that has to be the primary group of both. */
 #pragma once
 
 #include "channel.h"
@@ -27,18 +32,21 @@ typedef struct bp_responder bp_responder;
 
 /* ---- answering ---- */
 
-/* Sized; zero is a good value for every member but struct_size and the two sizes. */
+/* Sized; zero is a good value for every member but struct_size and the two sizes. Of a channel that
+ * there is requesters, outstanding and permissions stay as they are, and the sizes if they suffice.
+ * Memory, all of it given at the start: of the key (16 + 3 * requesters + outstanding) requests; of
+ * each requester (3 + 2 * outstanding) answers. */
 typedef struct bp_responder_options {
   uint32_t struct_size;
   uint32_t requesters;    /* at a time; 0: 16, at most 63 */
-  uint64_t request_size;  /* bytes of the largest request */
-  uint64_t response_size; /* bytes of the largest answer */
-  uint32_t
-      outstanding; /* requests of one requester without an answer; the next power of two; 0: 4 */
-  uint32_t permissions; /* of a new channel, as of chmod(2), whatever the umask; 0: 0600 */
-  uint64_t spin_ns;     /* as of bp_subscriber_options */
-  uint32_t flags;       /* BP_CHANNEL_TRUST_OWNER */
-  uint32_t reserved;    /* 0 */
+  uint64_t request_size;  /* bytes of the largest request, less than 1 GiB */
+  uint64_t response_size; /* bytes of the largest answer, less than 1 GiB */
+  uint32_t outstanding;   /* requests of one requester without an answer, and requests that the
+                             responder may have at a time; the next power of two up to 1024; 0: 4 */
+  uint32_t permissions;   /* of a new channel, as of chmod(2), whatever the umask; 0: 0600 */
+  uint64_t spin_ns;       /* as of bp_subscriber_options */
+  uint32_t flags;         /* BP_CHANNEL_TRUST_OWNER: requesters may be of other users */
+  uint32_t reserved;      /* 0 */
 } bp_responder_options;
 
 /* A request that was received. Frozen. */
@@ -51,30 +59,36 @@ typedef struct bp_request {
 } bp_request;
 
 /* Opens the channel of requests, or makes it; what was asked of a responder before is not asked
- * again. `*out` is the caller's until bp_responder_close. ALREADY_EXISTS: somebody answers at that
- * key. INVALID_ARGUMENT: an anonymous key. OUT_OF_RANGE: requesters have it open, of a responder
- * with smaller sizes. Other errors: as of bp_channel_open. [any] */
+ * again. `*out` is the caller's until bp_responder_close. INVALID_ARGUMENT: an anonymous key, or a
+ * value that cannot be. ALREADY_EXISTS: somebody answers at that key. OUT_OF_RANGE: requesters have
+ * it open, of a responder with smaller sizes. DATA_LOSS: what is there takes no requests.
+ * RESOURCE_EXHAUSTED: no memory, or no thread. Other errors: as of bp_channel_open. [any] */
 BP_EXPORT bp_status bp_responder_open(const bp_key* key, const bp_responder_options* options,
                                       bp_responder** out, bp_error* error);
 /* Requests that it has are not answered. NULL is nothing. [any] */
 BP_EXPORT void bp_responder_close(bp_responder* responder);
 
-/* The next request, as bp_subscriber_receive. It is the responder's to read until it answers, or
- * gives it back; several may be had at once, as many as `outstanding`. [one thread] */
+/* The next request, waited for until `deadline_ns` (monotonic; 0: for ever; in the past: not at
+ * all). It is the responder's to read until it answers, or gives it back. What is no request is
+ * passed over. DEADLINE_EXCEEDED: there was none. RESOURCE_EXHAUSTED: it has as many as
+ * `outstanding`. DATA_LOSS: what is in the segment cannot be. [one thread] */
 BP_EXPORT bp_status bp_responder_receive(bp_responder* responder, int64_t deadline_ns,
                                          bp_request* out, bp_error* error);
-/* Memory for the answer, aligned to 16. A second loan is instead of the first, whoever it is for.
- * UNAVAILABLE: the requester is gone. OUT_OF_RANGE: more than response_size. Opens the requester's
- * channel the first time. [one thread] */
+/* Memory for the answer, aligned to 16, the caller's until it answers. A second loan is instead of
+ * the first, whoever it is for. Opens the requester's channel the first time, which takes a while.
+ * UNAVAILABLE: the requester is gone. OUT_OF_RANGE: more than response_size. PERMISSION_DENIED: the
+ * requester is of another user. Other errors: as of bp_channel_open and bp_publisher_open. The
+ * request is still to be answered or given back. [one thread] */
 BP_EXPORT bp_status bp_responder_loan(bp_responder* responder, const bp_request* request,
                                       uint64_t size, void** out, bp_error* error);
-/* Answers with the first `size` bytes of what was loaned for this request, and gives it back, also
- * after an error. FAILED_PRECONDITION: nothing is loaned for it. UNAVAILABLE: the requester is
- * gone. OUT_OF_RANGE: it was loaned for fewer bytes. Never waits for a requester. [one thread][nb]
- */
+/* Answers with the first `size` bytes of what was loaned for this request, and gives it back; after
+ * an error it is given back unanswered. FAILED_PRECONDITION: nothing is loaned for it, or it was
+ * given back before. OUT_OF_RANGE: it was loaned for fewer bytes. UNAVAILABLE: the requester is
+ * gone. Never waits for a requester. [one thread][nb] */
 BP_EXPORT bp_status bp_responder_respond(bp_responder* responder, const bp_request* request,
                                          uint64_t size, bp_error* error);
-/* Gives it back unanswered. [one thread][nb] */
+/* Gives it back unanswered, which its requester is told. Opens its channel as bp_responder_loan.
+ * [one thread] */
 BP_EXPORT void bp_responder_release(bp_responder* responder, const bp_request* request);
 
 /* As bp_subscriber_descriptor. [one thread][nb] */
@@ -85,7 +99,7 @@ BP_EXPORT int32_t bp_responder_descriptor(bp_responder* responder, bp_error* err
 /* Sized. */
 typedef struct bp_requester_options {
   uint32_t struct_size;
-  uint32_t flags;   /* BP_CHANNEL_TRUST_OWNER */
+  uint32_t flags;   /* BP_CHANNEL_TRUST_OWNER: the responder may be of another user */
   uint64_t spin_ns; /* as of bp_subscriber_options */
 } bp_requester_options;
 
@@ -99,8 +113,8 @@ typedef struct bp_response {
 
 /* `options` NULL: all zero. `*out` is the caller's until bp_requester_close. NOT_FOUND: there is no
  * such key. DATA_LOSS: what is there takes no requests. RESOURCE_EXHAUSTED: there are as many
- * requesters as there may be. Other errors: as of bp_channel_open, of which this makes one. [any]
- */
+ * requesters as there may be, no memory for the answers, or no thread. INVALID_ARGUMENT: an
+ * anonymous key. Other errors: as of bp_channel_open, of which this makes one. [any] */
 BP_EXPORT bp_status bp_requester_open(const bp_key* key, const bp_requester_options* options,
                                       bp_requester** out, bp_error* error);
 /* Answers that are to come are for nobody. NULL is nothing. [any] */
@@ -110,19 +124,30 @@ BP_EXPORT void bp_requester_close(bp_requester* requester);
 BP_EXPORT bp_status bp_requester_loan(bp_requester* requester, uint64_t size, void** out,
                                       bp_error* error);
 /* Sends the first `size` bytes of what was loaned. `*number`: the request's. Waits for room until
- * `deadline_ns`, as bp_publisher_publish. UNAVAILABLE: nobody answers. RESOURCE_EXHAUSTED: so many
- * are without an answer as may be; receive one. It is still loaned after an error. [one thread] */
+ * `deadline_ns`, as bp_publisher_publish. It is still loaned after an error.
+ * FAILED_PRECONDITION: nothing is loaned. OUT_OF_RANGE: it was loaned for fewer bytes. UNAVAILABLE:
+ * nobody answers, or who was asked before is gone, of which bp_requester_receive tells.
+ * RESOURCE_EXHAUSTED: so many are without an answer as may be; receive one, or forget it.
+ * DEADLINE_EXCEEDED: there was no room. [one thread] */
 BP_EXPORT bp_status bp_requester_send(bp_requester* requester, uint64_t size, int64_t deadline_ns,
                                       uint64_t* number, bp_error* error);
 /* The next answer, waited for until `deadline_ns`; those of several requests come as they were
- * answered. DEADLINE_EXCEEDED: there was none. UNAVAILABLE: who was asked is gone, so that there
- * will be none to all that was asked. FAILED_PRECONDITION: nothing was asked. [one thread] */
+ * answered. What nobody waits for is passed over. DEADLINE_EXCEEDED: there was none.
+ * ABORTED: request `out->number` was given back unanswered; there is nothing to release.
+ * UNAVAILABLE: who was asked is gone, so that there will be none to all that was asked; it may have
+ * done that. FAILED_PRECONDITION: nothing was asked. DATA_LOSS: answers were lost, since more came
+ * than were waited for, and none is waited for any more; or what is in the segment cannot be.
+ * RESOURCE_EXHAUSTED: `outstanding` answers are not released. [one thread] */
 BP_EXPORT bp_status bp_requester_receive(bp_requester* requester, int64_t deadline_ns,
                                          bp_response* out, bp_error* error);
 /* Once for each answer that was received. [one thread][nb] */
 BP_EXPORT void bp_requester_release(bp_requester* requester, const bp_response* response);
+/* The answer to that request is not waited for any more, so that another may be sent. It is none
+ * without an answer: nothing. [one thread][nb] */
+BP_EXPORT void bp_requester_forget(bp_requester* requester, uint64_t number);
 
-/* As bp_subscriber_descriptor; not readable when the responder is gone. [one thread][nb] */
+/* As bp_subscriber_descriptor, of answers and ABORTED; not readable when the responder is gone.
+ * [one thread][nb] */
 BP_EXPORT int32_t bp_requester_descriptor(bp_requester* requester, bp_error* error);
 
 #ifdef __cplusplus

@@ -9,10 +9,13 @@
 //   even, odd   counts up in a segment when the count is that; a line each hundred times
 //   channel     all that there is to do with a channel that there is
 //   publish, subscribe   in a channel that there is, until its end; a line each hundred times
+//   ask, answer          all that there is to do with requests that somebody answers, or asks
+//   asks, answers        until its end; a line each hundred times
 #include "backplane/sdk/semaphore.hpp"
 #include "backplane/sdk/shared_memory.hpp"
 #include "block.hpp"
 #include "kill_point.hpp"
+#include "question.hpp"
 #include "turns.hpp"
 
 #include <atomic>
@@ -143,6 +146,57 @@ void channel(const NativeKey& key) {
   }
 }
 
+void ask(const NativeKey& key) {
+  Requester requester = Requester::open(key).value();
+  requester.descriptor().or_throw();
+  for (uint64_t i = 0; i < 8; ++i) {
+    test::ask(requester, test::block_number(static_cast<uint64_t>(getpid()), i)).or_throw();
+  }
+  requester.send(test::LargeBlock(2), Requester::Clock::time_point::max()).or_throw();
+}
+
+void answer(const NativeKey& key) {
+  Responder responder = Responder::open(key, test::questions()).value();
+  responder.descriptor().or_throw();
+  {
+    Requester own = Requester::open(key).value();
+    own.send(test::LargeBlock(2), Requester::Clock::time_point::max()).or_throw();
+    for (int i = 0; i < 12; ++i) {
+      test::answer(responder.receive().value()).or_throw();
+    }
+  }
+  std::this_thread::sleep_for(110ms);  // after which it looks for who is gone
+  test::answer(responder.receive().value()).or_throw();
+  bp_request unanswered{};
+  bp_responder_receive(responder.raw(), 0, &unanswered, nullptr);
+}
+
+[[noreturn]] void ask_always(const NativeKey& key) {
+  Requester requester = Requester::open(key).value();
+  for (uint64_t i = 0;;) {
+    const Status status =
+        test::ask(requester, test::block_number(static_cast<uint64_t>(getpid()), i));
+    if (status.code() == BP_UNAVAILABLE) {
+      std::this_thread::sleep_for(1ms);
+      continue;
+    }
+    status.or_throw();
+    if (i++ % 100 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
+[[noreturn]] void answer_always(const NativeKey& key) {
+  Responder responder = Responder::open(key, test::questions()).value();
+  for (uint64_t i = 0;; ++i) {
+    test::answer(responder.receive().value()).or_throw();
+    if (i % 100 == 0) {
+      static_cast<void>(write(STDOUT_FILENO, ".\n", 2));
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -186,6 +240,16 @@ int main(int argc, char** argv) {
     publish(key);
   } else if (action == "subscribe") {
     subscribe(key);
+  } else if (action == "ask") {
+    ask(key);
+    std::puts("done");
+  } else if (action == "answer") {
+    answer(key);
+    std::puts("done");
+  } else if (action == "asks") {
+    ask_always(key);
+  } else if (action == "answers") {
+    answer_always(key);
   } else if (action == "even" || action == "odd") {
     count(key, action == "odd" ? 1 : 0);
   } else {

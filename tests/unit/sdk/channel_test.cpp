@@ -497,6 +497,35 @@ TEST_F(AChannel, IsNotConfusedByASampleThatIsReleasedTwice) {
   }
 }
 
+TEST_F(AChannel, GivesNoMemoryTwiceForASampleThatIsReleasedTwice) {
+  Channel sut = of<Small>({.held = 2});
+  Publisher publisher = sut.publisher().value();
+  Subscriber subscriber = sut.subscriber().value();
+  std::array<bp_sample, 3> samples{};
+  const auto receive = [&](size_t i) {
+    publisher.send(Small(i)).or_throw();
+    return bp_subscriber_receive(subscriber.raw(), 1, &samples[i], nullptr);
+  };
+  ASSERT_EQ(receive(0), BP_OK);
+  ASSERT_EQ(receive(1), BP_OK);
+  for (int i = 0; i < 2; ++i) bp_subscriber_release(subscriber.raw(), &samples[0]);
+  samples[0].slot += 77;  // none that there is
+  bp_subscriber_release(subscriber.raw(), &samples[0]);
+  ASSERT_EQ(receive(2), BP_OK);
+  EXPECT_NE(samples[2].data, samples[1].data);
+  EXPECT_EQ(receive(0), BP_RESOURCE_EXHAUSTED);
+}
+
+TEST_F(AChannel, SendsTextAsItsBytes) {
+  Channel sut = Channel::open(key_of(BP_KEY_ANONYMOUS), {.sample_size = 100}).value();
+  Publisher publisher = sut.publisher().value();
+  Subscriber subscriber = sut.subscriber().value();
+  publisher.send(std::string_view("hi")).or_throw();
+  publisher.send("hello").or_throw();
+  EXPECT_EQ(subscriber.try_receive().value().data().size(), 2u);
+  EXPECT_EQ(subscriber.try_receive().value().data().size(), 5u);
+}
+
 TEST_F(AChannel, ReturnsWhatAClosedSubscriberHeld) {
   Channel sut = of<Large>({.capacity = 2, .held = 2, .publishers = 1, .subscribers = 1});
   Publisher publisher = sut.publisher().value();

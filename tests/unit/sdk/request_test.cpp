@@ -44,13 +44,6 @@ class ARequest : public testing::TestWithParam<uint32_t> {
   ~ARequest() override {
     stop();
     static_cast<void>(SharedMemory::remove(key_));
-    // What requesters left that were killed before their first request was read.
-    const std::string mine = concat("bp-test-request-", getpid());
-    for (const MemoryInfo& each : SharedMemory::list().value()) {
-      if (!each.is_open && each.key.find(mine) != std::string::npos) {
-        static_cast<void>(SharedMemory::remove(NativeKey::parse(each.key).value()));
-      }
-    }
   }
 
   Responder responder(Responder::Options options = {}) const {
@@ -74,13 +67,45 @@ class ARequest : public testing::TestWithParam<uint32_t> {
     is_over_ = true;
     if (thread_.joinable()) thread_.join();
   }
-  /// Segments of answers that there are.
-  size_t n_segments() const {
+  /// Segments of answers that a process made and that are there; of a killed one: that nobody has.
+  static size_t n_answers(pid_t maker = getpid()) {
     size_t n = 0;
     for (const MemoryInfo& each : SharedMemory::list().value()) {
-      n += each.maker == static_cast<uint64_t>(getpid()) ? 1 : 0;
+      const bool is_one = each.key.find("backplane-answers-") != std::string::npos;
+      n += is_one && each.maker == static_cast<uint64_t>(maker) ? 1 : 0;
     }
     return n;
+  }
+  /// Looks for what killed ones left, while the responder receives.
+  static bool is_left_by(Responder& responder, pid_t maker) {
+    const auto end = std::chrono::steady_clock::now() + 1s;
+    while (n_answers(maker) != 0 && std::chrono::steady_clock::now() < end) {
+      static_cast<void>(responder.receive_within(10ms));
+    }
+    return n_answers(maker) != 0;
+  }
+  /// A child that runs until it is killed, after it has said in the body that it may be.
+  template <class Body>
+  static pid_t child(const Body& body) {
+    int ready[2];
+    if (pipe(ready) != 0) return -1;
+    const pid_t out = fork();
+    if (out == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      body([&] { static_cast<void>(write(ready[1], "r", 1)); });
+      _exit(1);
+    }
+    char byte = 0;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return out;
+  }
+  static void kill_it(pid_t child) {
+    kill(child, SIGKILL);
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status)) << "it ended before: " << status;
   }
 
   test::ScratchFolder folder_;
@@ -188,8 +213,12 @@ TEST_P(ARequest, NeedsSomebodyToAnswer) {
   Responder adder = responder();
   serve(std::move(adder));
   EXPECT_EQ(requester.call(Pair{1, 2}, 10s).value().as<double>(), 3.0);
-  EXPECT_EQ(Responder::open(key_, {.request_size = 2000, .response_size = 8}).status().code(),
-            BP_OUT_OF_RANGE);
+  stop();
+  for (const Responder::Options& larger : {Responder::Options{1001, 8}, {8, 1001}}) {
+    const Status small = Responder::open(key_, larger).status();
+    EXPECT_EQ(small.code(), BP_OUT_OF_RANGE);
+    EXPECT_THAT(small.to_string(), HasSubstr("requests of 1000 bytes and answers of 1000"));
+  }
 }
 
 TEST_P(ARequest, KnowsWhenItsResponderIsGoneWithIt) {
@@ -198,7 +227,8 @@ TEST_P(ARequest, KnowsWhenItsResponderIsGoneWithIt) {
   const Pair pair{1, 2};
   requester.send(std::as_bytes(std::span(&pair, 1)), kForEver).or_throw();
   std::thread ending([&] {
-    static_cast<void>(first->receive().value());  // given back unanswered
+    bp_request kept{};
+    EXPECT_EQ(bp_responder_receive(first->raw(), 0, &kept, nullptr), BP_OK);
     first.reset();
   });
   EXPECT_EQ(requester.receive_within(10s).status().code(), BP_UNAVAILABLE);
@@ -217,12 +247,12 @@ TEST_P(ARequest, IsNotAnsweredToOneWhoIsGone) {
     requester->send(std::as_bytes(std::span(&pair, 1)), kForEver).or_throw();
   }
   adder.receive().value().respond(3.0).or_throw();
-  EXPECT_EQ(n_segments(), 2u);
+  EXPECT_EQ(n_answers(), 1u);
   Request request = adder.receive().value();
   requester.reset();
   EXPECT_EQ(request.respond(3.0).code(), BP_UNAVAILABLE);
   EXPECT_EQ(adder.receive_within(1ms).status().code(), BP_DEADLINE_EXCEEDED);
-  EXPECT_EQ(n_segments(), 1u) << "its channel is gone, too";
+  EXPECT_EQ(n_answers(), 0u) << "its channel is gone, too";
 }
 
 TEST_P(ARequest, ThatTookTooLongIsPassedOverWhenItsAnswerComes) {
@@ -262,7 +292,13 @@ TEST_P(ARequest, RefusesWhatCannotBe) {
   const auto code = [&](const Responder::Options& options) {
     return Responder::open(key_, options).status().code();
   };
-  EXPECT_EQ(code({.request_size = UINT64_MAX, .response_size = 8}), BP_INVALID_ARGUMENT);
+  for (const uint64_t size : {uint64_t{1} << 30U, uint64_t{2} << 30U, UINT64_MAX - 8, UINT64_MAX}) {
+    EXPECT_EQ(code({.request_size = size, .response_size = 8}), BP_INVALID_ARGUMENT);
+    const Status status =
+        Responder::open(key_, {.request_size = 8, .response_size = size}).status();
+    EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
+    EXPECT_THAT(status.to_string(), HasSubstr("'response_size'"));
+  }
   EXPECT_EQ(code({.request_size = 8, .response_size = 8, .requesters = 64}), BP_INVALID_ARGUMENT);
   EXPECT_EQ(code({.request_size = 8, .response_size = 8, .outstanding = 1025}),
             BP_INVALID_ARGUMENT);
@@ -276,8 +312,278 @@ TEST_P(ARequest, OfNobodyIsPassedOver) {
   Publisher publisher = channel.publisher().value();
   publisher.send(uint64_t{1}).or_throw();  // no head
   EXPECT_EQ(adder.try_receive().status().code(), BP_DEADLINE_EXCEEDED);
-  publisher.send(std::array<uint64_t, 3>{77, 1, 5}).or_throw();  // of no requester
+  publisher.send(std::array<uint64_t, 3>{77, 1U << 16U | 1, 5}).or_throw();  // of no requester
   EXPECT_EQ(adder.receive().value().respond(1.0).code(), BP_UNAVAILABLE);
+}
+
+// ---- who ends, and what is not answered ----
+
+TEST_P(ARequest, IsAnsweredByNobodyAfterItsRequesterEnded) {
+  for (const uint64_t size : {8U, 900U}) {  // in the publisher's own memory, and in the segment
+    Responder slow = responder();
+    std::optional<Requester> requester(Requester::open(key_).value());
+    requester->send(Pair{1, 2}, kForEver).or_throw();
+    Request request = slow.receive().value();
+    const std::span<std::byte> memory = request.loan(size).value();
+    requester.reset();
+    EXPECT_EQ(slow.receive_within(150ms).status().code(), BP_DEADLINE_EXCEEDED);
+    std::memset(memory.data(), 1, memory.size());
+    EXPECT_EQ(request.respond_loaned(8).code(), BP_UNAVAILABLE);
+  }
+}
+
+TEST_P(ARequest, GivenBackUnansweredIsNoLongerWaitedFor) {
+  Responder busy = responder({.outstanding = 2});
+  std::thread dropping([&] {
+    for (int i = 0; i < 10; ++i) static_cast<void>(busy.receive().value());
+    Request last = busy.receive().value();
+    static_cast<void>(last.loan(8));
+    EXPECT_EQ(last.respond_loaned(9).code(), BP_OUT_OF_RANGE);
+    Request unloaned = busy.receive().value();
+    EXPECT_EQ(unloaned.respond_loaned(0).code(), BP_FAILED_PRECONDITION);
+  });
+  Requester requester = Requester::open(key_).value();
+  for (int i = 1; i <= 12; ++i) {
+    const Status given_back = requester.call(Pair{1, 2}, 10s).status();
+    EXPECT_EQ(given_back.code(), BP_ABORTED);
+    EXPECT_THAT(given_back.to_string(), HasSubstr(concat("request ", i, " at")));
+  }
+  dropping.join();
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
+}
+
+TEST_P(ARequest, IsGivenBackBesideALoanForAnother) {
+  for (const uint64_t size : {8U, 900U}) {
+    Responder one = responder();
+    Requester requester = Requester::open(key_).value();
+    requester.send(Pair{1, 1}, kForEver).or_throw();
+    requester.send(Pair{2, 2}, kForEver).or_throw();
+    std::optional<Request> first(one.receive().value());
+    Request second = one.receive().value();
+    const std::span<std::byte> memory = second.loan(size).value();
+    std::fill(memory.begin(), memory.end(), std::byte{7});
+    EXPECT_EQ(first->respond_loaned(0).code(), BP_FAILED_PRECONDITION) << "it is another's";
+    second.respond_loaned(size).or_throw();
+    EXPECT_EQ(requester.receive_within(10s).status().code(), BP_ABORTED);
+    const Response answer = requester.receive_within(10s).value();
+    EXPECT_EQ(answer.number(), 2u);
+    ASSERT_EQ(answer.data().size(), size);
+    EXPECT_EQ(std::count(answer.data().begin(), answer.data().end(), std::byte{7}),
+              static_cast<ptrdiff_t>(size));
+  }
+}
+
+TEST_P(ARequest, ThatIsForgottenMakesWay) {
+  Responder slow = responder({.outstanding = 1});
+  Requester requester = Requester::open(key_).value();
+  const uint64_t first = requester.send(Pair{1, 1}, kForEver).value();
+  EXPECT_EQ(requester.call(Pair{2, 2}, 20ms).status().code(), BP_DEADLINE_EXCEEDED)
+      << "it waits for the first";
+  requester.forget(first);
+  requester.forget(first);
+  EXPECT_EQ(requester.send(Pair{2, 2}, kForEver).value(), 2u);
+  slow.receive().value().respond(2.0).or_throw();
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_DEADLINE_EXCEEDED);
+  slow.receive().value().respond(4.0).or_throw();
+  EXPECT_EQ(requester.receive_within(10s).value().as<double>(), 4.0);
+}
+
+TEST_P(ARequest, CalledWithAsManyAsMayBeWaitsForOne) {
+  Responder slow = responder({.outstanding = 1});
+  Requester requester = Requester::open(key_).value();
+  EXPECT_EQ(requester.call(Pair{1, 1}, 1ms).status().code(), BP_DEADLINE_EXCEEDED);
+  std::thread answering([&] {
+    for (int i = 0; i < 2; ++i) {
+      std::this_thread::sleep_for(10ms);
+      Request request = slow.receive().value();
+      request.respond(request.as<Pair>().a).or_throw();
+    }
+  });
+  EXPECT_EQ(requester.call(Pair{2, 2}, 10s).value().as<double>(), 2.0);
+  answering.join();
+}
+
+TEST_P(ARequest, IsAnsweredOnce) {
+  Responder twice = responder();
+  Requester requester = Requester::open(key_).value();
+  requester.send(Pair{1, 1}, kForEver).or_throw();
+  requester.send(Pair{2, 2}, kForEver).or_throw();
+  bp_request first{};
+  bp_request second{};
+  ASSERT_EQ(bp_responder_receive(twice.raw(), 0, &first, nullptr), BP_OK);
+  ASSERT_EQ(bp_responder_receive(twice.raw(), 0, &second, nullptr), BP_OK);
+  const auto answer = [&](const bp_request& request) {
+    void* memory = nullptr;
+    EXPECT_EQ(bp_responder_loan(twice.raw(), &request, 8, &memory, nullptr), BP_OK);
+    return bp_responder_respond(twice.raw(), &request, 8, nullptr);
+  };
+  EXPECT_EQ(answer(first), BP_OK);
+  EXPECT_EQ(answer(first), BP_FAILED_PRECONDITION);
+  bp_responder_release(twice.raw(), &first);
+  EXPECT_EQ(requester.receive_within(10s).value().number(), 1u);
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_EQ(answer(second), BP_OK);
+  EXPECT_EQ(requester.receive_within(10s).value().number(), 2u);
+}
+
+/// The channel of answers as a peer writes it.
+TEST_P(ARequest, IsAnsweredOnceWhateverAPeerSends) {
+  Responder here = responder();
+  Requester requester = Requester::open(key_).value();
+  requester.send(Pair{1, 1}, kForEver).or_throw();
+  requester.send(Pair{2, 2}, kForEver).or_throw();
+  bp_request first{};
+  ASSERT_EQ(bp_responder_receive(here.raw(), 0, &first, nullptr), BP_OK);
+  char name[40];
+  std::snprintf(name, sizeof name, "/backplane-answers-%016llx",
+                static_cast<unsigned long long>(first.requester));
+  Channel answers = Channel::attach(NativeKey(name)).value();
+  Publisher peer = answers.publisher().value();
+  const auto send = [&](uint64_t requester_id, uint64_t number) {
+    peer.send(std::array<uint64_t, 3>{requester_id, number << 16U, 5}).or_throw();
+  };
+  send(first.requester, 1);
+  send(first.requester, 1);
+  send(first.requester, 3);
+  EXPECT_EQ(requester.receive_within(10s).value().number(), 1u);
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_DEADLINE_EXCEEDED);
+  send(first.requester + 1, 2);
+  peer.send(uint64_t{1}).or_throw();
+  send(first.requester, 2);
+  EXPECT_EQ(requester.receive_within(10s).value().number(), 2u);
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
+  // More than the ring remembers, and the answer among what is lost.
+  const uint64_t third = requester.send(Pair{3, 3}, kForEver).value();
+  for (int i = 0; i < 5; ++i) send(first.requester, third);
+  EXPECT_EQ(requester.receive_within(10s).status().code(), BP_DATA_LOSS);
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
+}
+
+TEST_P(ARequest, ToOneThatWasHereBeforeIsPassedOver) {
+  std::optional<Responder> first(responder());
+  Requester requester = Requester::open(key_).value();
+  first.reset();
+  Responder second = responder();
+  Channel channel = Channel::attach(key_).value();
+  Publisher publisher = channel.publisher().value();
+  // As who waited for room until now sends it: its requester is told UNAVAILABLE.
+  publisher.send(std::array<uint64_t, 3>{77, 1U << 16U | 1, 5}).or_throw();
+  EXPECT_EQ(second.try_receive().status().code(), BP_DEADLINE_EXCEEDED);
+  publisher.send(std::array<uint64_t, 3>{77, 1U << 16U | 2, 5}).or_throw();
+  EXPECT_EQ(second.try_receive().value().number(), 1u);
+}
+
+TEST_P(ARequest, HasAKeyThatMayBeSpelledInSeveralWays) {
+  Responder adder = responder();
+  serve(std::move(adder));
+  const std::string name = GetParam() == BP_KEY_POSIX
+                               ? key_.name().substr(1)
+                               : concat(folder_.path().string(), "/./",
+                                        key_.name().substr(folder_.path().string().size() + 1));
+  Requester requester = Requester::open(NativeKey(name, GetParam())).value();
+  EXPECT_EQ(requester.call(Pair{1, 2}, 10s).value().as<double>(), 3.0);
+}
+
+TEST_P(ARequest, HasTheSizeThatWasLoaned) {
+  Responder echo = responder();
+  Requester requester = Requester::open(key_).value();
+  requester.loan(8).or_throw();
+  for (const uint64_t size : {uint64_t{9}, UINT64_MAX - 5, UINT64_MAX}) {
+    const Status refused = requester.send_loaned(size, kForEver).status();
+    EXPECT_EQ(refused.code(), BP_OUT_OF_RANGE) << size;
+    EXPECT_THAT(refused.to_string(), HasSubstr(concat(size, " bytes of a loan of 8")));
+  }
+  for (const uint64_t size : {uint64_t{9}, UINT64_MAX - 5, UINT64_MAX}) {
+    requester.send(uint64_t{1}, kForEver).or_throw();
+    Request request = echo.receive().value();
+    request.loan(8).or_throw();
+    EXPECT_EQ(request.respond_loaned(size).code(), BP_OUT_OF_RANGE) << size;
+    EXPECT_EQ(requester.receive_within(10s).status().code(), BP_ABORTED);
+  }
+}
+
+TEST_P(ARequest, LeavesTheDescriptorOfEventLoopsAtRest) {
+  Responder adder = responder();
+  Requester requester = Requester::open(key_).value();
+  const int descriptor = requester.descriptor().value();
+  const auto is_at_rest = [&](bp_status last) {
+    for (;;) {
+      const Result<Response> answer = requester.receive_until(Requester::Clock::time_point::min());
+      if (answer) continue;
+      EXPECT_EQ(answer.status().code(), last);
+      break;
+    }
+    pollfd one{descriptor, POLLIN, 0};
+    return poll(&one, 1, 0) == 0;
+  };
+  EXPECT_TRUE(is_at_rest(BP_FAILED_PRECONDITION));
+  requester.send(Pair{1, 2}, kForEver).or_throw();
+  EXPECT_TRUE(is_at_rest(BP_DEADLINE_EXCEEDED));
+  adder.receive().value().respond(3.0).or_throw();
+  EXPECT_TRUE(is_at_rest(BP_FAILED_PRECONDITION));
+  requester.forget(requester.send(Pair{1, 2}, kForEver).value());
+  adder.receive().value().respond(3.0).or_throw();
+  EXPECT_TRUE(is_at_rest(BP_FAILED_PRECONDITION)) << "it came, and nobody waited for it";
+}
+
+TEST_P(ARequest, ThatIsNoneEndsNoDeadline) {
+  Responder here = responder({.requesters = 3});
+  const int descriptor = here.descriptor().value();
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> flood;
+  for (int i = 0; i < 2; ++i) {
+    flood.emplace_back([&] {
+      Channel channel = Channel::attach(key_).value();
+      Publisher publisher = channel.publisher().value();
+      while (!is_over) static_cast<void>(publisher.send(uint64_t{1}));
+    });
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(here.receive_within(50ms).status().code(), BP_DEADLINE_EXCEEDED);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s);
+  std::thread stopping([&] {
+    std::this_thread::sleep_for(50ms);
+    is_over = true;
+  });
+  pollfd one{descriptor, POLLIN, 0};
+  EXPECT_EQ(poll(&one, 1, 10'000), 1);
+  while (!is_over) static_cast<void>(here.try_receive());
+  for (std::thread& each : flood) each.join();
+  stopping.join();
+}
+
+TEST_P(ARequest, IsAnObjectAViewOrBytes) {
+  using Bytes = std::span<std::byte>;
+  static_assert(detail::BytesOfItsOwn<Pair> && detail::BytesOfItsOwn<std::array<int, 3>>);
+  static_assert(!detail::BytesOfItsOwn<Bytes> && !detail::BytesOfItsOwn<std::string_view>);
+  static_assert(!detail::BytesOfItsOwn<const char*> && !detail::BytesOfItsOwn<std::span<int>>);
+  static_assert(!detail::BytesOfItsOwn<int*> && !detail::BytesOfItsOwn<std::nullptr_t>);
+  Responder echo = responder();
+  std::thread answering([&] {
+    for (int i = 0; i < 2; ++i) {
+      Request request = echo.receive().value();
+      std::vector<std::byte> copy(request.data().begin(), request.data().end());
+      request.respond(Bytes(copy)).or_throw();
+    }
+  });
+  Requester requester = Requester::open(key_).value();
+  EXPECT_EQ(requester.call(std::string_view("hi"), 10s).value().data().size(), 2u);
+  EXPECT_EQ(requester.call("hello", 10s).value().data().size(), 5u);
+  answering.join();
+}
+
+TEST_P(ARequest, SaysWhatIsWrongWithWhatIsThere) {
+  {
+    Channel plain = Channel::open(key_, {.sample_size = 2000, .lossless = true}).value();
+    const Status none = Responder::open(key_, {.request_size = 8, .response_size = 8}).status();
+    EXPECT_EQ(none.code(), BP_DATA_LOSS);
+    EXPECT_THAT(none.to_string(), HasSubstr("takes no requests"));
+  }
+  const Responder here = responder({.requesters = 1});
+  EXPECT_EQ(Responder::open(key_, {.request_size = 2000, .response_size = 8}).status().code(),
+            BP_ALREADY_EXISTS);
+  const Requester only = Requester::open(key_).value();
+  EXPECT_THAT(Requester::open(key_).status().to_string(), HasSubstr("has 1 requesters already"));
 }
 
 #ifndef __SANITIZE_THREAD__  // which has no threads in a child
@@ -298,46 +604,111 @@ TEST_P(ARequest, IsNotForAChildOfFork) {
 
 /// A responder that is killed with a request.
 TEST_P(ARequest, KnowsWhenItsResponderIsKilledWithIt) {
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const pid_t killed = child([&](auto say) {
     Responder adder = responder();
-    static_cast<void>(write(ready[1], "r", 1));
-    const Request request = adder.receive().value();
+    say();
+    const Result<Request> request = adder.receive();
     raise(SIGKILL);
-  }
-  char byte = 0;
-  ASSERT_EQ(read(ready[0], &byte, 1), 1);
-  close(ready[0]);
-  close(ready[1]);
+  });
   Requester requester = Requester::open(key_).value();
   EXPECT_EQ(requester.call(Pair{1, 2}, 10s).status().code(), BP_UNAVAILABLE);
-  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+  kill_it(killed);
   Responder adder = responder();
   serve(std::move(adder));
   EXPECT_EQ(requester.call(Pair{1, 2}, 10s).value().as<double>(), 3.0);
 }
 
-/// Requesters that are killed while they ask.
+TEST_P(ARequest, IsAnsweredByNobodyAfterItsRequesterWasKilled) {
+  Responder slow = responder();
+  const pid_t killed = child([&](auto say) {
+    Result<Requester> requester = Requester::open(key_);
+    static_cast<void>(requester->send(Pair{1, 2}, kForEver));
+    say();
+    pause();
+  });
+  Request request = slow.receive().value();
+  const std::span<std::byte> memory = request.loan(900).value();
+  kill_it(killed);
+  for (int i = 0; i < 8; ++i) static_cast<void>(slow.receive_within(110ms));
+  std::memset(memory.data(), 1, memory.size());
+  EXPECT_EQ(request.respond_loaned(8).code(), BP_UNAVAILABLE);
+  EXPECT_FALSE(is_left_by(slow, killed));
+}
+
+/// Requesters that are killed while they ask, and before.
 TEST_P(ARequest, OfKilledOnesLeavesNothing) {
   Responder adder = responder({.requesters = 2});
   serve(std::move(adder));
+  std::vector<pid_t> killed;
   for (int i = 0; i < 20; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      Requester requester = Requester::open(key_).value();
-      for (;;) requester.call(Pair{1, 2}, 10s).or_throw();
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(500 * i));
-    kill(child, SIGKILL);
-    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    killed.push_back(child([&](auto say) {
+      if (i % 2 == 0) say();
+      Result<Requester> requester = Requester::open(key_);
+      for (bool is_first = true; requester; is_first = false) {
+        if (!requester->call(Pair{1, 2}, 10s)) _exit(2);
+        if (is_first && i % 2 != 0) say();
+      }
+    }));
+    std::this_thread::sleep_for(std::chrono::microseconds(200 * i));
+    kill_it(killed.back());
   }
   Requester requester = Requester::open(key_).value();
   EXPECT_EQ(requester.call(Pair{1, 2}, 10s).value().as<double>(), 3.0);
-  EXPECT_TRUE(eventually([&] { return n_segments() == 2; })) << n_segments();
+  for (const pid_t each : killed) {
+    EXPECT_TRUE(eventually([&] { return n_answers(each) == 0; }, 1s)) << "of " << each;
+  }
+}
+
+TEST_P(ARequest, LeavesNothingWhoeverIsKilled) {
+  // A requester that has not asked.
+  Responder here = responder();
+  pid_t killed = child([&](auto say) {
+    const Result<Requester> requester = Requester::open(key_);
+    say();
+    pause();
+  });
+  EXPECT_EQ(n_answers(killed), 1u);
+  kill_it(killed);
+  EXPECT_FALSE(is_left_by(here, killed));
+  // One whose request is read, but not answered.
+  killed = child([&](auto say) {
+    Result<Requester> requester = Requester::open(key_);
+    static_cast<void>(requester->send(Pair{1, 2}, kForEver));
+    say();
+    pause();
+  });
+  {
+    const Request request = here.receive().value();
+    kill_it(killed);
+  }
+  EXPECT_FALSE(is_left_by(here, killed));
+}
+
+TEST_P(ARequest, LeavesNothingToTheNextWhenBothAreKilled) {
+  const pid_t killed = child([&](auto say) {
+    Responder adder = responder();
+    serve(std::move(adder));
+    Result<Requester> requester = Requester::open(key_);
+    static_cast<void>(requester->call(Pair{1, 2}, 10s));
+    say();
+    pause();
+  });
+  EXPECT_EQ(n_answers(killed), 1u);
+  kill_it(killed);
+  const Responder next = responder();
+  EXPECT_EQ(n_answers(killed), 0u);
+}
+
+TEST_P(ARequest, LeavesNothingWhenItsResponderIsKilledAfterIt) {
+  const pid_t killed = child([&](auto say) {
+    Result<Responder> adder = Responder::open(key_, {.request_size = 16, .response_size = 8});
+    say();
+    static_cast<void>(adder->receive()->respond(3.0));
+    pause();
+  });
+  Requester::open(key_).value().call(Pair{1, 2}, 10s).or_throw();
+  EXPECT_EQ(n_answers(), 0u) << "though the responder has it open";
+  kill_it(killed);
 }
 #endif
 

@@ -13,7 +13,9 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <ranges>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -32,24 +34,61 @@ inline uint64_t spin_of(std::chrono::nanoseconds spin) noexcept {
              ? UINT64_MAX
              : static_cast<uint64_t>(std::max<int64_t>(0, spin.count()));
 }
-}  // namespace detail
 
-/// What was received; given back when it is destroyed. It does not outlive its subscriber.
-class Sample {
+/// What is sent as its bytes: no pointer to others, and no view of them.
+template <class Object>
+concept BytesOfItsOwn = std::is_trivially_copyable_v<Object> && !std::is_pointer_v<Object> &&
+                        !std::is_null_pointer_v<Object> && !std::ranges::view<Object> &&
+                        !std::convertible_to<const Object&, std::span<const std::byte>> &&
+                        !std::convertible_to<const Object&, std::string_view>;
+
+/// What `loan` of the C API gives for so many bytes.
+template <class Loan>
+Result<std::span<std::byte>> loaned(uint64_t size, const Loan& loan) {
+  bp_error error;  // not zeroed, which would take as long as the rest
+  void* data = nullptr;
+  const bp_status status = loan(&data, &error);
+  if (status < 0) {
+    return Status::from(status, error);
+  }
+  return std::span(static_cast<std::byte*>(data), size);
+}
+/// Loans as many bytes as these are, and copies them there.
+template <class Loaner>
+Status copy_into_loan(Loaner& loaner, std::span<const std::byte> bytes) {
+  const Result<std::span<std::byte>> memory = loaner.loan(bytes.size());
+  if (!memory) {
+    return memory.status();
+  }
+  if (!bytes.empty()) {
+    std::memcpy(memory->data(), bytes.data(), bytes.size());
+  }
+  return {};
+}
+template <class Get>
+Result<int> descriptor_by(const Get& get) {
+  bp_error error{};
+  const int out = get(&error);
+  if (out < 0) {
+    return Status::from(error.code, error);
+  }
+  return out;
+}
+
+/// What was received; its owner has it back when it is destroyed.
+template <class Raw, class Owner>
+class Borrowed {
  public:
-  Sample(Sample&& other) noexcept
-      : functions_(other.functions_),
-        subscriber_(std::exchange(other.subscriber_, nullptr)),
-        raw_(other.raw_) {}
-  Sample& operator=(Sample&& other) noexcept {
-    std::swap(functions_, other.functions_);
-    std::swap(subscriber_, other.subscriber_);
+  Borrowed(Borrowed&& other) noexcept
+      : owner_(std::exchange(other.owner_, Owner{})), raw_(other.raw_) {}
+  Borrowed& operator=(Borrowed&& other) noexcept {
+    std::swap(owner_, other.owner_);
     std::swap(raw_, other.raw_);
     return *this;
   }
-  ~Sample() {
-    if (subscriber_ != nullptr) {
-      functions_->subscriber_release(subscriber_, &raw_);
+  ~Borrowed() {
+    if (owner_.object != nullptr) {
+      owner_.take_back(raw_);
     }
   }
 
@@ -59,13 +98,37 @@ class Sample {
   /// OUT_OF_RANGE is thrown: it is too small for one.
   template <class Object>
   const Object& as() const {
-    detail::check_sample<Object>();
+    Owner::template check<Object>();
     if (raw_.size < sizeof(Object)) {
-      throw Error(BP_OUT_OF_RANGE, "the sample has ", raw_.size, " bytes, the object ",
+      throw Error(BP_OUT_OF_RANGE, "there are ", raw_.size, " bytes, the object has ",
                   sizeof(Object));
     }
     return *static_cast<const Object*>(raw_.data);
   }
+
+ protected:
+  Borrowed(const Owner& owner, const Raw& raw) : owner_(owner), raw_(raw) {}
+
+  Owner owner_;
+  Raw raw_;
+};
+
+struct SampleOwner {
+  template <class Object>
+  static constexpr void check() {
+    check_sample<Object>();
+  }
+  void take_back(const bp_sample& raw) const noexcept {
+    functions->subscriber_release(object, &raw);
+  }
+  const bp_shared_memory_service* functions = nullptr;
+  bp_subscriber* object = nullptr;
+};
+}  // namespace detail
+
+/// What was received; given back when it is destroyed. It does not outlive its subscriber.
+class Sample : public detail::Borrowed<bp_sample, detail::SampleOwner> {
+ public:
   /// How many were published before it.
   uint64_t sequence() const noexcept { return raw_.sequence; }
   /// Of those between it and the one received before.
@@ -73,12 +136,7 @@ class Sample {
 
  private:
   friend class Subscriber;
-  Sample(const bp_shared_memory_service& functions, bp_subscriber* subscriber, const bp_sample& raw)
-      : functions_(&functions), subscriber_(subscriber), raw_(raw) {}
-
-  const bp_shared_memory_service* functions_;
-  bp_subscriber* subscriber_;
-  bp_sample raw_;
+  using Borrowed::Borrowed;
 };
 
 /// For one thread at a time.
@@ -88,14 +146,13 @@ class Publisher {
 
   /// Memory for a sample, which holds what an earlier one left. Errors: as of bp_publisher_loan.
   Result<std::span<std::byte>> loan(uint64_t size) {
-    bp_error error;  // not zeroed, which would take as long as the rest
-    void* data = nullptr;
-    const bp_status status = functions().publisher_loan(raw_.get(), size, &data, &error);
-    if (status < 0) {
-      return Status::from(status, error);
+    auto out = detail::loaned(size, [&](void** data, bp_error* error) {
+      return functions().publisher_loan(raw_.get(), size, data, error);
+    });
+    if (out) {
+      loaned_ = size;
     }
-    loaned_ = size;
-    return std::span(static_cast<std::byte*>(data), size);
+    return out;
   }
   /// The same as an object, which is zero. What it throws: as loan.
   template <class Object>
@@ -118,17 +175,13 @@ class Publisher {
 
   /// A copy of these bytes. Errors: as of loan and publish.
   Status send(std::span<const std::byte> bytes) {
-    const Result<std::span<std::byte>> memory = loan(bytes.size());
-    if (!memory) {
-      return memory.status();
-    }
-    if (!bytes.empty()) {
-      std::memcpy(memory->data(), bytes.data(), bytes.size());
-    }
-    return publish();
+    const Status copied = detail::copy_into_loan(*this, bytes);
+    return copied.is_error() ? copied : publish();
   }
-  template <class Object>
-  requires std::is_trivially_copyable_v<Object> Status send(const Object& object) {
+  Status send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+  template <detail::BytesOfItsOwn Object>
+  Status send(const Object& object) {
+    detail::check_sample<Object>();
     return send(std::as_bytes(std::span(&object, 1)));
   }
 
@@ -169,12 +222,8 @@ class Subscriber {
   /// For poll(2), the subscriber's: readable when there is a sample, after try_receive() found
   /// none. Errors: as of bp_subscriber_descriptor.
   Result<int> descriptor() {
-    bp_error error{};
-    const int out = functions().subscriber_descriptor(raw_.get(), &error);
-    if (out < 0) {
-      return Status::from(error.code, error);
-    }
-    return out;
+    return detail::descriptor_by(
+        [&](bp_error* error) { return functions().subscriber_descriptor(raw_.get(), error); });
   }
 
   /// For the functions of C.
@@ -193,7 +242,7 @@ class Subscriber {
     if (status < 0) {
       return Status::from(status, error);
     }
-    return Sample(functions(), raw_.get(), sample);
+    return Sample({&functions(), raw_.get()}, sample);
   }
 
   Handle raw_;
@@ -315,12 +364,8 @@ class Channel {
   }
   /// Of an anonymous one, to be given away and closed. Errors: as of bp_channel_descriptor.
   Result<int> descriptor() {
-    bp_error error{};
-    const int out = functions().channel_descriptor(raw_.get(), &error);
-    if (out < 0) {
-      return Status::from(error.code, error);
-    }
-    return out;
+    return detail::descriptor_by(
+        [&](bp_error* error) { return functions().channel_descriptor(raw_.get(), error); });
   }
 
   /// For the functions of C.

@@ -14,85 +14,60 @@ constexpr void check_message() {
   static_assert(std::is_trivially_copyable_v<Object>);
   static_assert(alignof(Object) <= 16);
 }
-template <class Object>
-const Object& object_in(const void* data, uint64_t size) {
-  check_message<Object>();
-  if (size < sizeof(Object)) {
-    throw Error(BP_OUT_OF_RANGE, "the message has ", size, " bytes, the object ", sizeof(Object));
+struct RequestOwner {
+  template <class Object>
+  static constexpr void check() {
+    check_message<Object>();
   }
-  return *static_cast<const Object*>(data);
-}
+  void take_back(const bp_request& raw) const noexcept { bp_responder_release(object, &raw); }
+  bp_responder* object = nullptr;
+};
+struct ResponseOwner {
+  template <class Object>
+  static constexpr void check() {
+    check_message<Object>();
+  }
+  void take_back(const bp_response& raw) const noexcept { bp_requester_release(object, &raw); }
+  bp_requester* object = nullptr;
+};
 }  // namespace detail
 
-/// What was asked; given back unanswered if it is destroyed before it is answered. It does not
-/// outlive its responder.
-class Request {
+/// What was asked; given back unanswered, which its requester is told, if it is destroyed before it
+/// is answered. It does not outlive its responder.
+class Request : public detail::Borrowed<bp_request, detail::RequestOwner> {
  public:
-  Request(Request&& other) noexcept
-      : responder_(std::exchange(other.responder_, nullptr)), raw_(other.raw_) {}
-  Request& operator=(Request&& other) noexcept {
-    std::swap(responder_, other.responder_);
-    std::swap(raw_, other.raw_);
-    return *this;
-  }
-  ~Request() {
-    if (responder_ != nullptr) {
-      bp_responder_release(responder_, &raw_);
-    }
-  }
-
-  std::span<const std::byte> data() const noexcept {
-    return {static_cast<const std::byte*>(raw_.data), raw_.size};
-  }
-  /// OUT_OF_RANGE is thrown: it is too small for one.
-  template <class Object>
-  const Object& as() const {
-    return detail::object_in<Object>(raw_.data, raw_.size);
-  }
   /// A random number of whose it is.
   uint64_t requester() const noexcept { return raw_.requester; }
   uint64_t number() const noexcept { return raw_.number; }
 
   /// Memory for the answer. Errors: as of bp_responder_loan.
   Result<std::span<std::byte>> loan(uint64_t size) {
-    bp_error error{};
-    void* data = nullptr;
-    const bp_status status = bp_responder_loan(responder_, &raw_, size, &data, &error);
-    if (status < 0) {
-      return Status::from(status, error);
-    }
-    return std::span(static_cast<std::byte*>(data), size);
+    return detail::loaned(size, [&](void** data, bp_error* error) {
+      return bp_responder_loan(owner_.object, &raw_, size, data, error);
+    });
   }
   /// Answers with the first `size` bytes of what was loaned. The request is not to be used any
   /// more. Errors: as of bp_responder_respond.
   Status respond_loaned(uint64_t size) {
-    bp_error error{};
-    const bp_status status =
-        bp_responder_respond(std::exchange(responder_, nullptr), &raw_, size, &error);
-    return Status::from(status, error);
+    bp_error error;  // not zeroed, which would take as long as the rest
+    bp_responder* const responder = std::exchange(owner_.object, nullptr);
+    return Status::from(bp_responder_respond(responder, &raw_, size, &error), error);
   }
   /// Answers with a copy. Errors: as of loan and respond_loaned.
   Status respond(std::span<const std::byte> bytes) {
-    const Result<std::span<std::byte>> memory = loan(bytes.size());
-    if (!memory) {
-      return memory.status();
-    }
-    if (!bytes.empty()) {
-      std::memcpy(memory->data(), bytes.data(), bytes.size());
-    }
-    return respond_loaned(bytes.size());
+    const Status copied = detail::copy_into_loan(*this, bytes);
+    return copied.is_error() ? copied : respond_loaned(bytes.size());
   }
-  template <class Object>
-  requires std::is_trivially_copyable_v<Object> Status respond(const Object& object) {
+  Status respond(std::string_view text) { return respond(std::as_bytes(std::span(text))); }
+  template <detail::BytesOfItsOwn Object>
+  Status respond(const Object& object) {
+    detail::check_message<Object>();
     return respond(std::as_bytes(std::span(&object, 1)));
   }
 
  private:
   friend class Responder;
-  Request(bp_responder* responder, const bp_request& raw) : responder_(responder), raw_(raw) {}
-
-  bp_responder* responder_;
-  bp_request raw_;
+  using Borrowed::Borrowed;
 };
 
 /// Answers at a key. For one thread at a time:
@@ -102,7 +77,7 @@ class Request {
 ///     for (;;) {
 ///       Request request = adder.receive().value();
 ///       const auto& [a, b] = request.as<Pair>();
-///       request.respond(a + b).or_throw();
+///       static_cast<void>(request.respond(a + b));  // UNAVAILABLE: who asked is gone
 ///     }
 class Responder {
  public:
@@ -153,12 +128,8 @@ class Responder {
   }
   /// As Subscriber::descriptor.
   Result<int> descriptor() {
-    bp_error error{};
-    const int out = bp_responder_descriptor(raw_.get(), &error);
-    if (out < 0) {
-      return Status::from(error.code, error);
-    }
-    return out;
+    return detail::descriptor_by(
+        [&](bp_error* error) { return bp_responder_descriptor(raw_.get(), error); });
   }
 
   /// For the functions of C.
@@ -170,51 +141,27 @@ class Responder {
   };
   explicit Responder(bp_responder* raw) : raw_(raw) {}
   Result<Request> receive_raw(int64_t deadline_ns) {
-    bp_error error{};
+    bp_error error;  // not zeroed, which would take as long as the rest
     bp_request request{};
     const bp_status status = bp_responder_receive(raw_.get(), deadline_ns, &request, &error);
     if (status < 0) {
       return Status::from(status, error);
     }
-    return Request(raw_.get(), request);
+    return Request({raw_.get()}, request);
   }
 
   std::unique_ptr<bp_responder, Close> raw_;
 };
 
 /// An answer; given back when it is destroyed. It does not outlive its requester.
-class Response {
+class Response : public detail::Borrowed<bp_response, detail::ResponseOwner> {
  public:
-  Response(Response&& other) noexcept
-      : requester_(std::exchange(other.requester_, nullptr)), raw_(other.raw_) {}
-  Response& operator=(Response&& other) noexcept {
-    std::swap(requester_, other.requester_);
-    std::swap(raw_, other.raw_);
-    return *this;
-  }
-  ~Response() {
-    if (requester_ != nullptr) {
-      bp_requester_release(requester_, &raw_);
-    }
-  }
-
-  std::span<const std::byte> data() const noexcept {
-    return {static_cast<const std::byte*>(raw_.data), raw_.size};
-  }
-  /// OUT_OF_RANGE is thrown: it is too small for one.
-  template <class Object>
-  const Object& as() const {
-    return detail::object_in<Object>(raw_.data, raw_.size);
-  }
   /// Of the request that it answers.
   uint64_t number() const noexcept { return raw_.number; }
 
  private:
   friend class Requester;
-  Response(bp_requester* requester, const bp_response& raw) : requester_(requester), raw_(raw) {}
-
-  bp_requester* requester_;
-  bp_response raw_;
+  using Borrowed::Borrowed;
 };
 
 /// Asks at a key. For one thread at a time:
@@ -250,18 +197,14 @@ class Requester {
 
   /// Memory for a request. Errors: as of bp_requester_loan.
   Result<std::span<std::byte>> loan(uint64_t size) {
-    bp_error error{};
-    void* data = nullptr;
-    const bp_status status = bp_requester_loan(raw_.get(), size, &data, &error);
-    if (status < 0) {
-      return Status::from(status, error);
-    }
-    return std::span(static_cast<std::byte*>(data), size);
+    return detail::loaned(size, [&](void** data, bp_error* error) {
+      return bp_requester_loan(raw_.get(), size, data, error);
+    });
   }
   /// Asks with the first `size` bytes of what was loaned: the request's number. Errors: as of
   /// bp_requester_send.
   Result<uint64_t> send_loaned(uint64_t size, Clock::time_point deadline) {
-    bp_error error{};
+    bp_error error;  // not zeroed, which would take as long as the rest
     uint64_t number = 0;
     const bp_status status =
         bp_requester_send(raw_.get(), size, detail::deadline_of(deadline), &number, &error);
@@ -272,60 +215,70 @@ class Requester {
   }
   /// Asks with a copy. Errors: as of loan and send_loaned.
   Result<uint64_t> send(std::span<const std::byte> bytes, Clock::time_point deadline) {
-    const Result<std::span<std::byte>> memory = loan(bytes.size());
-    if (!memory) {
-      return memory.status();
-    }
-    if (!bytes.empty()) {
-      std::memcpy(memory->data(), bytes.data(), bytes.size());
+    const Status copied = detail::copy_into_loan(*this, bytes);
+    if (copied.is_error()) {
+      return copied;
     }
     return send_loaned(bytes.size(), deadline);
   }
+  Result<uint64_t> send(std::string_view text, Clock::time_point deadline) {
+    return send(std::as_bytes(std::span(text)), deadline);
+  }
+  template <detail::BytesOfItsOwn Object>
+  Result<uint64_t> send(const Object& object, Clock::time_point deadline) {
+    detail::check_message<Object>();
+    return send(std::as_bytes(std::span(&object, 1)), deadline);
+  }
   /// The next answer, to whichever request. Errors: as of bp_requester_receive.
   Result<Response> receive_until(Clock::time_point deadline) {
-    bp_error error{};
-    bp_response response{};
-    const bp_status status =
-        bp_requester_receive(raw_.get(), detail::deadline_of(deadline), &response, &error);
-    if (status < 0) {
-      return Status::from(status, error);
-    }
-    return Response(raw_.get(), response);
+    uint64_t number = 0;
+    return receive_raw(deadline, number);
   }
   Result<Response> receive_within(std::chrono::nanoseconds at_most) {
     return receive_until(detail::time_after(at_most));
   }
+  /// No answer to that request is waited for any more.
+  void forget(uint64_t number) noexcept { bp_requester_forget(raw_.get(), number); }
 
   /// Asks, and waits for the answer to that; answers to what was asked before are dropped. Errors:
   /// as of send and receive_until.
   Result<Response> call(std::span<const std::byte> bytes, std::chrono::nanoseconds at_most) {
     const Clock::time_point deadline = detail::time_after(at_most);
-    while (receive_until(Clock::time_point::min()).is_ok()) {  // what came too late
+    Result<uint64_t> sent = send(bytes, deadline);
+    while (!sent && may_make_way(sent.status())) {
+      const Status before = receive_until(deadline).status();
+      if (before.code() == BP_FAILED_PRECONDITION) {
+        return sent.status();
+      }
+      if (before.is_error() && before.code() != BP_ABORTED && before.code() != BP_UNAVAILABLE) {
+        return before;
+      }
+      sent = send(bytes, deadline);
     }
-    const Result<uint64_t> number = send(bytes, deadline);
-    if (!number) {
-      return number.status();
+    if (!sent) {
+      return sent.status();
     }
     for (;;) {
-      Result<Response> response = receive_until(deadline);
-      if (!response || response->number() == *number) {
+      uint64_t number = 0;
+      Result<Response> response = receive_raw(deadline, number);
+      const bool is_of_another = number != 0 && number != *sent;
+      if (!is_of_another) {
         return response;
       }
     }
   }
-  template <class Object>
-  requires std::is_trivially_copyable_v<Object> Result<Response> call(
-      const Object& object, std::chrono::nanoseconds at_most) {
+  Result<Response> call(std::string_view text, std::chrono::nanoseconds at_most) {
+    return call(std::as_bytes(std::span(text)), at_most);
+  }
+  template <detail::BytesOfItsOwn Object>
+  Result<Response> call(const Object& object, std::chrono::nanoseconds at_most) {
+    detail::check_message<Object>();
     return call(std::as_bytes(std::span(&object, 1)), at_most);
   }
   /// As Subscriber::descriptor; not readable when the responder is gone.
   Result<int> descriptor() {
-    bp_error error{};
-    const int out = bp_requester_descriptor(raw_.get(), &error);
-    if (out < 0) {
-      return Status::from(error.code, error);
-    }
-    return out;
+    return detail::descriptor_by(
+        [&](bp_error* error) { return bp_requester_descriptor(raw_.get(), error); });
   }
 
   /// For the functions of C.
@@ -336,6 +289,22 @@ class Requester {
     void operator()(bp_requester* requester) const noexcept { bp_requester_close(requester); }
   };
   explicit Requester(bp_requester* raw) : raw_(raw) {}
+  /// `number`: of the request that is answered, or given back unanswered; 0: of none.
+  Result<Response> receive_raw(Clock::time_point deadline, uint64_t& number) {
+    bp_error error;  // not zeroed, which would take as long as the rest
+    bp_response response{};
+    const bp_status status =
+        bp_requester_receive(raw_.get(), detail::deadline_of(deadline), &response, &error);
+    number = response.number;
+    if (status < 0) {
+      return Status::from(status, error);
+    }
+    return Response({raw_.get()}, response);
+  }
+  /// Whether what was asked before is in the way: as many as may be, or of one that is gone.
+  static bool may_make_way(const Status& status) noexcept {
+    return status.code() == BP_RESOURCE_EXHAUSTED || status.code() == BP_UNAVAILABLE;
+  }
 
   std::unique_ptr<bp_requester, Close> raw_;
 };
