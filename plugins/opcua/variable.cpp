@@ -37,7 +37,7 @@ bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
 Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
     : declared_(declared), changed_(std::move(changed)), hub_(host, [this] {
         HubOptions options;
-        options.replay_last = true;
+        options.present = [this] { return present(); };
         options.on_ready = [is_full = is_full_] { *is_full = false; };
         return options;
       }()) {
@@ -59,7 +59,6 @@ Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed c
     throw std::bad_alloc();
   }
   is_own_write = false;
-  publish();
 }
 
 UA_ValueBackend Variable::backend() noexcept {
@@ -147,7 +146,8 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  if (is_own_write) {
+  const bool is_told = !is_own_write && hub_.watchers() > 0;
+  if (is_own_write || (fits && !is_told)) {
     remember(next);
   } else {
     MessageBuilder message;
@@ -155,7 +155,9 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     // First: it may be nothing that a message can hold.
     static_cast<void>(detail::tree_size(message.view()));
     remember(next);
-    changed_(*this, message);
+    if (is_told) {
+      changed_(*this, message);
+    }
   }
   if (fits) {
     std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);
@@ -165,6 +167,16 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   next.value = value_->value;
   *value_ = next;
   return UA_STATUSCODE_GOOD;
+}
+
+/// Nothing before the first value, which has a time.
+std::optional<OwnedMessage> Variable::present() const {
+  if (!value_->hasSourceTimestamp) {
+    return std::nullopt;
+  }
+  MessageBuilder message;
+  fill_message(message, *value_);
+  return OwnedMessage(message.view());
 }
 
 void Variable::publish(MessageView message, Hub::Settled settled) {
