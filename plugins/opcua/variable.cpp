@@ -35,12 +35,15 @@ bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
 }  // namespace
 
 Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
-    : declared_(declared), changed_(std::move(changed)), hub_(host, [this] {
-        HubOptions options;
-        options.present = [this] { return present(); };
-        options.on_ready = [is_full = is_full_] { *is_full = false; };
-        return options;
-      }()) {
+    : declared_(declared),
+      hub_(host,
+           [this] {
+             HubOptions options;
+             options.present = [this] { return present(); };
+             options.on_ready = [is_full = is_full_] { *is_full = false; };
+             return options;
+           }()),
+      changed_(std::move(changed)) {
   if (declared_.history > 0) {
     history_.emplace(declared_.history);
   }
@@ -106,7 +109,8 @@ void Variable::remember(const UA_DataValue& value) {
 }
 
 UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
-  if (!is_own_write && *is_full_) {
+  const bool is_told = !is_own_write && hub_.watchers() > 0;
+  if (is_told && *is_full_) {
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
   }
   UA_DataValue next = value;
@@ -146,7 +150,6 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  const bool is_told = !is_own_write && hub_.watchers() > 0;
   if (is_own_write || (fits && !is_told)) {
     remember(next);
   } else {

@@ -55,13 +55,14 @@ class Variable {
   std::optional<OwnedMessage> present() const;
   UA_StatusCode take(const UA_NumericRange* range, const UA_DataValue& value);
 
+  // What each change needs comes first.
   const DeclaredVariable& declared_;
-  const Changed changed_;
   DataValue value_;
-  std::optional<VariableHistory> history_;
   UA_DataValue* place_ = value_.get();  // for the library, which wants to be shown it
   std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
   Hub hub_;
+  std::optional<VariableHistory> history_;
+  const Changed changed_;
 };
 
 }  // namespace backplane::opcua

@@ -7,6 +7,7 @@
 #include "unique_op.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <thread>
 
@@ -103,10 +104,9 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   static LongOp& of(bp_op* op) noexcept { return *static_cast<LongOp*>(op->user); }
 
   static bp_status next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
-    return of(op).receive({messages, n});
+    return of(op).receive({messages, n}, (op->flags & BP_OP_ACK) != 0);
   }
-  bp_status receive(std::span<const bp_message> messages) noexcept {
-    const bool acknowledges = (op_->flags & BP_OP_ACK) != 0;
+  bp_status receive(std::span<const bp_message> messages, bool acknowledges) noexcept {
     bp_status status = BP_OK;
     for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
       if (!begin_callback()) {
