@@ -32,9 +32,7 @@ Server::Server(const Host& host, const Config& config)
       logger_(logger_to(host)),
       nodes_(host, settings_,
              [this](Variable& variable, MessageView message) {
-               if (!wanted_.empty() || !variable.hub().publish_unwatched(message)) {
-                 wanted_.emplace_back(Change{variable, OwnedMessage(message)});
-               }
+               wanted_.emplace_back(Change{variable, OwnedMessage(message)});
              }),
       calls_(host, settings_.max_calls, settings_.call_timeout),
       streams_(host),
@@ -297,7 +295,6 @@ Status Server::write(const AddressSpace::Node& node, std::string_view text, Op o
     return bad_status(status, concat("writing '", text, "', a ", variable.declared().shape.text()));
   }
   if (variable.hub().watchers() == 0) {
-    variable.publish();
     return Status::ok();
   }
   const uint64_t write = ++last_write_;

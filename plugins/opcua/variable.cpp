@@ -35,12 +35,15 @@ bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
 }  // namespace
 
 Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
-    : declared_(declared), changed_(std::move(changed)), hub_(host, [this] {
-        HubOptions options;
-        options.replay_last = true;
-        options.on_ready = [is_full = is_full_] { *is_full = false; };
-        return options;
-      }()) {
+    : declared_(declared),
+      hub_(host,
+           [this] {
+             HubOptions options;
+             options.present = [this] { return present(); };
+             options.on_ready = [is_full = is_full_] { *is_full = false; };
+             return options;
+           }()),
+      changed_(std::move(changed)) {
   if (declared_.history > 0) {
     history_.emplace(declared_.history);
   }
@@ -59,7 +62,6 @@ Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed c
     throw std::bad_alloc();
   }
   is_own_write = false;
-  publish();
 }
 
 UA_ValueBackend Variable::backend() noexcept {
@@ -107,7 +109,8 @@ void Variable::remember(const UA_DataValue& value) {
 }
 
 UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
-  if (!is_own_write && *is_full_) {
+  const bool is_told = !is_own_write && hub_.watchers() > 0;
+  if (is_told && *is_full_) {
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
   }
   UA_DataValue next = value;
@@ -147,7 +150,7 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  if (is_own_write) {
+  if (is_own_write || (fits && !is_told)) {
     remember(next);
   } else {
     MessageBuilder message;
@@ -155,7 +158,9 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     // First: it may be nothing that a message can hold.
     static_cast<void>(detail::tree_size(message.view()));
     remember(next);
-    changed_(*this, message);
+    if (is_told) {
+      changed_(*this, message);
+    }
   }
   if (fits) {
     std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);
@@ -165,6 +170,16 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   next.value = value_->value;
   *value_ = next;
   return UA_STATUSCODE_GOOD;
+}
+
+/// Nothing before the first value, which has a time.
+std::optional<OwnedMessage> Variable::present() const {
+  if (!value_->hasSourceTimestamp) {
+    return std::nullopt;
+  }
+  MessageBuilder message;
+  fill_message(message, *value_);
+  return OwnedMessage(message.view());
 }
 
 void Variable::publish(MessageView message, Hub::Settled settled) {

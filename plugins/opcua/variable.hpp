@@ -5,6 +5,8 @@
 // Design notes.
 // - The value lies here, not in the library's node: the library asks before it is changed, so that
 //   a client's write can be refused when a watcher that drops nothing has no room.
+// - It lies here once: the hub asks for it when a watcher comes, and there is no message of what
+//   nobody watches.
 // - A client's write reaches the watchers when the library is done with the client's bytes; the
 //   client is answered before. Our own is done when they have acknowledged it.
 #pragma once
@@ -20,7 +22,7 @@ namespace backplane::opcua {
 
 class Variable {
  public:
-  /// Told of each change by a client, with the message for the watchers.
+  /// Told of each change by a client while somebody watches, with the message for the watchers.
   using Changed = std::function<void(Variable&, MessageView)>;
 
   /// Throws Error: the initial value is not of the variable's type.
@@ -50,15 +52,17 @@ class Variable {
 
  private:
   void remember(const UA_DataValue& value);
+  std::optional<OwnedMessage> present() const;
   UA_StatusCode take(const UA_NumericRange* range, const UA_DataValue& value);
 
+  // What each change needs comes first.
   const DeclaredVariable& declared_;
-  const Changed changed_;
   DataValue value_;
-  std::optional<VariableHistory> history_;
   UA_DataValue* place_ = value_.get();  // for the library, which wants to be shown it
   std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
   Hub hub_;
+  std::optional<VariableHistory> history_;
+  const Changed changed_;
 };
 
 }  // namespace backplane::opcua

@@ -2,6 +2,7 @@
 // The plugin's server: its variables, from inside and through the plugin's own client.
 #include "server_fixture.hpp"
 
+#include <atomic>
 #include <future>
 
 namespace backplane::test {
@@ -142,6 +143,31 @@ TEST(OpcuaServer, AWatchBeginsWithWhatAClientHasWrittenWhileNobodyWatched) {
   EXPECT_THAT(watched.told.numbers(), ElementsAre(22.5));
   outside.write(23.5).or_throw();
   EXPECT_TRUE(watched.told.has(23.5));
+}
+
+TEST(OpcuaServer, AWatchThatBeginsAmongChangesMissesNoneAndHasOneInitialValue) {
+  OpcuaPair pair;
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  outside.write(0.0).or_throw();
+  std::atomic<bool> over{false};
+  auto writing = std::async(std::launch::async, [&] {
+    for (double value = 1; !over; ++value) outside.write(value).or_throw();
+  });
+  for (int i = 0; i < 50; ++i) {
+    // Gone, perhaps before it has begun.
+    static_cast<void>(inside.watch([](MessageView) {}).value());
+    const Told told;
+    const auto watching = inside.watch(told);
+    EXPECT_TRUE(told.reaches(3));
+    const auto all = told.all();
+    for (size_t at = 0; at < all.size(); ++at) {
+      EXPECT_EQ(all[at].is_initial, at == 0);
+      EXPECT_EQ(all[at].number.value(), all[0].number.value() + static_cast<double>(at));
+    }
+  }
+  over = true;
+  writing.get();
 }
 
 TEST(OpcuaServer, AValueTakesThePlaceOfOneOfAnotherType) {

@@ -283,17 +283,77 @@ TEST_F(AHub, ReplaysTheLastMessageToANewWatcher) {
   EXPECT_EQ(late->values(), (std::vector<int>{3}));
 }
 
-TEST_F(AHub, OnlyRemembersWhatIsPublishedUnwatchedAndTakesItOnlyThen) {
-  make({.replay_last = true, .on_ready = {}});
-  publish(1);
-  EXPECT_TRUE(hub_->publish_unwatched(MessageBuilder(2)));
+TEST_F(AHub, AsksTheLoopForWhatIsPresentWhenAWatcherIsNew) {
+  int value = 1, asked = 0;
+  make({.present =
+            [&] {
+              ++asked;
+              return OwnedMessage(MessageBuilder(value).view());
+            },
+        .on_ready = {}});
+  publish(value = 2);
+  EXPECT_EQ(hub_->watchers(), 0u);
   const auto sut = watch();
-  ASSERT_EQ(sut->values(), (std::vector<int>{2}));
-  EXPECT_EQ(sut->messages()[0].view().seq(), 2u);
-  EXPECT_FALSE(hub_->publish_unwatched(MessageBuilder(3)));
-  EXPECT_EQ(sut->count(), 1u);
-  hub_->stop(Status(BP_UNAVAILABLE));
-  EXPECT_FALSE(hub_->publish_unwatched(MessageBuilder(4)));
+  EXPECT_EQ(hub_->watchers(), 1u);
+  publish(value = 3);  // in what is present
+  EXPECT_EQ(sut->count(), 0u);
+  fake_.loop.run();
+  ASSERT_EQ(sut->values(), (std::vector<int>{3}));
+  EXPECT_TRUE(sut->messages()[0].view().is_initial());
+  publish(value = 4);
+  const auto late = watch(BP_OVERFLOW_BLOCK, 0);
+  fake_.loop.run();
+  publish(value = 5);
+  EXPECT_EQ(sut->values(), range(3, 5));
+  EXPECT_FALSE(sut->messages()[1].view().is_initial());
+  EXPECT_LT(sut->messages()[0].view().seq(), sut->messages()[1].view().seq());
+  EXPECT_EQ(late->count(), 0u);
+  late->credit(2);
+  fake_.loop.run();
+  ASSERT_EQ(late->values(), range(4, 5));
+  EXPECT_TRUE(late->messages()[0].view().is_initial());
+  EXPECT_FALSE(late->messages()[1].view().is_initial());
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(AHub, GivesChangesAloneWhereNothingIsPresent) {
+  make({.present = [] { return std::nullopt; }, .on_ready = {}});
+  const auto sut = watch();
+  fake_.loop.run();
+  publish(1);
+  ASSERT_EQ(sut->values(), range(1, 1));
+  EXPECT_FALSE(sut->messages()[0].view().is_initial());
+}
+
+TEST_F(AHub, EndsAWatchWhosePresentMessageCannotBeMade) {
+  make({.present = []() -> std::optional<OwnedMessage> { throw Error(BP_DATA_LOSS, "no"); },
+        .on_ready = {}});
+  const auto sut = watch();
+  fake_.loop.run();
+  EXPECT_EQ(sut->outcome().code(), BP_DATA_LOSS);
+}
+
+TEST_F(AHub, LetsANewWatcherGoBeforeItHasWhatIsPresent) {
+  make({.present = [] { return OwnedMessage(MessageBuilder(1).view()); }, .on_ready = {}});
+  const auto cancelled = watch(), ended = watch();
+  cancelled->cancel();
+  EXPECT_EQ(cancelled->outcome().code(), BP_CANCELLED);
+  hub_->end(Status::ok());
+  fake_.loop.run();
+  EXPECT_EQ(cancelled->count(), 0u);
+  EXPECT_EQ(ended->values(), range(1, 1));
+  EXPECT_EQ(ended->outcome().code(), BP_OK);
+}
+
+TEST_F(AHub, DoesNotWaitForANewWatcherToAcknowledgeAChange) {
+  make({.present = [] { return OwnedMessage(MessageBuilder(1).view()); }, .on_ready = {}});
+  const auto sut = watch({.overflow = {}, .ack = true, .on_message = {}});
+  std::optional<Status> settled;
+  hub_->publish(MessageBuilder(1), [&](const Status& status) { settled = status; });
+  ASSERT_TRUE(settled.has_value());
+  EXPECT_TRUE(settled->is_ok());
+  fake_.loop.run();
+  EXPECT_EQ(sut->values(), range(1, 1));
 }
 
 TEST_F(AHub, KeepsTheNumbersOfASourceThatCounts) {

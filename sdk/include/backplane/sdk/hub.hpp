@@ -25,6 +25,7 @@
 #include "loop.hpp"
 
 #include <memory>
+#include <optional>
 
 namespace backplane {
 
@@ -38,6 +39,10 @@ struct HubOptions {
   size_t queue_bytes = size_t{4} << 20;
   /// A new watcher first gets the last message published, marked BP_M_INITIAL.
   bool replay_last = false;
+  /// Or, of a source on the loop that has its last message anyway: asked on the loop, no lock held,
+  /// when there is a new watcher, who gets nothing before. Only if all is published on the loop.
+  /// Nothing: there is none so far. What it throws ends the watch.
+  std::function<std::optional<OwnedMessage>()> present = {};
   /// BP_OVERFLOW_* of a watcher that says none. A source whose last message matters, and that
   /// cannot pause, drops the oldest.
   uint32_t default_policy = BP_OVERFLOW_BLOCK;
@@ -88,15 +93,13 @@ class Hub {
   /// Gives the message to all watchers. False: pause until on_ready, since a queue with policy
   /// BLOCK is full.
   bool publish(MessageView message, Settled settled = {}) noexcept;
-  /// The same where nobody watches: it is only the last message, and nothing is called. False: it
-  /// was not taken, publish() it.
-  bool publish_unwatched(MessageView message) noexcept;
   /// Each watch completes with `status` when it has taken (and acknowledged) what waits for it; new
   /// ones at once.
   void end(const Status& status) noexcept;
   /// Each watch completes with `status` now; what waits is dropped and counted. `stopped` is called
   /// once when no watch is left, perhaps before this returns.
   void stop(const Status& status, std::function<void()> stopped = {}) noexcept;
+  /// With `present`, and none: what changes now needs no message.
   size_t watchers() const noexcept;
 
  private:

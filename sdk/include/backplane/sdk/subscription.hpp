@@ -7,6 +7,7 @@
 #include "unique_op.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <thread>
 
@@ -24,11 +25,11 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   using OnEnd = std::function<void(const Status&)>;
 
   LongOp(const Host& host, OwnedMessage in, OnMessage on_message, OnEnd on_end)
-      : host_(host),
+      : on_message_(std::move(on_message)),
+        host_(host),
+        op_(host, this, [](bp_op* op) { of(op).end(op->status); }),
         in_(std::move(in)),
-        on_message_(std::move(on_message)),
-        on_end_(std::move(on_end)),
-        op_(host, this, [](bp_op* op) { of(op).end(op->status); }) {}
+        on_end_(std::move(on_end)) {}
   LongOp(const LongOp&) = delete;
   LongOp& operator=(const LongOp&) = delete;
 
@@ -63,13 +64,13 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   /// From now on no callback begins, and none runs but one that this is called from. Completes by
   /// itself.
   void close() noexcept {
-    state_.fetch_or(kClosed, std::memory_order_acq_rel);
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] {
-        return (state_.load(std::memory_order_acquire) & kRunning) == 0 ||
-               runner_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-      });
+    closed_.store(true);
+    for (;;) {
+      const std::thread::id runner = runner_.load();
+      if (runner == std::thread::id() || runner == std::this_thread::get_id()) {
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
     cancel();
   }
@@ -103,10 +104,9 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   static LongOp& of(bp_op* op) noexcept { return *static_cast<LongOp*>(op->user); }
 
   static bp_status next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
-    return of(op).receive({messages, n});
+    return of(op).receive({messages, n}, (op->flags & BP_OP_ACK) != 0);
   }
-  bp_status receive(std::span<const bp_message> messages) noexcept {
-    const bool acknowledges = (op_->flags & BP_OP_ACK) != 0;
+  bp_status receive(std::span<const bp_message> messages, bool acknowledges) noexcept {
     bp_status status = BP_OK;
     for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
       if (!begin_callback()) {
@@ -142,35 +142,29 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
     ended_ = true;
     changed_.notify_all();
   }
-  // One of them at a time, since deliveries are serial and the end comes after them. Two steps of
-  // the memory for each message, no lock: only close() waits.
+  // One of them at a time, since deliveries are serial and the end comes after them. One atomic
+  // step for each message: the runner's name is seen before it looks whether it is closed. A second
+  // one would wake close(), which seldom meets a callback: so that looks again.
   bool begin_callback() noexcept {
-    uint32_t idle = 0;
-    if (!state_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
-      return false;  // closed
+    runner_.exchange(std::this_thread::get_id());
+    if (closed_.load()) {
+      end_callback();
+      return false;
     }
-    runner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     return true;
   }
-  void end_callback() noexcept {
-    runner_.store(std::thread::id(), std::memory_order_relaxed);
-    if ((state_.fetch_and(~kRunning, std::memory_order_acq_rel) & kClosed) != 0) {
-      const std::lock_guard lock(mutex_);  // close() looks, and waits, under it
-      changed_.notify_all();
-    }
-  }
+  void end_callback() noexcept { runner_.store(std::thread::id(), std::memory_order_release); }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 
-  const Host& host_;
-  const OwnedMessage in_;
+  // What each message needs comes first.
   const OnMessage on_message_;
-  const OnEnd on_end_;
+  std::atomic<std::thread::id> runner_;  // of a callback
+  std::atomic<bool> closed_{false};      // none begins any more
+  const Host& host_;
   UniqueOp op_;
-  std::shared_ptr<LongOp> self_;           // while it is under way
-  static constexpr uint32_t kRunning = 1;  // a callback
-  static constexpr uint32_t kClosed = 2;   // none begins any more
-  std::atomic<uint32_t> state_{0};
-  std::atomic<std::thread::id> runner_;  // whose callback it is: for who asks whether it is his own
+  const OwnedMessage in_;
+  const OnEnd on_end_;
+  std::shared_ptr<LongOp> self_;  // while it is under way
   std::mutex mutex_;
   std::condition_variable changed_;
   // guarded by mutex_

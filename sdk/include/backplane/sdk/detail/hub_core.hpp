@@ -47,10 +47,9 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       return *state->ended;
     }
     if (state->last) {
-      watcher.queue.push_back({*state->last, nullptr, hub_entry_size(state->last->view())});
-      OwnedMessage& initial = watcher.queue.back().message;
-      initial.set_flags(initial.view().flags() | BP_M_INITIAL);
-      watcher.bytes = watcher.queue.back().size;
+      welcome(watcher, *state->last);
+    } else if (options_.present) {
+      watcher.is_new = state->has_new = outbox.wake = true;
     }
     watcher.index = state->watchers.size();
     state->watchers.push_back(std::move(made));
@@ -140,6 +139,11 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     HubWatcher** tail = &chain;
     for (size_t i = 0; i < state->watchers.size();) {
       HubWatcher& watcher = *state->watchers[i];
+      if (watcher.is_new) {
+        outbox.wake = true;  // again, if the loop took no task before
+        ++i;                 // what is present will be this, or later
+        continue;
+      }
       const bool direct = !watcher.busy && watcher.queue.empty() && has_credit(watcher) &&
                           begin_direct(watcher, raw.seq, keeper, join);
       if (!direct && !watcher.final) {
@@ -173,19 +177,6 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       join->settle(mine);
     }
     return go_on;
-  }
-
-  bool publish_unwatched(MessageView message) noexcept {
-    auto state = state_.lock();
-    if (state->ended || !state->watchers.empty()) {
-      return false;
-    }
-    state->seq = std::max(message.seq(), state->seq + 1);
-    if (options_.replay_last) {
-      boundary([&] { state->last.emplace(message).set_seq(state->seq); },
-               [&](const Status&) noexcept { state->last.reset(); });
-    }
-    return true;
   }
 
   void end(const Status& status) noexcept {
@@ -237,8 +228,8 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     return !watcher.queue.empty() && has_credit(watcher);
   }
   static bool is_drained(const HubState& state, const HubWatcher& watcher) noexcept {
-    return state.ended && !watcher.busy && watcher.queue.empty() && watcher.unsettled.empty() &&
-           watcher.again.empty();
+    return state.ended && !watcher.is_new && !watcher.busy && watcher.queue.empty() &&
+           watcher.unsettled.empty() && watcher.again.empty();
   }
   bool is_full(const HubWatcher& watcher, size_t more) const noexcept {
     return watcher.queue.size() >= options_.queue_messages ||
@@ -272,6 +263,47 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
       boundary([&] { state.last = keeper.keep(); },
                [&](const Status&) noexcept { state.last.reset(); });
     }
+  }
+
+  static void welcome(HubWatcher& watcher, const OwnedMessage& initial) {
+    watcher.queue.push_back({initial, nullptr, hub_entry_size(initial.view())});
+    HubEntry& entry = watcher.queue.back();
+    entry.message.set_flags(initial.view().flags() | BP_M_INITIAL);
+    watcher.bytes += entry.size;
+  }
+
+  /// On the loop. Those who come while the source is asked have the same coming to them.
+  void welcome_new() noexcept {
+    if (!state_.lock()->has_new) {
+      return;
+    }
+    std::optional<OwnedMessage> present;
+    Status failure;
+    boundary([&] { present = options_.present(); },
+             [&](const Status& status) noexcept { failure = status; });
+    HubOutbox outbox;
+    auto state = state_.lock();
+    state->has_new = false;
+    if (present) {
+      state->seq = std::max<uint64_t>(state->seq, 1);
+      present->set_seq(state->seq);  // the last one again
+    }
+    for (size_t i = state->watchers.size(); i-- > 0;) {  // finish() moves the last one into a gap
+      HubWatcher& watcher = *state->watchers[i];
+      if (!std::exchange(watcher.is_new, false)) {
+        continue;
+      }
+      boundary(
+          [&] {
+            failure.or_throw();
+            if (present) welcome(watcher, *present);
+          },
+          [&](const Status& status) noexcept { finish(state, watcher, status, outbox); });
+      if (is_drained(*state, watcher)) {
+        finish(state, watcher, *state->ended, outbox);
+      }
+    }
+    flush(state, outbox);
   }
 
   void enqueue(Locked& state, HubWatcher& watcher, HubKeeper& keeper,
@@ -358,6 +390,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   }
 
   void pump_all(bool redeliver) noexcept {
+    welcome_new();
     HubOutbox outbox;
     HubWatcher* chain = nullptr;
     auto state = state_.lock();
@@ -478,9 +511,6 @@ inline void Hub::ack(Op op, uint64_t seq, bp_status status) noexcept {
 }
 inline bool Hub::publish(MessageView message, Settled settled) noexcept {
   return std::shared_ptr(core_)->publish(message, std::move(settled));
-}
-inline bool Hub::publish_unwatched(MessageView message) noexcept {
-  return core_->publish_unwatched(message);
 }
 inline void Hub::end(const Status& status) noexcept { std::shared_ptr(core_)->end(status); }
 inline void Hub::stop(const Status& status, std::function<void()> stopped) noexcept {

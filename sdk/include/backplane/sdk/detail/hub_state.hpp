@@ -49,6 +49,7 @@ struct HubWatcher {
   uint32_t policy = BP_OVERFLOW_BLOCK;
   uint32_t credit = 0;
   bool wants_ack = false;
+  bool is_new = false;          // gets what is present first
   bool busy = false;            // a thread delivers to it: only that one may end it
   std::optional<Status> final;  // end as soon as nobody is busy
   size_t index = 0;             // in HubState::watchers
@@ -67,6 +68,7 @@ struct HubState {
   std::optional<Status> ended;
   bool paused = false;
   bool redelivery_armed = false;
+  bool has_new = false;  // perhaps: watchers that are new
   std::function<void()> stopped;
 };
 
