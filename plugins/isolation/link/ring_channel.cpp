@@ -51,6 +51,16 @@ void write_frame(const FrameHead& head,
   }
 }
 
+/// The head and the words of a frame, by what fills memory. False: so does it say.
+template <class Fill>
+bool read_frame(FrameHead& head, std::vector<Word>& words, Fill fill) {
+  if (!fill(&head, sizeof head)) {
+    return false;
+  }
+  words.resize(words_of(head));
+  return fill(words.data(), words.size() * sizeof(Word));
+}
+
 }  // namespace
 
 LinkEnds::LinkEnds(UniqueFd socket, SharedMemory memory, Side side)
@@ -364,8 +374,8 @@ bool RingChannel::is_closed() {
   return closed_;
 }
 
-/// Bells, and the descriptors that come with some.
-RingChannel::Taken RingChannel::take_from_socket() {
+/// Bells, and the descriptors that come with some. False: there is nothing now, or never again.
+bool RingChannel::take_from_socket() {
   std::array<std::byte, kBells> bells;
   iovec bytes{bells.data(), bells.size()};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control;
@@ -377,7 +387,8 @@ RingChannel::Taken RingChannel::take_from_socket() {
   const ssize_t n = recvmsg(ends_.socket(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (n <= 0) {
     const bool is_open = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-    return is_open ? Taken::kNothing : Taken::kEnd;
+    is_gone_ = is_gone_ || !is_open;
+    return false;
   }
   for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
        head = CMSG_NXTHDR(&message, head)) {
@@ -393,20 +404,17 @@ RingChannel::Taken RingChannel::take_from_socket() {
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
     throw Error(BP_DATA_LOSS, "more descriptors than a frame may have");
   }
-  return Taken::kSome;
+  return true;
 }
 
 /// What there is, but not for ever while the other side sends, and no more descriptors than may
 /// wait for their frames: the loop comes again.
 void RingChannel::drain_socket() {
-  Taken taken = Taken::kSome;
-  for (int i = 0; i < kReadsAtOnce && taken == Taken::kSome; ++i) {
-    if (in_descriptors_.size() > kMostUnclaimed) {
+  for (int i = 0; i < kReadsAtOnce && in_descriptors_.size() <= kMostUnclaimed; ++i) {
+    if (!take_from_socket()) {
       return;
     }
-    taken = take_from_socket();
   }
-  is_gone_ = is_gone_ || taken == Taken::kEnd;
 }
 
 /// False: there is nothing now.
@@ -421,9 +429,7 @@ bool RingChannel::receive() {
 std::vector<UniqueFd> RingChannel::claim(uint32_t count) {
   // They were sent before the frame, behind bells perhaps.
   for (int i = 0; i < kMostTakenOfBells && count > in_descriptors_.size(); ++i) {
-    const Taken taken = take_from_socket();
-    is_gone_ = is_gone_ || taken == Taken::kEnd;
-    if (taken != Taken::kSome) {
+    if (!take_from_socket()) {
       break;
     }
   }
@@ -530,12 +536,8 @@ std::optional<RingChannel::Frame> RingChannel::next_frame(std::span<const std::b
     return true;
   };
   FrameHead head{};
-  if (!fill(&head, sizeof head)) {
-    return std::nullopt;
-  }
   Frame frame;
-  frame.words.resize(words_of(head));
-  if (!fill(frame.words.data(), frame.words.size() * sizeof(Word))) {
+  if (!read_frame(head, frame.words, fill)) {
     return std::nullopt;
   }
   frame.descriptors = claim(head.descriptors);
@@ -604,11 +606,8 @@ std::optional<std::vector<Word>> read_first_frame(LinkEnds& ends) {
     return true;
   };
   FrameHead head{};
-  if (!fill(&head, sizeof head)) {
-    return std::nullopt;
-  }
-  std::vector<Word> words(words_of(head));
-  if (head.descriptors != 0 || !fill(words.data(), words.size() * sizeof(Word))) {
+  std::vector<Word> words;
+  if (!read_frame(head, words, fill) || head.descriptors != 0) {
     return std::nullopt;
   }
   return words;

@@ -110,8 +110,7 @@ class RingChannel final : public Channel {
   void work(const std::function<void()>& body);
   void read();
   bool receive();
-  enum class Taken { kSome, kNothing, kEnd };
-  Taken take_from_socket();
+  bool take_from_socket();
   void drain_socket();
   void work_off();
   bool work_off_one();
