@@ -98,7 +98,6 @@ RingChannel::RingChannel(const Host& host, LinkEnds ends, int64_t spin_ns)
       ends_(std::move(ends)),
       in_(kFirstBuffer / sizeof(Word)),
       spin_(spin_ns),
-      deferred_wakeup_(host, [this] { work_off_deferred(); }),
       look_(host, [this] { look(); }) {}
 
 void RingChannel::start(ChannelUser& user) {
@@ -320,8 +319,11 @@ void RingChannel::work(const std::function<void()>& body) {
 
 /// All that there is, but no more than others can wait for; then goes on looking, or sleeps.
 void RingChannel::read() {
+  if (!deferred_.empty()) {
+    work_off();
+  }
   bool has_read = false;
-  for (int i = 0; i < kReadsAtOnce; ++i) {
+  for (int i = 0; i < kReadsAtOnce && !is_closed(); ++i) {
     if (is_gone_ && last_ == 0) {
       return end(Status(BP_UNAVAILABLE, "the other side has closed the link"));
     }
@@ -343,9 +345,6 @@ void RingChannel::read() {
     }
     has_read = true;
     work_off();
-    if (is_closed()) {
-      return;
-    }
   }
   static_cast<void>(look_.post());
 }
@@ -488,16 +487,6 @@ void RingChannel::dispatch(std::span<const Word> words, std::span<UniqueFd> desc
   user_->received(reader.getRoot<wire::Frame>(), descriptors);
 }
 
-void RingChannel::work_off_deferred() {
-  try {
-    while (!is_closed() && !deferred_.empty()) {
-      work_off_one();
-    }
-  } catch (...) {
-    end(current_exception_status());
-  }
-}
-
 // ---- waiting for one frame ----
 
 /// Until there may be something in the ring.
@@ -566,8 +555,9 @@ void RingChannel::receive_until(const std::function<bool(wire::Frame::Reader)>& 
       deferred_.push_back(*std::move(frame));
     }
   }
-  static_cast<void>(deferred_wakeup_.post());
-  static_cast<void>(look_.post());  // nobody else looks into the ring: it was read here
+  // For what is deferred, and since nobody else looks into the ring: it was read here.
+  spin_end_ = 0;
+  static_cast<void>(look_.post());
 }
 
 void RingChannel::end(const Status& seen) noexcept {

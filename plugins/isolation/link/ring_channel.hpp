@@ -114,7 +114,6 @@ class RingChannel final : public Channel {
   void drain_socket();
   void work_off();
   bool work_off_one();
-  void work_off_deferred();
   void dispatch(std::span<const Word> words, std::span<UniqueFd> descriptors);
   std::vector<UniqueFd> claim(uint32_t count);
   void wait();
@@ -147,9 +146,7 @@ class RingChannel final : public Channel {
   std::thread::id corked_{};  // whose frames wake the other side later
   std::unique_ptr<FdWatch> watch_;
 
-  // Last, so that what they run has ended before the rest does.
-  Wakeup deferred_wakeup_;
-  Wakeup look_;
+  Wakeup look_;  // last, so that what it runs has ended before the rest does
 };
 
 /// One frame, before there is a loop; nothing when the other side has gone. Descriptors are
