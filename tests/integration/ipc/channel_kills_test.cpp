@@ -98,21 +98,11 @@ INSTANTIATE_TEST_SUITE_P(Key, AKilledPeerOfAChannel, testing::Values(BP_KEY_POSI
                          type_name);
 
 void AKilledPeerOfAChannel::survives_each_step(bool is_lossless) {
-  constexpr int kMostSteps = 3000;
   Channel channel = Channel::open(key_, block_channel(is_lossless)).value();
   Watcher watcher(channel);
   Publisher publisher = channel.publisher().value();
   uint64_t count = 0;
-  int kills = 0;
-  for (int step = 1; step < kMostSteps; ++step) {
-    std::vector<std::string> args = peer("channel");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
-    const int code = child.wait();
-    if (code == 0) break;
-    SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
-    ASSERT_EQ(code, 128 + SIGKILL);
-    ++kills;
+  const int kills = kill_at_each_step("channel", 3000, [&](int step) {
     // What it published arrives though it woke nobody.
     ASSERT_TRUE(eventually([&] { return watcher.passed() >= channel.info().published; }));
     // Who comes next reclaims it; those that are there do within a second, which every tenth time
@@ -127,7 +117,7 @@ void AKilledPeerOfAChannel::survives_each_step(bool is_lossless) {
     }
     expect_reclaimed(channel, watcher);
     ASSERT_FALSE(HasFailure());
-  }
+  });
   EXPECT_TRUE(!is_lossless || watcher.lost() == 0) << watcher.lost();
   EXPECT_GT(kills, 90);
   std::printf("%d kills, each at another step, of %llu samples\n", kills,
@@ -143,10 +133,7 @@ TEST_P(AKilledPeerOfAChannel, OrAStoppedOneStopsNobody) {
     SCOPED_TRACE(step);
     Channel channel = Channel::open(key_, block_channel(false)).value();
     Watcher watcher(channel);
-    std::vector<std::string> args =
-        peer(std::string_view(step) == "held" ? "subscribe" : "publish");
-    args.emplace_back(step);
-    ChildProcess stopped(args);
+    ChildProcess stopped(peer(std::string_view(step) == "held" ? "subscribe" : "publish", step));
     Publisher publisher = channel.publisher().value();
     uint64_t count = 0;
     ASSERT_TRUE(eventually([&] {

@@ -28,19 +28,8 @@ INSTANTIATE_TEST_SUITE_P(Key, AKilledPeerOfMemory, testing::Values(BP_KEY_POSIX,
 
 /// What it leaves is found whole, and is gone with the next who uses it.
 TEST_P(AKilledPeerOfMemory, LeavesAllToTheNextAtWhicheverStep) {
-  constexpr int kMostSteps = 1000;
-  int step = 1;
   int kept = 0;
-  for (; step < kMostSteps; ++step) {
-    std::vector<std::string> args = peer("memory");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
-    const int code = child.wait();
-    SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
-    if (code == 0) {
-      break;
-    }
-    ASSERT_EQ(code, 128 + SIGKILL);
+  const int kills = kill_at_each_step("memory", 1000, [&](int) {
     {
       Result<SharedMemory> next = SharedMemory::open(key_, {.size = 100});
       ASSERT_TRUE(next.is_ok()) << next.status().to_string();
@@ -54,11 +43,10 @@ TEST_P(AKilledPeerOfMemory, LeavesAllToTheNextAtWhicheverStep) {
       ++kept;
       SharedMemory::remove(key_).or_throw();
     }
-  }
-  EXPECT_LT(step, kMostSteps);
-  EXPECT_LT(kept, step / 2);
+  });
+  EXPECT_LT(kept, (kills + 1) / 2);
   EXPECT_FALSE(is_there());
-  std::printf("%d kills, each at another step; %d segments were to be kept\n", step - 1, kept);
+  std::printf("%d kills, each at another step; %d segments were to be kept\n", kills, kept);
 }
 
 TEST_P(AKilledPeerOfMemory, LeavesTheLockAndTheConditionAtWhicheverStep) {
@@ -66,9 +54,7 @@ TEST_P(AKilledPeerOfMemory, LeavesTheLockAndTheConditionAtWhicheverStep) {
   SharedMemory memory = SharedMemory::open(key_, {.size = sizeof(Turns)}).value();
   auto& turns = *reinterpret_cast<Turns*>(memory.data().data());
   for (int step = 1; step <= kSteps; ++step) {
-    std::vector<std::string> args = peer("even");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
+    ChildProcess child(peer("even", std::to_string(step)));
     int code = -1;
     const auto end = std::chrono::steady_clock::now() + 20s;
     while ((code = child.wait(0ms)) == -1 && std::chrono::steady_clock::now() < end) {

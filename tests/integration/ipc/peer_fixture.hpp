@@ -25,6 +25,27 @@ class WithPeers : public testing::TestWithParam<uint32_t> {
   std::vector<std::string> peer(const std::string& action) const {
     return {BP_TEST_PEER, key_.to_string(), action};
   }
+  std::vector<std::string> peer(const std::string& action, const std::string& step) const {
+    return {BP_TEST_PEER, key_.to_string(), action, step};
+  }
+
+  /// Runs an action again and again, killed at each of its steps in turn, until it comes through.
+  /// `look(step)` is for what the killed one has left. Gives how many were killed.
+  template <class Look>
+  int kill_at_each_step(const std::string& action, int most_steps, Look look) const {
+    for (int step = 1; step < most_steps; ++step) {
+      ChildProcess child(peer(action, std::to_string(step)));
+      const int code = child.wait();
+      if (code == 0) return step - 1;
+      SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
+      EXPECT_EQ(code, 128 + SIGKILL);
+      if (code != 128 + SIGKILL) return step;
+      look(step);
+      if (HasFatalFailure()) return step;
+    }
+    ADD_FAILURE() << "it does not come through in " << most_steps << " steps";
+    return most_steps;
+  }
 
   /// Keeps a peer for each action, and kills one after the other at a random instant, which another
   /// takes the place of. All are gone when it returns.

@@ -119,16 +119,7 @@ constexpr int kMostSteps = 3000;
 TEST_P(AKilledPeerOfRequests, WhoAskedStopsNobodyAtWhicheverStep) {
   Requester requester = Requester::open(key_).value();
   const Bystander bystander(key_);
-  int kills = 0;
-  for (int step = 1; step < kMostSteps; ++step) {
-    std::vector<std::string> args = peer("ask");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
-    const int code = child.wait();
-    if (code == 0) break;
-    SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
-    ASSERT_EQ(code, 128 + SIGKILL);
-    ++kills;
+  const int kills = kill_at_each_step("ask", kMostSteps, [&](int step) {
     expect_answers(requester);
     // Who comes next reclaims it; those that are there do within a second, which every tenth time
     // is waited for.
@@ -139,7 +130,7 @@ TEST_P(AKilledPeerOfRequests, WhoAskedStopsNobodyAtWhicheverStep) {
     expect_progress(bystander);
     expect_nothing_left(2);
     ASSERT_FALSE(HasFailure());
-  }
+  });
   EXPECT_GT(kills, 100);
   std::printf("%d kills, each at another step; a bystander was answered %llu times\n", kills,
               static_cast<unsigned long long>(bystander.answered()));
@@ -154,9 +145,7 @@ TEST_P(AKilledPeerOfRequests, WhoAnsweredIsFollowedByTheNextAtWhicheverStep) {
   const int stride = is_long_test() ? 1 : 2;
   for (int step = GetParam() == BP_KEY_POSIX ? 1 : stride; step < kMostSteps; step += stride) {
     first_.reset();
-    std::vector<std::string> args = peer("answer");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
+    ChildProcess child(peer("answer", std::to_string(step)));
     int code = -1;
     while ((code = child.wait(0ms)) == -1) {
       const Status status = ask(requester, block_number(0, count_++));
@@ -184,9 +173,7 @@ TEST_P(AKilledPeerOfRequests, StopsNobodyAtWhicheverStepOfRequests) {
   Requester requester = Requester::open(key_).value();
   const Bystander bystander(key_);
   const auto kill_at = [&](const char* step, const char* action) {
-    std::vector<std::string> args = peer(action);
-    args.emplace_back(step);
-    ChildProcess child(args);
+    ChildProcess child(peer(action, step));
     EXPECT_TRUE(eventually([&] {
       int status = 0;
       return waitpid(child.pid(), &status, WUNTRACED | WNOHANG) > 0 && WIFSTOPPED(status);

@@ -30,27 +30,15 @@ INSTANTIATE_TEST_SUITE_P(Key, AKilledPeer, testing::Values(BP_KEY_POSIX, BP_KEY_
 /// It is killed at each of its steps in turn, beside nobody: whoever opens the semaphore next finds
 /// it whole.
 TEST_P(AKilledPeer, LeavesAllToTheNextAtWhicheverStep) {
-  constexpr int kMostSteps = 2000;
-  int step = 1;
-  for (; step < kMostSteps; ++step) {
-    std::vector<std::string> args = peer("once");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
-    const int code = child.wait();
-    SCOPED_TRACE("killed at step " + std::to_string(step) + ": " + child.err());
-    if (code == 0) {
-      break;
-    }
-    ASSERT_EQ(code, 128 + SIGKILL);
+  const int kills = kill_at_each_step("once", 2000, [&](int step) {
     Semaphore next = Semaphore::open(key_, {.initial = 2}).value();
     ASSERT_EQ(next.count().value(), 2u);
     ASSERT_TRUE(next.acquire_within(10s).is_ok());
     if (step % 2 == 0) {  // else the next peer finds what this one left
       Semaphore::remove(key_).or_throw();
     }
-  }
-  EXPECT_LT(step, kMostSteps);
-  std::printf("%d kills, each at another step\n", step - 1);
+  });
+  std::printf("%d kills, each at another step\n", kills);
 }
 
 /// The same beside one who waits for what the peer may have.
@@ -62,9 +50,7 @@ TEST_P(AKilledPeer, WakesWhoWaitsAtWhicheverStep) {
         Semaphore::open(key_, {.which = Semaphore::Which::kReset, .initial = 2}).value();
     sut.acquire().or_throw();
     sut.acquire().or_throw();
-    std::vector<std::string> args = peer("hold");
-    args.push_back(std::to_string(step));
-    ChildProcess child(args);
+    ChildProcess child(peer("hold", std::to_string(step)));
     SCOPED_TRACE("to be killed at step " + std::to_string(step));
     sut.release().or_throw();
     const bool is_through = child.wait_for_output("held", 10s);
