@@ -106,6 +106,11 @@ class OnALoop {
     done.get_future().wait();
   }
 
+  /// The two sides have the memory at two addresses, so nothing else orders this before a ping.
+  void on_ping(std::function<void(uint64_t ping)> then) {
+    run([&] { user.on_ping = std::move(then); });
+  }
+
   User user;
   std::unique_ptr<RingChannel> channel;
 
@@ -128,14 +133,14 @@ class TwoChannels : public testing::Test {
 };
 
 TEST_F(TwoChannels, AnswerEachOther) {
-  b_.user.on_ping = [&](uint64_t number) { send_ping(*b_.channel, number + 1); };
+  b_.on_ping([&](uint64_t number) { send_ping(*b_.channel, number + 1); });
   std::atomic<uint64_t> last{0};
-  a_.user.on_ping = [&](uint64_t number) {
+  a_.on_ping([&](uint64_t number) {
     last = number;
     if (number < 2001) {
       send_ping(*a_.channel, number + 1);
     }
-  };
+  });
   send_ping(*a_.channel, 0);
   EXPECT_TRUE(eventually([&] { return last == 2001; })) << last;
 }
@@ -171,10 +176,10 @@ TEST_F(TwoChannels, CarryDescriptorsThatComeWhileTheLoopIsBusy) {
 }
 
 TEST_F(TwoChannels, HearOnAfterOneHasWaitedForAFrame) {
-  a_.user.on_ping = [&](uint64_t) {
+  a_.on_ping([&](uint64_t) {
     EXPECT_TRUE(eventually([&] { return b_sleeps() != 0; }));
     send_ping(*a_.channel, 1);
-  };
+  });
   b_.run([&] {
     b_sleeps() = 0;  // until it waits
     send_ping(*b_.channel, 7);
@@ -251,13 +256,13 @@ TEST_F(AChannel, GoesOnWithItsQueueWhateverTakesTheBell) {
   constexpr size_t kSize = 200'000;
   std::vector<char> taken(RingMemory::kSize);
   std::atomic<size_t> got{0};
-  sut_.user.on_ping = [&, is_first = true](uint64_t) mutable {
+  sut_.on_ping([&, is_first = true](uint64_t) mutable {
     if (std::exchange(is_first, false)) {
       got += other_.receive(taken.data(), taken.size());
       give(1);
       put(ping(1));
     }
-  };
+  });
   send_log(*sut_.channel, kSize);
   write(ping());
   ASSERT_TRUE(eventually([&] { return sut_.user.frames == 2; }));
