@@ -120,6 +120,7 @@ bp_status Channel::open(const NativeKey& key, const ChannelOptions& options,
   MemoryOptions memory;
   memory.permissions = options.shape.permissions;
   memory.flags = options.memory_flags;
+  memory.group = options.group;
   std::unique_ptr<SharedMemory> segment;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     bp_status status = BP_NOT_FOUND;

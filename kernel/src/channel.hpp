@@ -16,6 +16,7 @@ struct ChannelOptions {
   ChannelShape shape;              // `flags`: what is required
   bool takes_any_shape = false;    // of one that there is: its opener looks at the shape itself
   std::uint32_t memory_flags = 0;  // BP_MEMORY_HUGE_PAGES, BP_MEMORY_TRUST_OWNER
+  gid_t group = kNoGroup;          // as of MemoryOptions
 };
 
 class Channel {

@@ -176,6 +176,10 @@ bp_status FileMemory::make_file(const std::string& path, const std::string& text
   if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) {
     return set_errno_error(error, errno, "cannot make the segment " + text);
   }
+  if (options.group != kNoGroup) {
+    const int is_not_in_it = ::fchown(made.get(), static_cast<uid_t>(-1), options.group);
+    static_cast<void>(is_not_in_it);
+  }
   std::unique_ptr<FileMemory> memory(new FileMemory(std::move(made), options, text));
   if (const bp_status status = memory->make(options, error); status < 0) return status;
   if (const int failure = lock_file(memory->file_.get(), LOCK_SH); failure != 0) {
@@ -414,6 +418,11 @@ int FileMemory::descriptor(bp_error* error) {
   const int out = ::fcntl(file_.get(), F_DUPFD_CLOEXEC, 0);
   if (out < 0) set_errno_error(error, errno, "cannot give " + name_ + " away");
   return out;
+}
+
+gid_t FileMemory::group() const noexcept {
+  struct stat about {};
+  return ::fstat(file_.get(), &about) == 0 ? about.st_gid : kNoGroup;
 }
 
 }  // namespace backplane::kernel

@@ -32,6 +32,7 @@ class FileMemory final : public SharedMemory {
   bp_status grow(std::uint64_t size, bp_error* error) override;
   bp_status refresh(bp_error* error) override;
   int descriptor(bp_error* error) override;
+  gid_t group() const noexcept override;
 
  private:
   FileMemory(Descriptor file, const MemoryOptions& options, std::string name);

@@ -87,22 +87,15 @@ class Operation {
   // Tells the endpoint too, when its submit has returned. Only inside.
   void add_credit(std::uint32_t n) noexcept;
 
-  const Host* caller = nullptr;      // whose op_new made it
-  const Host* provider = nullptr;    // whose endpoint or instance works on it
-  Slot* slot = nullptr;              // kSubmit
-  bp_ref handler = 0;                // SERVE: held until completion
-  CompletionQueue* queue = nullptr;  // where its events go instead of done and next
-  bp_endpoint opened{};              // kOpen: filled by the plugin
-  std::uint32_t open_verbs = 0;      // kOpen: what the caller may do with it
+  bp_ref handler = 0;            // SERVE: held until completion
+  bp_endpoint opened{};          // kOpen: filled by the plugin
+  std::uint32_t open_verbs = 0;  // kOpen: what the caller may do with it
   std::atomic<Instance*> opening{
       nullptr};  // kOpen: whose plugin works on it; NULL while that is not known yet
-  Kind kind = Kind::kSubmit;
-  bool deadline_armed = false;          // guarded by the deadline queue's mutex
   Operation* free_next = nullptr;       // in the pool
   bi::list_member_hook<> pending_hook;  // guarded by the pending list's mutex
   bi::set_member_hook<> deadline_hook;  // guarded by the deadline queue's mutex
-
-  bp_op op{};  // the last member: what everybody else sees
+  bool deadline_armed = false;          // likewise
 
  private:
   static constexpr std::uint32_t kBusy = 0x0000ffff;
@@ -121,14 +114,25 @@ class Operation {
   void tell_credit() noexcept;
   void finish() noexcept;
 
-  std::atomic<std::uint32_t> state_{kCompleted};
-  std::atomic<std::uint32_t> credit_{0};
+  friend class PendingList;
+
   std::atomic<std::uint32_t> untold_credit_{
       0};  // granted while submit runs: the endpoint does not know the stream yet
   bp_status final_status_ = BP_OK;
   PendingList* list_ = nullptr;
 
-  friend class PendingList;
+  // What each call and each message needs, in one line of the processor's cache.
+  alignas(64) std::atomic<std::uint32_t> state_{kCompleted};
+  std::atomic<std::uint32_t> credit_{0};
+
+ public:
+  Kind kind = Kind::kSubmit;
+  const Host* caller = nullptr;      // whose op_new made it
+  const Host* provider = nullptr;    // whose endpoint or instance works on it
+  Slot* slot = nullptr;              // kSubmit
+  CompletionQueue* queue = nullptr;  // where its events go instead of done and next
+
+  alignas(64) bp_op op{};  // the last member: what everybody else sees
 };
 
 // offsetof is only "conditionally supported" for a class with private members; gcc and clang on

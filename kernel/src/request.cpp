@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <sys/random.h>
+#include <utility>
 
 namespace backplane::kernel {
 namespace {
@@ -115,10 +116,12 @@ bp_status Responder::receive(std::int64_t deadline_ns, bp_request& out, bp_error
     // is gone.
     if (split(sample, head) && head.mark() == mark_of(requests_->joins())) {
       kill_point("request taken");
-      out = {sample.data, sample.size, head.requester, head.number(), sample.slot};
+      out = {sample.data,   sample.size, head.requester,
+             head.number(), sample.slot, std::exchange(passed_over_, 0)};
       return BP_OK;
     }
     requests_->release(sample);
+    ++passed_over_;
     if (++passed_over >= kMostPassedOver && is_over(deadline_ns)) {
       requests_->wake_itself();
       return set_error(error, BP_DEADLINE_EXCEEDED,
@@ -266,6 +269,7 @@ bp_status Requester::open(const NativeKey& key, std::uint32_t memory_flags, std:
   options.shape.held = shape.held;
   options.shape.publishers = options.shape.subscribers = 1;
   options.shape.permissions = shape.permissions;
+  options.group = made->channel_->segment().group();
   std::shared_ptr<Channel> answers;
   status = Channel::open(answers_key(made->id_), options, answers, error);
   if (status < 0) return status;
@@ -375,16 +379,18 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
     RequestHead head{};
     if (split(sample, head) && head.requester == id_ && forget(head.number())) {
       if (head.mark() != RequestHead::kGivenBack) {
-        out = {sample.data, sample.size, head.number(), sample.slot};
+        out = {sample.data, sample.size, head.number(), sample.slot,
+               std::exchange(passed_over_, 0)};
         return BP_OK;
       }
       answers_->release(sample);
-      out = {nullptr, 0, head.number(), 0};
+      out = {nullptr, 0, head.number(), 0, std::exchange(passed_over_, 0)};
       return set_error(error, BP_ABORTED,
                        "request " + std::to_string(head.number()) + " at " +
                            channel_->segment().name() + " was given back unanswered");
     }
     answers_->release(sample);
+    ++passed_over_;
     if (++passed_over >= kMostPassedOver && is_over(deadline_ns)) {
       answers_->wake_itself();
       return set_error(

@@ -73,8 +73,9 @@ class Responder {
   std::unique_ptr<ChannelSubscriber> requests_;
   std::map<std::uint64_t, Answers> answers_;
   std::optional<Loan> loan_;
-  std::int64_t next_look_ = 0;  // for requesters that are gone
-  std::uint32_t leaves_ = 0;    // ChannelMemory::leaves, at the last look
+  std::int64_t next_look_ = 0;     // for requesters that are gone
+  std::uint32_t leaves_ = 0;       // ChannelMemory::leaves, at the last look
+  std::uint64_t passed_over_ = 0;  // since the last request
   int looks_for_leftovers_ = 0;
 };
 
@@ -107,6 +108,7 @@ class Requester {
   RequestHead* loaned_ = nullptr;
   std::uint64_t loaned_size_ = 0;
   std::uint64_t number_ = 0;                // of the last request
+  std::uint64_t passed_over_ = 0;           // since the last answer
   std::vector<std::uint64_t> outstanding_;  // numbers without an answer
   std::uint32_t asked_ = 0;                 // ChannelMemory::joins, of the responder that has them
 };

@@ -8,8 +8,11 @@
 
 #include <functional>
 #include <memory>
+#include <sys/types.h>
 
 namespace backplane::kernel {
+
+inline constexpr gid_t kNoGroup = static_cast<gid_t>(-1);
 
 struct MemoryOptions {
   std::uint32_t which = BP_MEMORY_EXISTING;
@@ -17,6 +20,7 @@ struct MemoryOptions {
   std::uint32_t permissions = 0600;
   std::uint32_t flags = 0;
   std::function<void(void* data)> fill;  // of a new one, before anybody else sees it
+  gid_t group = kNoGroup;                // of a new file; if this process is in it, else its own
 
   bool has(std::uint32_t flag) const noexcept { return (flags & flag) != 0; }
   // Bytes in front of the data.
@@ -39,6 +43,7 @@ class SharedMemory {
   virtual bp_status grow(std::uint64_t size, bp_error* error) = 0;
   virtual bp_status refresh(bp_error* error) = 0;
   virtual int descriptor(bp_error* error) = 0;  // -1: none
+  virtual gid_t group() const noexcept = 0;
 
  protected:
   SharedMemory(const MemoryOptions& options, std::string name)

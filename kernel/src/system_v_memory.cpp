@@ -197,4 +197,9 @@ int SystemVMemory::descriptor(bp_error* error) {
   return -1;
 }
 
+gid_t SystemVMemory::group() const noexcept {
+  const auto about = status_of(id_);
+  return about ? about->shm_perm.gid : kNoGroup;
+}
+
 }  // namespace backplane::kernel

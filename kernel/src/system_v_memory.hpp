@@ -20,6 +20,7 @@ class SystemVMemory final : public SharedMemory {
   bp_status grow(std::uint64_t size, bp_error* error) override;
   bp_status refresh(bp_error* error) override;
   int descriptor(bp_error* error) override;
+  gid_t group() const noexcept override;
 
  private:
   SystemVMemory(NativeKey key, int id, const MemoryOptions& options);

@@ -84,13 +84,13 @@ void Access::put_into(UA_ServerConfig& config) {
     if (session == nullptr || !is_declared(*id, context)) {
       return 0xff;
     }
-    const DeclaredVariable& declared = static_cast<Variable*>(context)->declared();
+    const Variable& variable = *static_cast<const Variable*>(context);
     const RoleSet roles = user_in(session)->roles;
     unsigned out = 0xff;
-    if ((roles & declared.readers) == 0) {
+    if ((roles & variable.readers()) == 0) {
       out &= ~unsigned{UA_ACCESSLEVELMASK_READ | UA_ACCESSLEVELMASK_HISTORYREAD};
     }
-    if ((roles & declared.writers) == 0) {
+    if ((roles & variable.writers()) == 0) {
       out &= ~unsigned{UA_ACCESSLEVELMASK_WRITE | UA_ACCESSLEVELMASK_STATUSWRITE |
                        UA_ACCESSLEVELMASK_TIMESTAMPWRITE};
     }

@@ -149,10 +149,10 @@ void add_method(UA_Server* server, const AddressSpace::Node& node, UA_MethodCall
 }  // namespace
 
 AddressSpace::AddressSpace(const Host& host, const ServerSettings& settings,
-                           const Variable::Changed& changed)
-    : settings_(settings) {
+                           Variable::Changed changed)
+    : settings_(settings), changed_(std::move(changed)) {
   for (const DeclaredVariable& each : settings_.variables) {
-    variables_.push_back(std::make_unique<Variable>(host, each, changed));
+    variables_.push_back(std::make_unique<Variable>(host, each, changed_));
     enter(each.id, each.path).variable = variables_.back().get();
   }
   for (const DeclaredMethod& each : settings_.methods) {

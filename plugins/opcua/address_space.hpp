@@ -21,9 +21,9 @@ class AddressSpace {
     Method* method = nullptr;
   };
 
-  /// The settings outlive it. Throws Error (INVALID_ARGUMENT): a node is there twice, or is given
-  /// what is not of its type.
-  AddressSpace(const Host& host, const ServerSettings& settings, const Variable::Changed& changed);
+  /// The settings outlive it; `changed` is each variable's. Throws Error (INVALID_ARGUMENT): a node
+  /// is there twice, or is given what is not of its type.
+  AddressSpace(const Host& host, const ServerSettings& settings, Variable::Changed changed);
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
 
@@ -45,6 +45,7 @@ class AddressSpace {
   Node& enter(const std::string& id, Path path);
 
   const ServerSettings& settings_;
+  const Variable::Changed changed_;
   std::vector<std::unique_ptr<Variable>> variables_;
   std::vector<std::unique_ptr<Method>> methods_;
   std::map<std::string, Node, std::less<>> by_id_;

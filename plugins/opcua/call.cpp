@@ -98,24 +98,13 @@ void CallJob::find_arguments(Session& session) {
 }
 
 void CallJob::read_arguments(Session& session, const UA_NodeId& node) {
-  UA_ReadValueId item;
-  UA_ReadValueId_init(&item);
-  item.nodeId = node;
-  item.attributeId = UA_ATTRIBUTEID_VALUE;
-  UA_ReadRequest request;
-  UA_ReadRequest_init(&request);
-  request.timestampsToReturn = UA_TIMESTAMPSTORETURN_NEITHER;
-  request.nodesToRead = &item;
-  request.nodesToReadSize = 1;
-  session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
-      request, UA_TYPES_READREQUEST, [self = self(), &session](const UA_ReadResponse& response) {
-        const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD) {
-          return self->fail(bad_status(status, self->context()));
+  session.read_attribute(
+      node, UA_ATTRIBUTEID_VALUE,
+      [self = self(), &session](UA_StatusCode service, const UA_DataValue& value) {
+        if (is_bad(service)) {
+          return self->fail(bad_status(service, self->context()));
         }
-        self->target().arguments = response.resultsSize == 1
-                                       ? arguments_of(response.results[0].value)
-                                       : std::vector<Argument>();
+        self->target().arguments = arguments_of(value.value);
         self->convert(session);
       });
 }

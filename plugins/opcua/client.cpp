@@ -73,7 +73,7 @@ void Client::on_addresses(const Resolver::Answer& found) {
         host_, settings_, std::move(addresses), *security_,
         Session::Events{
             [this] { on_up(); }, [this](const Status& status) { on_down(status); },
-            [this](uint64_t watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
+            [this](Watch& watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
     session_->connect();
   } catch (...) {
     on_down(current_exception_status());

@@ -40,7 +40,7 @@ uint32_t LocalNode::verbs() const noexcept {
                                      : 0u);
 }
 
-Hub* LocalNode::hub() const noexcept {
+Hub* LocalNode::hub() const {
   return node_ == nullptr             ? nullptr
          : node_->variable != nullptr ? &node_->variable->hub()
          : node_->method != nullptr   ? &node_->method->hub()

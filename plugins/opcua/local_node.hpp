@@ -27,7 +27,7 @@ class LocalNode final {
   uint32_t verbs() const noexcept;
 
  private:
-  Hub* hub() const noexcept;
+  Hub* hub() const;
 
   Server& server_;
   const AddressSpace::Node* const node_;

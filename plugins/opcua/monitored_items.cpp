@@ -11,8 +11,7 @@ namespace {
 constexpr std::chrono::nanoseconds kLongestKeepAlive = std::chrono::seconds(30);
 constexpr UA_UInt32 kLifetime = 3;  // in keep-alives, the least that there is
 
-void* to_context(uint64_t number) noexcept { return reinterpret_cast<void*>(number); }
-uint64_t to_number(void* context) noexcept { return reinterpret_cast<uint64_t>(context); }
+Watch& watch_of(void* context) noexcept { return *static_cast<Watch*>(context); }
 
 /// Of events the server may say which field it does not know.
 Status refusal(const Watch& watch, UA_StatusCode status, const UA_ExtensionObject* filter_result) {
@@ -171,8 +170,8 @@ bool Watches::create_some(Publishing publishing) {
                                           &UA_TYPES[UA_TYPES_DATACHANGEFILTER]);
     }
     items.push_back(item);
-    contexts.push_back(to_context(number));
     creation->items.emplace_back(number, std::move(node));
+    contexts.push_back(&watch);
   }
   for (; cancelled > 0; --cancelled) {
     drop_item(*session, publishing, 0);  // calls the library only when none is left
@@ -188,7 +187,7 @@ bool Watches::create_some(Publishing publishing) {
   request.itemsToCreateSize = items.size();
   const UA_Client_DataChangeNotificationCallback notified =
       [](UA_Client* client, UA_UInt32, void*, UA_UInt32, void* context, UA_DataValue* value) {
-        Session::of(client).notify(to_number(context), *value);
+        Session::of(client).notify(watch_of(context), *value);
       };
   const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32, void*,
                                                       UA_UInt32, void* context, size_t n,
@@ -197,17 +196,23 @@ bool Watches::create_some(Publishing publishing) {
     UA_DataValue_init(&event);
     event.hasValue = true;
     UA_Variant_setArray(&event.value, fields, n, &UA_TYPES[UA_TYPES_VARIANT]);
-    Session::of(client).notify(to_number(context), event);
+    Session::of(client).notify(watch_of(context), event);
   };
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
   std::vector<UA_Client_EventNotificationCallback> happened(items.size(), told);
-  std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), nullptr);
+  // Of each item that is asked for, also when there will be none.
+  const UA_Client_DeleteMonitoredItemCallback gone =
+      [](UA_Client*, UA_UInt32, void*, UA_UInt32, void* context) { watch_of(context).give_back(); };
+  std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), gone);
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Creation> made(static_cast<Creation*>(user));
     boundary(
         [&] { made->watches.created(*made, *static_cast<UA_CreateMonitoredItemsResponse*>(raw)); },
         [](const Status&) noexcept {});
   };
+  for (void* const context : contexts) {
+    watch_of(context).lend(watches_.at(watch_of(context).number));
+  }
   const UA_StatusCode status =
       are_events.value_or(false)
           ? UA_Client_MonitoredItems_createEvents_async(session->client(), request, contexts.data(),
@@ -219,6 +224,9 @@ bool Watches::create_some(Publishing publishing) {
   if (status == UA_STATUSCODE_GOOD) {
     static_cast<void>(creation.release());
     return true;
+  }
+  for (void* const context : contexts) {
+    watch_of(context).give_back();
   }
   UA_CreateMonitoredItemsResponse failed;
   UA_CreateMonitoredItemsResponse_init(&failed);

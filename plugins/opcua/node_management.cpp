@@ -280,28 +280,15 @@ void NodeManagement::add_reference(Session& session) {
 /// A server may refuse a reference whose target is of another class than it is told (part 4,
 /// 5.8.3.2).
 void NodeManagement::read_target_class(Session& session) {
-  UA_ReadValueId item;
-  UA_ReadValueId_init(&item);
-  item.nodeId = *other_;
-  item.attributeId = UA_ATTRIBUTEID_NODECLASS;
-  UA_ReadRequest request;
-  UA_ReadRequest_init(&request);
-  request.timestampsToReturn = UA_TIMESTAMPSTORETURN_NEITHER;
-  request.nodesToRead = &item;
-  request.nodesToReadSize = 1;
-  session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
-      request, UA_TYPES_READREQUEST,
-      [self = shared_from_this(), &session](const UA_ReadResponse& response) {
-        UA_StatusCode status = service_status(response);
-        if (!is_bad(status) && response.results[0].hasStatus) {
-          status = response.results[0].status;
-        }
+  session.read_attribute(
+      *other_, UA_ATTRIBUTEID_NODECLASS,
+      [self = shared_from_this(), &session](UA_StatusCode service, const UA_DataValue& value) {
+        const UA_StatusCode status = !is_bad(service) && value.hasStatus ? value.status : service;
         if (is_bad(status)) {
           return self->fail(bad_status(status, concat(self->context(), ": its target")));
         }
-        const UA_Variant& value = response.results[0].value;
-        const bool is_class = UA_Variant_hasScalarType(&value, &UA_TYPES[UA_TYPES_INT32]);
-        self->add_reference(session, is_class ? *static_cast<const UA_UInt32*>(value.data)
+        const bool is_class = UA_Variant_hasScalarType(&value.value, &UA_TYPES[UA_TYPES_INT32]);
+        self->add_reference(session, is_class ? *static_cast<const UA_UInt32*>(value.value.data)
                                               : uint32_t{UA_NODECLASS_UNSPECIFIED});
       });
 }

@@ -287,14 +287,11 @@ Status Server::write(const AddressSpace::Node& node, std::string_view text, Op o
   item.attributeId = UA_ATTRIBUTEID_VALUE;
   item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
   item.value = *value;
-  UA_Server* const server = running();
-  variable.is_own_write = true;
-  const UA_StatusCode status = UA_Server_write(server, &item);
-  variable.is_own_write = false;
+  const UA_StatusCode status = variable.write(running(), item);
   if (is_bad(status)) {
     return bad_status(status, concat("writing '", text, "', a ", variable.declared().shape.text()));
   }
-  if (variable.hub().watchers() == 0) {
+  if (variable.watchers() == 0) {
     return Status::ok();
   }
   const uint64_t write = ++last_write_;
@@ -405,7 +402,7 @@ void Server::stop(std::function<void()> stopped) {
     });
   };
   for (const auto& variable : nodes_.variables()) {
-    stop_hub(variable->hub());
+    stop_hub(variable->hub());  // also of one that nobody has watched yet: it refuses who comes now
   }
   for (const auto& method : nodes_.methods()) {
     stop_hub(method->hub());

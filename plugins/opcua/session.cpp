@@ -315,23 +315,31 @@ void Session::set_namespaces(const UA_Variant& told) {
   }
 }
 
-void Session::read_namespaces(std::function<void()> done) {
-  UA_ReadValueId node;
-  UA_ReadValueId_init(&node);
-  node.nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
-  node.attributeId = UA_ATTRIBUTEID_VALUE;
+void Session::read_attribute(const UA_NodeId& node, UA_UInt32 attribute, AttributeRead answer) {
+  UA_ReadValueId item;
+  UA_ReadValueId_init(&item);
+  item.nodeId = node;
+  item.attributeId = attribute;
   UA_ReadRequest request;
   UA_ReadRequest_init(&request);
-  request.nodesToRead = &node;
+  request.timestampsToReturn = UA_TIMESTAMPSTORETURN_NEITHER;
+  request.nodesToRead = &item;
   request.nodesToReadSize = 1;
   ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
-      request, UA_TYPES_READREQUEST,
-      [this, done = std::move(done)](const UA_ReadResponse& response) {
-        if (response.resultsSize == 1) {
-          set_namespaces(response.results[0].value);
-        }
-        done();
+      request, UA_TYPES_READREQUEST, [answer = std::move(answer)](const UA_ReadResponse& response) {
+        const UA_StatusCode service = service_status(response);
+        answer(service, is_bad(service) ? UA_DataValue() : response.results[0]);
       });
+}
+
+void Session::read_namespaces(std::function<void()> done) {
+  read_attribute(ns0(UA_NS0ID_SERVER_NAMESPACEARRAY), UA_ATTRIBUTEID_VALUE,
+                 [this, done = std::move(done)](UA_StatusCode service, const UA_DataValue& value) {
+                   if (!is_bad(service)) {
+                     set_namespaces(value.value);
+                   }
+                   done();
+                 });
 }
 
 void Session::end(const Status& status) {

@@ -24,12 +24,14 @@
 
 namespace backplane::opcua {
 
+struct Watch;
+
 class Session {
  public:
   struct Events {
     std::function<void()> up;
-    std::function<void(const Status&)> down;                     // once
-    std::function<void(uint64_t, const UA_DataValue&)> changed;  // what notify() is told
+    std::function<void(const Status&)> down;                   // once
+    std::function<void(Watch&, const UA_DataValue&)> changed;  // what notify() is told
   };
   /// `host` outlives it; `addresses` are those of the server, numeric. Throws Error.
   Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
@@ -51,7 +53,7 @@ class Session {
   void lost(UA_StatusCode status) { end(reason(status)); }
 
   /// A monitored item has a value. Throws nothing.
-  void notify(uint64_t watch, const UA_DataValue& value) {
+  void notify(Watch& watch, const UA_DataValue& value) {
     if (is_up()) {
       boundary([&] { events_.changed(watch, value); },
                [this](const Status& status) { end(status); });
@@ -94,6 +96,10 @@ class Session {
            answer(failed);
          });
   }
+  /// One attribute of one node. `answer`, once: the service's status, and what the node's was, with
+  /// its value; empty when the status is bad.
+  using AttributeRead = std::function<void(UA_StatusCode service, const UA_DataValue& value)>;
+  void read_attribute(const UA_NodeId& node, UA_UInt32 attribute, AttributeRead answer);
   /// For requests whose answer nobody waits for: the greatest number that nobody takes for
   /// negative.
   static constexpr UA_UInt32 kNoTimeout = INT32_MAX;

@@ -25,43 +25,54 @@ bool is_within(const UA_NumericRange& range, const UA_Variant& value) noexcept {
   return true;
 }
 
-/// Whether the value takes the place of the present one, whose memory it then has: a number a
-/// number.
-bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
-  return present.type == value.type && value.type != nullptr && value.type->pointerFree &&
-         UA_Variant_isScalar(&present) && UA_Variant_isScalar(&value);
+/// What is small, of a built-in type, and refers to nothing.
+bool is_number(const UA_Variant& value) noexcept {
+  return value.type != nullptr && UA_Variant_isScalar(&value) &&
+         (value.type->typeKind <= UA_DATATYPEKIND_DOUBLE ||
+          value.type->typeKind == UA_DATATYPEKIND_DATETIME ||
+          value.type->typeKind == UA_DATATYPEKIND_STATUSCODE);
 }
 
 }  // namespace
 
-Variable::Variable(const Host& host, const DeclaredVariable& declared, Changed changed)
-    : declared_(declared),
-      hub_(host,
-           [this] {
-             HubOptions options;
-             options.present = [this] { return present(); };
-             options.on_ready = [is_full = is_full_] { *is_full = false; };
-             return options;
-           }()),
-      changed_(std::move(changed)) {
-  if (declared_.history > 0) {
-    history_.emplace(declared_.history);
-  }
+Variable::Variable(const Host& host, const DeclaredVariable& declared, const Changed& changed)
+    : readers_(declared.readers),
+      writers_(declared.writers),
+      type_(declared.shape.type),
+      has_history_(declared.history > 0),
+      declared_(declared),
+      host_(host),
+      changed_(changed),
+      history_(has_history_ ? std::make_unique<VariableHistory>(declared.history) : nullptr) {
   if (!declared_.initial) {
     value_->hasStatus = true;
     value_->status = UA_STATUSCODE_BADWAITINGFORINITIALDATA;
     return;
   }
-  is_own_write = true;
+  is_own_write_ = true;
   const DataValue initial = converted(*declared_.initial);
-  if (declared_.shape.type != kVariant && !declared_.shape.holds(initial->value)) {
+  if (type_ != kVariant && !declared_.shape.holds(initial->value)) {
     refuse("variable '", declared_.id, "' is a ", declared_.shape.text(), ", 'initial' is ",
            declared_.initial->body().to_text(64));
   }
   if (take(nullptr, *initial) != UA_STATUSCODE_GOOD) {
     throw std::bad_alloc();
   }
-  is_own_write = false;
+  is_own_write_ = false;
+}
+
+Hub& Variable::hub() {
+  Hub* known = hub_.load(std::memory_order_acquire);
+  if (known == nullptr) {
+    HubOptions options;
+    options.present = [this] { return present(); };
+    options.on_ready = [is_full = is_full_] { *is_full = false; };
+    auto made = std::make_unique<Hub>(host_, std::move(options));
+    if (hub_.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel)) {
+      known = made.release();
+    }
+  }
+  return *known;
 }
 
 UA_ValueBackend Variable::backend() noexcept {
@@ -85,11 +96,10 @@ UA_ValueBackend Variable::backend() noexcept {
 DataValue Variable::converted(MessageView message) const {
   try {
     // Without a value, only with a status, it has no type.
-    const bool is_any = declared_.shape.type == kVariant || message.body().is_null();
+    const bool is_any = type_ == kVariant || message.body().is_null();
     MessageBuilder typed(message.body());
     if (!is_any) {
-      typed.header(BP_H_NATIVE_TYPE,
-                   std::string_view(built_in_type(declared_.shape.type).typeName));
+      typed.header(BP_H_NATIVE_TYPE, std::string_view(built_in_type(type_).typeName));
     }
     typed.headers(message.headers());
     if (const auto time = message.time()) {
@@ -102,20 +112,27 @@ DataValue Variable::converted(MessageView message) const {
   }
 }
 
+UA_StatusCode Variable::write(UA_Server* server, const UA_WriteValue& what) noexcept {
+  is_own_write_ = true;
+  const UA_StatusCode status = UA_Server_write(server, &what);
+  is_own_write_ = false;
+  return status;
+}
+
 void Variable::remember(const UA_DataValue& value) {
-  if (history_) {
+  if (has_history_) {
     history_->add(value);
   }
 }
 
 UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
-  const bool is_told = !is_own_write && hub_.watchers() > 0;
+  const bool is_told = !is_own_write_ && watchers() > 0;
   if (is_told && *is_full_) {
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
   }
   UA_DataValue next = value;
-  Variant made;  // the value, unless it takes the present one's place
-  const bool fits = range == nullptr && fits_into(value_->value, value.value);
+  const bool is_into_number = range == nullptr && is_number(value.value);
+  Variant made;  // the value, unless it is put into number_
   if (range != nullptr) {
     // As one element: what is written to a range is an array.
     const UA_Variant& part = value.value;
@@ -132,25 +149,25 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
       return status;
     }
     next.value = *made;
-  } else if (!fits) {
+  } else if (!is_into_number) {
     made = Variant::copy_of(value.value);
     next.value = *made;
   }
   // The library takes an empty array of ExtensionObject for a value of any type.
   const UA_DataType& object = UA_TYPES[UA_TYPES_EXTENSIONOBJECT];
-  if (declared_.shape.type != kVariant && &built_in_type(declared_.shape.type) != &object &&
-      next.hasValue && UA_Variant_hasArrayType(&next.value, &object)) {
+  if (type_ != kVariant && &built_in_type(type_) != &object && next.hasValue &&
+      UA_Variant_hasArrayType(&next.value, &object)) {
     return UA_STATUSCODE_BADTYPEMISMATCH;
   }
   const bool is_empty = !next.hasValue || next.value.type == nullptr;
-  if (is_empty && declared_.shape.type != kVariant && !(next.hasStatus && is_bad(next.status))) {
+  if (is_empty && type_ != kVariant && !(next.hasStatus && is_bad(next.status))) {
     return UA_STATUSCODE_BADTYPEMISMATCH;
   }
   if (!next.hasSourceTimestamp) {
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  if (is_own_write || (fits && !is_told)) {
+  if (is_own_write_ || (is_into_number && !is_told)) {
     remember(next);
   } else {
     MessageBuilder message;
@@ -162,12 +179,15 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
       changed_(*this, message);
     }
   }
-  if (fits) {
-    std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);
-  } else {
+  if (is_into_number) {
+    std::memcpy(&number_, next.value.data, next.value.type->memSize);
+    next.value.data = &number_;
+    next.value.storageType = UA_VARIANT_DATA_NODELETE;
     std::swap(value_->value, *made);
+  } else {
+    static_cast<void>(made.release());
+    UA_Variant_clear(&value_->value);
   }
-  next.value = value_->value;
   *value_ = next;
   return UA_STATUSCODE_GOOD;
 }
@@ -184,7 +204,7 @@ std::optional<OwnedMessage> Variable::present() const {
 
 void Variable::publish(MessageView message, Hub::Settled settled) {
   *is_full_ = true;  // first: there may be room again before publish() returns
-  if (hub_.publish(message, std::move(settled))) {
+  if (hub().publish(message, std::move(settled))) {
     *is_full_ = false;
   }
 }

@@ -5,8 +5,8 @@
 // Design notes.
 // - The value lies here, not in the library's node: the library asks before it is changed, so that
 //   a client's write can be refused when a watcher that drops nothing has no room.
-// - It lies here once: the hub asks for it when a watcher comes, and there is no message of what
-//   nobody watches.
+// - It lies here once: the hub is made when a watcher comes, whom it gives the present value, and
+//   there is no message of what nobody watches.
 // - A client's write reaches the watchers when the library is done with the client's bytes; the
 //   client is answered before. Our own is done when they have acknowledged it.
 #pragma once
@@ -16,22 +16,33 @@
 #include "variable_history.hpp"
 #include <backplane/sdk/hub.hpp>
 
+#include <atomic>
+#include <memory>
 #include <open62541/plugin/nodestore.h>
+#include <open62541/server.h>
 
 namespace backplane::opcua {
 
-class Variable {
+class alignas(64) Variable {
  public:
   /// Told of each change by a client while somebody watches, with the message for the watchers.
   using Changed = std::function<void(Variable&, MessageView)>;
 
-  /// Throws Error: the initial value is not of the variable's type.
-  Variable(const Host& host, const DeclaredVariable& declared, Changed changed);
+  /// What is borrowed outlives it. Throws Error: the initial value is not of the variable's type.
+  Variable(const Host& host, const DeclaredVariable& declared, const Changed& changed);
+  ~Variable() { delete hub_.load(); }
   Variable(const Variable&) = delete;
   Variable& operator=(const Variable&) = delete;
 
   const DeclaredVariable& declared() const noexcept { return declared_; }
-  Hub& hub() noexcept { return hub_; }
+  RoleSet readers() const noexcept { return readers_; }
+  RoleSet writers() const noexcept { return writers_; }
+  /// [any]
+  Hub& hub();
+  size_t watchers() const noexcept {
+    const Hub* const hub = hub_.load(std::memory_order_acquire);
+    return hub == nullptr ? 0 : hub->watchers();
+  }
   /// How the library's node reads and writes it.
   UA_ValueBackend backend() noexcept;
 
@@ -44,25 +55,33 @@ class Variable {
   /// The same with the present value.
   void publish(Hub::Settled settled = {});
 
-  /// Null: it keeps none.
-  const VariableHistory* history() const noexcept { return history_ ? &*history_ : nullptr; }
+  /// Our own, which is not refused for want of room, nor told to `changed`.
+  UA_StatusCode write(UA_Server* server, const UA_WriteValue& what) noexcept;
 
-  /// While it is set, a write is our own: it is not refused, nor told to `changed`.
-  bool is_own_write = false;
+  /// Null: it keeps none.
+  const VariableHistory* history() const noexcept { return history_.get(); }
 
  private:
   void remember(const UA_DataValue& value);
   std::optional<OwnedMessage> present() const;
   UA_StatusCode take(const UA_NumericRange* range, const UA_DataValue& value);
 
-  // What each change needs comes first.
-  const DeclaredVariable& declared_;
+  // What each change needs, in two lines of the processor's cache: thousands do not stay there.
   DataValue value_;
   UA_DataValue* place_ = value_.get();  // for the library, which wants to be shown it
+  UA_UInt64 number_ = 0;                // the value's data, if it is a number
+  std::atomic<Hub*> hub_{nullptr};      // owned; null: nobody has watched yet
+  const RoleSet readers_;
+  const RoleSet writers_;
+  const UA_UInt16 type_;  // built-in
+  const bool has_history_;
+  bool is_own_write_ = false;
+
+  const DeclaredVariable& declared_;
+  const Host& host_;
+  const Changed& changed_;
+  const std::unique_ptr<VariableHistory> history_;
   std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
-  Hub hub_;
-  std::optional<VariableHistory> history_;
-  const Changed changed_;
 };
 
 }  // namespace backplane::opcua

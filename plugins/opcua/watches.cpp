@@ -66,6 +66,7 @@ void Watches::add(const std::shared_ptr<Watch>& watch) {
     return watch->feed.end(*stopped_);
   }
   watches_.emplace(watch->number, watch);
+  watch->is_running = true;
   start(watch);
 }
 
@@ -105,6 +106,7 @@ void Watches::stop(const Status& status) {
   stopped_ = status;
   forget_session();
   for (const auto& [number, watch] : std::exchange(watches_, {})) {
+    watch->is_running = false;
     watch->feed.end(status);
   }
   for (const auto& [number, ending] : std::exchange(ending_, {})) {
@@ -168,6 +170,7 @@ std::shared_ptr<Watch> Watches::take(uint64_t number) {
     return nullptr;
   }
   auto watch = std::move(node.mapped());
+  watch->is_running = false;
   Session* const session = client_.session();
   if (session != nullptr && watch->item != 0) {
     drop_item(*session, watch->options.publishing, watch->item);
@@ -193,12 +196,10 @@ void Watches::go_on(uint64_t number) {
   ended.mapped().first->feed.end(ended.mapped().second);
 }
 
-void Watches::changed(uint64_t number, const UA_DataValue& value) {
-  const auto at = watches_.find(number);
-  if (at == watches_.end() || client_.session() == nullptr) {
-    return;
+void Watches::changed(Watch& watch, const UA_DataValue& value) {
+  if (!watch.is_running) {
+    return;  // the server does not know yet
   }
-  Watch& watch = *at->second;
   give(watch, [&] {
     if (watch.held.empty()) {
       if (auto given = publish(watch, value, &client_.type_reader().types())) {
@@ -213,15 +214,14 @@ void Watches::changed(uint64_t number, const UA_DataValue& value) {
 /// What is given may be nothing that a message can hold, or be refused by its consumer.
 template <class Body>
 void Watches::give(Watch& watch, Body body) {
-  const uint64_t number = watch.number;
   try {
     if (const Status status = body(); status.is_error()) {
-      if (const auto ended = take(number)) {
+      if (const auto ended = take(watch.number)) {
         ended->feed.end(status);
       }
     }
   } catch (...) {
-    end(number, current_exception_status());  // the same value would come again
+    end(watch.number, current_exception_status());  // the same value would come again
   }
 }
 

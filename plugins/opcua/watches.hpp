@@ -10,9 +10,10 @@
 //   that was there before is refused for want of room is tried again.
 // - Each call of the library may end the session, and with it all that is known of subscriptions:
 //   nothing of these is held across one.
-// - The library and other threads know a watch by its number alone, so nothing dangles. What is
-//   given runs the consumer's code, which may ask for anything, but all that it asks for comes
-//   later: a watch stays where it is meanwhile.
+// - The library has a share of a watch for as long as it has an item of it, perhaps of more than
+//   one session; other threads know it by its number alone. So nothing dangles. What is given runs
+//   the consumer's code, which may ask for anything, but all that it asks for comes later: a watch
+//   stays where it is meanwhile.
 #pragma once
 
 #include "event_filter.hpp"
@@ -62,9 +63,18 @@ struct Watch {
         options(std::move(its_options)),
         number(its_number),
         target(std::move(its_target)) {}
+  /// The library has one more item of `self`, this; or one less, and this may be gone.
+  void lend(std::shared_ptr<Watch> self) noexcept {
+    if (lent_++ == 0) {
+      self_ = std::move(self);
+    }
+  }
+  void give_back() noexcept { const auto last = --lent_ == 0 ? std::move(self_) : nullptr; }
+
   // What each value needs comes first: thousands of watches do not stay in the processor's cache.
   Feed feed;
   std::list<DataValue> held;  // until a structure in the first of them is known
+  bool is_running = false;    // from add() to take()
   bool is_first = true;
   bool has_had_item = false;  // in this session or in one before
   UA_UInt32 item = 0;         // 0: there is none
@@ -72,6 +82,10 @@ struct Watch {
   const uint64_t number;
   const std::shared_ptr<Target> target;
   EventOptions::Filter event_filter;  // by the namespaces of this session
+
+ private:
+  std::shared_ptr<Watch> self_;  // while the library has items of it
+  unsigned lent_ = 0;
 };
 
 class Watches {
@@ -91,7 +105,7 @@ class Watches {
   void create(Session& session, uint64_t number, const UA_NodeId& node);
   /// Ends the watch, unless it may be tried again.
   void refuse(uint64_t number, const Status& status);
-  void changed(uint64_t number, const UA_DataValue& value);
+  void changed(Watch& watch, const UA_DataValue& value);
 
  private:
   using Publishing = std::chrono::nanoseconds;  // the interval

@@ -297,6 +297,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_request, requester, 16, 8),
     MEMBER(bp_request, number, 24, 8),
     MEMBER(bp_request, slot, 32, 8),
+    MEMBER(bp_request, passed_over, 40, 8),
     MEMBER(bp_requester_options, struct_size, 0, 4),
     MEMBER(bp_requester_options, flags, 4, 4),
     MEMBER(bp_requester_options, spin_ns, 8, 8),
@@ -304,6 +305,7 @@ const std::vector<Member> kMembers = {
     MEMBER(bp_response, size, 8, 8),
     MEMBER(bp_response, number, 16, 8),
     MEMBER(bp_response, slot, 24, 8),
+    MEMBER(bp_response, passed_over, 32, 8),
     // kernel.h
     MEMBER(bp_log_record, time_ns, 0, 8),
     MEMBER(bp_log_record, level, 8, 4),

@@ -87,11 +87,19 @@ void run(const Experiment& experiment, const std::regex& filter, bool json) {
     return std::regex_search(experiment.name + "/" + figure, filter);
   };
   if (std::none_of(experiment.cases.begin(), experiment.cases.end(), wanted)) return;
-  const std::vector<Side> sides = experiment.prepare();
-  std::vector<SideResult> results(sides.size());
-  for (const Side& side : sides) side.measure();  // warm: caches, connections, lazily bound symbols
-  for (int repetition = 0; repetition < experiment.repetitions; ++repetition) {
-    for (std::size_t i = 0; i < sides.size(); ++i) add(results[i], sides[i].measure());
+  std::vector<std::string> names;
+  std::vector<SideResult> results;
+  for (int preparation = 0; preparation < experiment.preparations; ++preparation) {
+    const std::vector<Side> sides = experiment.prepare();
+    results.resize(sides.size());
+    names.clear();
+    for (const Side& side : sides) {
+      names.push_back(side.name);
+      side.measure();  // warm: caches, connections, lazily bound symbols
+    }
+    for (int repetition = 0; repetition < experiment.repetitions; ++repetition) {
+      for (std::size_t i = 0; i < sides.size(); ++i) add(results[i], sides[i].measure());
+    }
   }
   for (const auto& [figure, series] : results[0]) {
     if (!wanted(figure)) continue;
@@ -103,10 +111,10 @@ void run(const Experiment& experiment, const std::regex& filter, bool json) {
         print_table_row(out);
       }
     };
-    for (std::size_t i = 1; i < sides.size(); ++i) {
+    for (std::size_t i = 1; i < names.size(); ++i) {
       const auto baseline = results[i].find(figure);
       if (baseline == results[i].end()) continue;
-      print(row(experiment.name, figure, series, sides[i].name, &baseline->second));
+      print(row(experiment.name, figure, series, names[i], &baseline->second));
       compared = true;
     }
     if (!compared) print(row(experiment.name, figure, series, "", nullptr));

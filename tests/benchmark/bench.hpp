@@ -30,6 +30,9 @@ struct Experiment {
   std::vector<std::string> cases;  // the figures that its sides give, for the filter
   std::function<std::vector<Side>()> prepare;
   int repetitions = 5;
+  // So often all is made anew, other processes too: how each happens to lie in memory, and so in
+  // the processor's caches, makes some faster than others for as long as they live.
+  int preparations = 1;
 };
 
 // Each file of benchmarks defines one of these.

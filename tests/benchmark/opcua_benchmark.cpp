@@ -189,7 +189,8 @@ class Reads final : public OpcuaWork {
 Experiment reads(const Question& question) {
   Experiment out;
   out.name = "opcua";
-  out.repetitions = 11;
+  out.repetitions = 5;
+  out.preparations = 3;
   out.cases = question.options.outstanding == 1
                   ? std::vector{question.prefix + "_p50", question.prefix + "_p99",
                                 question.prefix + "_p999"}
@@ -258,7 +259,8 @@ class Changes final : public OpcuaWork {
 Experiment notifications(const Question& question) {
   Experiment out;
   out.name = "opcua";
-  out.repetitions = 9;
+  out.repetitions = 3;
+  out.preparations = 5;
   out.cases = {question.prefix + "_rate"};
   out.prepare = [question] {
     const auto measure = [question](std::shared_ptr<Bed> bed) {

@@ -56,7 +56,7 @@ class TheCommandShm : public testing::TestWithParam<uint32_t> {
                             : nlohmann::json{{"failed", result.err}};
   }
 
-  const ScratchFolder folder_;
+  const ScratchFolder folder_ = ScratchFolder::of_keys();
 };
 
 INSTANTIATE_TEST_SUITE_P(Key, TheCommandShm, testing::Values(BP_KEY_POSIX, BP_KEY_SYSTEM_V),

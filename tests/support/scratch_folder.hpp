@@ -14,11 +14,10 @@ namespace backplane::test {
 
 class ScratchFolder {
  public:
-  ScratchFolder() {
-    std::string name = std::filesystem::temp_directory_path() / "backplane-test-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp " + name);
-    path_ = std::filesystem::canonical(name);
-  }
+  ScratchFolder() : ScratchFolder(std::filesystem::temp_directory_path()) {}
+  /// For keys of System V, which ftok(3) makes of 16 bits of a file's number: in memory, as a
+  /// runtime folder is, numbers are given in turn; on a disk those of parallel tests are alike.
+  static ScratchFolder of_keys() { return ScratchFolder("/dev/shm"); }
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   ~ScratchFolder() {
@@ -46,6 +45,12 @@ class ScratchFolder {
   }
 
  private:
+  explicit ScratchFolder(const std::filesystem::path& in) {
+    std::string name = in / "backplane-test-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp " + name);
+    path_ = std::filesystem::canonical(name);
+  }
+
   std::filesystem::path path_;
 };
 

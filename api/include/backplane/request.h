@@ -17,8 +17,8 @@
  * is an errno. What holds: docs/channels.md.
  *
  * Who may open the key can write all of it, and is trusted as with channels. Between users both
- * sides need BP_CHANNEL_TRUST_OWNER, the responder too, since it opens what its requesters made;
- * and with permissions for a group (0660) that has to be the primary group of both. */
+ * sides need BP_CHANNEL_TRUST_OWNER, the responder too, since it opens what its requesters made.
+ * Answers have the permissions of the key, and its group if their requester is in it. */
 #pragma once
 
 #include "channel.h"
@@ -53,9 +53,11 @@ typedef struct bp_responder_options {
 typedef struct bp_request {
   const void* data; /* aligned to 16 */
   uint64_t size;
-  uint64_t requester; /* whose it is: a random number */
-  uint64_t number;    /* the requester's, from 1 on */
-  uint64_t slot;      /* for the functions below */
+  uint64_t requester;   /* whose it is: a random number */
+  uint64_t number;      /* the requester's, from 1 on */
+  uint64_t slot;        /* for the functions below */
+  uint64_t passed_over; /* since the request before: samples that are none, or ask a responder that
+                           was here before */
 } bp_request;
 
 /* Opens the channel of requests, or makes it; what was asked of a responder before is not asked
@@ -107,8 +109,9 @@ typedef struct bp_requester_options {
 typedef struct bp_response {
   const void* data; /* aligned to 16 */
   uint64_t size;
-  uint64_t number; /* of the request */
-  uint64_t slot;   /* for bp_requester_release */
+  uint64_t number;      /* of the request */
+  uint64_t slot;        /* for bp_requester_release */
+  uint64_t passed_over; /* since the answer before: answers that nobody waits for */
 } bp_response;
 
 /* `options` NULL: all zero. `*out` is the caller's until bp_requester_close. NOT_FOUND: there is no

@@ -68,7 +68,7 @@ class WithPeers : public testing::TestWithParam<uint32_t> {
     }
   }
 
-  const ScratchFolder folder_;
+  const ScratchFolder folder_ = ScratchFolder::of_keys();
   const NativeKey key_{GetParam() == BP_KEY_POSIX ? "/bp-test-" + std::to_string(getpid())
                                                   : (folder_.path() / "key").string(),
                        GetParam()};

@@ -61,7 +61,7 @@ class QtPeer {
   }
 
  private:
-  const ScratchFolder folder_;
+  const ScratchFolder folder_ = ScratchFolder::of_keys();
   const std::string input_;
   int to_it_ = -1;
   std::optional<ChildProcess> process_;
@@ -78,7 +78,7 @@ std::string text_of(const SharedMemory& memory) {
 const SharedMemory::Options kPlainExisting{.which = SharedMemory::Which::kExisting, .plain = true};
 
 TEST(AQtProgram, SharesASegmentOfOursByItsNativeKey) {
-  const ScratchFolder folder;
+  const ScratchFolder folder = ScratchFolder::of_keys();
   const NativeKey key(folder.path() / "segment", BP_KEY_SYSTEM_V);
   SharedMemory ours = SharedMemory::open(key, {.size = 100, .plain = true}).value();
   put(ours, "from us");
@@ -91,7 +91,7 @@ TEST(AQtProgram, SharesASegmentOfOursByItsNativeKey) {
 }
 
 TEST(AQtProgram, SharesASegmentOfItsOwnByItsNativeKey) {
-  const ScratchFolder folder;
+  const ScratchFolder folder = ScratchFolder::of_keys();
   const NativeKey key(folder.path() / "segment", BP_KEY_SYSTEM_V);
   QtPeer qt("memory", "native", key.name());
   ASSERT_EQ(qt.ask("create 100"), "ok");

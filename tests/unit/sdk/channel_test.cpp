@@ -108,7 +108,7 @@ class AChannelOf : public testing::TestWithParam<Kind> {
     return std::move(out).value();
   }
 
-  test::ScratchFolder folder_;
+  test::ScratchFolder folder_ = test::ScratchFolder::of_keys();
   NativeKey key_;
 };
 INSTANTIATE_TEST_SUITE_P(Kind, AChannelOf,

@@ -57,7 +57,7 @@ class ASemaphore : public testing::TestWithParam<uint32_t> {
   bool is_posix() const { return GetParam() == BP_KEY_POSIX; }
   uint32_t most() const { return is_posix() ? uint32_t{INT_MAX} : 32767; }
 
-  test::ScratchFolder folder_;
+  test::ScratchFolder folder_ = test::ScratchFolder::of_keys();
   NativeKey key_;
 };
 
@@ -438,7 +438,7 @@ TEST_F(AnAnonymousSemaphore, IsNotAdoptedOfSomethingElse) {
 }
 
 TEST(ASemaphoreOfSystemV, WakesWhoWaitsWhenItIsRemoved) {
-  const test::ScratchFolder folder;
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.path() / "removed", BP_KEY_SYSTEM_V);
   Semaphore sut = Semaphore::open(key).value();
   Status status;
@@ -548,7 +548,7 @@ TEST(ASemaphoreOfPosix, SaysWhatIsNone) {
 }
 
 TEST(ASemaphoreOfSystemV, IsOneOfSemget) {
-  const test::ScratchFolder folder;
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.path() / "foreign", BP_KEY_SYSTEM_V);
   ::close(::open(key.name().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   const int id = semget(ftok(key.name().c_str(), 'Q'), 1, IPC_CREAT | IPC_EXCL | 0600);

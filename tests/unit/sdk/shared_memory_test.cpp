@@ -56,7 +56,7 @@ class ASegment : public testing::TestWithParam<uint32_t> {
   }
   bool is_posix() const { return GetParam() == BP_KEY_POSIX; }
 
-  test::ScratchFolder folder_;
+  test::ScratchFolder folder_ = test::ScratchFolder::of_keys();
   NativeKey key_;
 };
 
@@ -290,7 +290,7 @@ TEST(APlainSegment, OfPosixIsOneOfShmOpen_NK11) {
 }
 
 TEST(APlainSegment, OfSystemVIsOneOfShmget_NK11) {
-  const test::ScratchFolder folder;
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
   const int id = shmget(ftok(key.name().c_str(), 'Q'), 100, IPC_CREAT | IPC_EXCL | 0600);
   ASSERT_GE(id, 0);
@@ -311,7 +311,7 @@ TEST(APlainSegment, OfSystemVIsOneOfShmget_NK11) {
 }
 
 TEST(ASegmentOfSystemV, OfAnotherKindIsNotRemoved) {
-  const test::ScratchFolder folder;
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
   const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | 0600);
   ASSERT_GE(id, 0);

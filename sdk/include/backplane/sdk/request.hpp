@@ -39,6 +39,8 @@ class Request : public detail::Borrowed<bp_request, detail::RequestOwner> {
   /// A random number of whose it is.
   uint64_t requester() const noexcept { return raw_.requester; }
   uint64_t number() const noexcept { return raw_.number; }
+  /// Since the request before: samples that are none, or ask a responder that was here before.
+  uint64_t passed_over() const noexcept { return raw_.passed_over; }
 
   /// Memory for the answer. Errors: as of bp_responder_loan.
   Result<std::span<std::byte>> loan(uint64_t size) {
@@ -158,6 +160,8 @@ class Response : public detail::Borrowed<bp_response, detail::ResponseOwner> {
  public:
   /// Of the request that it answers.
   uint64_t number() const noexcept { return raw_.number; }
+  /// Since the answer before: answers that nobody waits for.
+  uint64_t passed_over() const noexcept { return raw_.passed_over; }
 
  private:
   friend class Requester;

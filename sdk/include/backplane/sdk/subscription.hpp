@@ -17,7 +17,7 @@ namespace detail {
 
 /// An operation that goes on until it is cancelled. Lives until its owner has gone and it has
 /// completed.
-class LongOp : public std::enable_shared_from_this<LongOp> {
+class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
  public:
   /// The status decides as that of `next` does; with BP_OP_ACK it settles the message, unless it is
   /// PENDING.
@@ -37,6 +37,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   Status start(uint16_t verb, uint16_t flags, bp_ref target, uint32_t credit) {
     op_->verb = verb;
     op_->flags = flags;
+    acknowledges_ = (flags & BP_OP_ACK) != 0;
     op_->target = target;
     op_->credit = credit;
     op_->deadline_ns = 0;
@@ -104,9 +105,9 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   static LongOp& of(bp_op* op) noexcept { return *static_cast<LongOp*>(op->user); }
 
   static bp_status next(bp_op* op, const bp_message* messages, uint32_t n) noexcept {
-    return of(op).receive({messages, n}, (op->flags & BP_OP_ACK) != 0);
+    return of(op).receive({messages, n});
   }
-  bp_status receive(std::span<const bp_message> messages, bool acknowledges) noexcept {
+  bp_status receive(std::span<const bp_message> messages) noexcept {
     bp_status status = BP_OK;
     for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
       if (!begin_callback()) {
@@ -114,7 +115,7 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
       }
       status = boundary(nullptr, [&] { return on_message_(messages[i]); });
       end_callback();
-      if (acknowledges) {
+      if (acknowledges_) {
         if (status != BP_PENDING) {
           ack(messages[i].seq, status);
         }
@@ -156,10 +157,11 @@ class LongOp : public std::enable_shared_from_this<LongOp> {
   void end_callback() noexcept { runner_.store(std::thread::id(), std::memory_order_release); }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 
-  // What each message needs comes first.
+  // What each message needs comes first, in one line of the processor's cache.
   const OnMessage on_message_;
   std::atomic<std::thread::id> runner_;  // of a callback
   std::atomic<bool> closed_{false};      // none begins any more
+  bool acknowledges_ = false;            // constant after start()
   const Host& host_;
   UniqueOp op_;
   const OwnedMessage in_;

@@ -12,7 +12,7 @@ inline bool ValueView::equal(const ValueView& a, const ValueView& b, unsigned de
   if (a.tag != b.tag || a.aux != b.aux || a.len != b.len || depth == 0) {
     return false;
   }
-  switch (a.tag) {
+  switch (b.tag) {  // of b, often a constant: GCC 12 would else warn of what cannot be
     case BP_T_NULL:
       return true;
     case BP_T_FLOAT:
