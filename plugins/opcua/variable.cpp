@@ -180,15 +180,19 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     }
   }
   if (is_into_number) {
-    std::memcpy(&number_, next.value.data, next.value.type->memSize);
-    next.value.data = &number_;
-    next.value.storageType = UA_VARIANT_DATA_NODELETE;
-    std::swap(value_->value, *made);
+    if (value_->value.data != &number_) {
+      std::swap(value_->value, *made);
+    }
+    std::memcpy(&number_, value.value.data, value.value.type->memSize);
+    *value_ = next;
+    // Not in `next`: the processor would wait for what is written in parts and copied at once.
+    value_->value.data = &number_;
+    value_->value.storageType = UA_VARIANT_DATA_NODELETE;
   } else {
     static_cast<void>(made.release());
     UA_Variant_clear(&value_->value);
+    *value_ = next;
   }
-  *value_ = next;
   return UA_STATUSCODE_GOOD;
 }
 
