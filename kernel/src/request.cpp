@@ -20,7 +20,7 @@ constexpr std::uint64_t kHead = sizeof(RequestHead);
 constexpr std::int64_t kBetweenLooks = 100'000'000;  // for peers that are gone
 // The system takes the lock of a killed one's segment away later than its place.
 constexpr int kLooksForLeftovers = 5;
-constexpr int kMostPassedOver = 1000;  // before a deadline is looked at in between
+constexpr std::uint64_t kMostPassedOver = 1000;  // before a deadline is looked at in between
 constexpr const char* kAnswers = "backplane-answers-";
 
 // By its number alone: one key may be spelled in several ways. A file, of which nothing is left.
@@ -103,7 +103,8 @@ Responder::~Responder() {
 
 bp_status Responder::receive(std::int64_t deadline_ns, bp_request& out, bp_error* error) {
   bp_sample sample{};
-  for (int passed_over = 0;;) {
+  const std::uint64_t before = passed_over_;
+  for (;;) {
     if (const std::int64_t now = monotonic_now(); now >= next_look_) {
       next_look_ = now + kBetweenLooks;
       forget_the_gone();
@@ -121,8 +122,7 @@ bp_status Responder::receive(std::int64_t deadline_ns, bp_request& out, bp_error
       return BP_OK;
     }
     requests_->release(sample);
-    ++passed_over_;
-    if (++passed_over >= kMostPassedOver && is_over(deadline_ns)) {
+    if (++passed_over_ - before >= kMostPassedOver && is_over(deadline_ns)) {
       requests_->wake_itself();
       return set_error(error, BP_DEADLINE_EXCEEDED,
                        "no request came in time, but what is none, at " + key());
@@ -345,7 +345,8 @@ bool Requester::is_who_was_asked_there() const noexcept {
 
 bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_error* error) {
   bp_sample sample{};
-  for (int passed_over = 0;;) {
+  const std::uint64_t before = passed_over_;
+  for (;;) {
     // Before the last look at what was answered. With nothing to wait for what came too late is
     // passed over, so that its descriptor is not readable for ever.
     const bool may_come = !outstanding_.empty() && is_who_was_asked_there();
@@ -390,12 +391,11 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
                            channel_->segment().name() + " was given back unanswered");
     }
     answers_->release(sample);
-    ++passed_over_;
-    if (++passed_over >= kMostPassedOver && is_over(deadline_ns)) {
+    if (++passed_over_ - before >= kMostPassedOver && is_over(deadline_ns)) {
       answers_->wake_itself();
-      return set_error(
-          error, BP_DEADLINE_EXCEEDED,
-          "no answer came in time, but " + std::to_string(passed_over) + " that nobody waits for");
+      return set_error(error, BP_DEADLINE_EXCEEDED,
+                       "no answer came in time, but " + std::to_string(passed_over_ - before) +
+                           " that nobody waits for");
     }
   }
 }
