@@ -25,12 +25,11 @@ bool is_within(const UA_NumericRange& range, const UA_Variant& value) noexcept {
   return true;
 }
 
-/// What is small, of a built-in type, and refers to nothing.
-bool is_number(const UA_Variant& value) noexcept {
-  return value.type != nullptr && UA_Variant_isScalar(&value) &&
-         (value.type->typeKind <= UA_DATATYPEKIND_DOUBLE ||
-          value.type->typeKind == UA_DATATYPEKIND_DATETIME ||
-          value.type->typeKind == UA_DATATYPEKIND_STATUSCODE);
+/// Whether the value takes the place of the present one, whose memory it then has: a number a
+/// number.
+bool fits_into(const UA_Variant& present, const UA_Variant& value) noexcept {
+  return present.type == value.type && value.type != nullptr && value.type->pointerFree &&
+         UA_Variant_isScalar(&present) && UA_Variant_isScalar(&value);
 }
 
 }  // namespace
@@ -38,12 +37,12 @@ bool is_number(const UA_Variant& value) noexcept {
 Variable::Variable(const Host& host, const DeclaredVariable& declared, const Changed& changed)
     : readers_(declared.readers),
       writers_(declared.writers),
+      history_(declared.history > 0 ? std::make_unique<VariableHistory>(declared.history)
+                                    : nullptr),
       type_(declared.shape.type),
-      has_history_(declared.history > 0),
       declared_(declared),
       host_(host),
-      changed_(changed),
-      history_(has_history_ ? std::make_unique<VariableHistory>(declared.history) : nullptr) {
+      changed_(changed) {
   if (!declared_.initial) {
     value_->hasStatus = true;
     value_->status = UA_STATUSCODE_BADWAITINGFORINITIALDATA;
@@ -120,7 +119,7 @@ UA_StatusCode Variable::write(UA_Server* server, const UA_WriteValue& what) noex
 }
 
 void Variable::remember(const UA_DataValue& value) {
-  if (has_history_) {
+  if (history_) {
     history_->add(value);
   }
 }
@@ -131,8 +130,8 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
   }
   UA_DataValue next = value;
-  const bool is_into_number = range == nullptr && is_number(value.value);
-  Variant made;  // the value, unless it is put into number_
+  Variant made;  // the value, unless it takes the present one's place
+  const bool fits = range == nullptr && fits_into(value_->value, value.value);
   if (range != nullptr) {
     // As one element: what is written to a range is an array.
     const UA_Variant& part = value.value;
@@ -149,7 +148,7 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
       return status;
     }
     next.value = *made;
-  } else if (!is_into_number) {
+  } else if (!fits) {
     made = Variant::copy_of(value.value);
     next.value = *made;
   }
@@ -167,7 +166,7 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
     next.hasSourceTimestamp = true;
     next.sourceTimestamp = UA_DateTime_now();
   }
-  if (is_own_write_ || (is_into_number && !is_told)) {
+  if (is_own_write_ || (fits && !is_told)) {
     remember(next);
   } else {
     MessageBuilder message;
@@ -179,20 +178,13 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
       changed_(*this, message);
     }
   }
-  if (is_into_number) {
-    if (value_->value.data != &number_) {
-      std::swap(value_->value, *made);
-    }
-    std::memcpy(&number_, value.value.data, value.value.type->memSize);
-    *value_ = next;
-    // Not in `next`: the processor would wait for what is written in parts and copied at once.
-    value_->value.data = &number_;
-    value_->value.storageType = UA_VARIANT_DATA_NODELETE;
+  if (fits) {
+    std::memcpy(value_->value.data, next.value.data, next.value.type->memSize);
   } else {
-    static_cast<void>(made.release());
-    UA_Variant_clear(&value_->value);
-    *value_ = next;
+    std::swap(value_->value, *made);
   }
+  next.value = value_->value;
+  *value_ = next;
   return UA_STATUSCODE_GOOD;
 }
 

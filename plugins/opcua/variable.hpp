@@ -69,18 +69,16 @@ class alignas(64) Variable {
   // What each change needs, in two lines of the processor's cache: thousands do not stay there.
   DataValue value_;
   UA_DataValue* place_ = value_.get();  // for the library, which wants to be shown it
-  UA_UInt64 number_ = 0;                // the value's data, if it is a number
   std::atomic<Hub*> hub_{nullptr};      // owned; null: nobody has watched yet
   const RoleSet readers_;
   const RoleSet writers_;
-  const UA_UInt16 type_;  // built-in
-  const bool has_history_;
+  const std::unique_ptr<VariableHistory> history_;  // null: it keeps none
+  const UA_UInt16 type_;                            // built-in
   bool is_own_write_ = false;
 
   const DeclaredVariable& declared_;
   const Host& host_;
   const Changed& changed_;
-  const std::unique_ptr<VariableHistory> history_;
   std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
 };
 
