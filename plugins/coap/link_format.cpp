@@ -154,7 +154,7 @@ std::string write_links(const std::vector<Link>& links, std::string_view query) 
     write_attribute(out, "title", link.title);
     write_attribute(out, "rt", link.rt);
     write_attribute(out, "if", link.interface);
-    if (link.ct.find(' ') != std::string::npos) {
+    if (link.ct.find_first_not_of("0123456789") != std::string::npos) {
       write_attribute(out, "ct", link.ct);
     } else if (!link.ct.empty()) {
       out += ";ct=" + link.ct;

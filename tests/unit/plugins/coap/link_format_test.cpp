@@ -44,6 +44,13 @@ TEST(CoapLinkFormat, ReadsOthersLists) {
   EXPECT_EQ((*links)[1], (Link{"/b", "a, b; c", "", "", "", std::nullopt, true}));
 }
 
+TEST(CoapLinkFormat, WritesAgainWhatIsNoContentFormat) {
+  const auto links = read_links("</a>;ct=\"A,\\\"B\\\"\",</b>", 10);
+  ASSERT_TRUE(links.has_value());
+  EXPECT_EQ(links->front().ct, "A,\"B\"");
+  EXPECT_EQ(read_links(write_links(*links, ""), 10), links);
+}
+
 TEST(CoapLinkFormat, RefusesWhatIsNoList) {
   for (const char* bad : {"x", "<", "</a", "</a>x", "</a>;rt=\"x", "</a>,x", "{\"a\":1}"}) {
     EXPECT_FALSE(read_links(bad, 10)) << bad;
