@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/isolation/link/ring_channel.hpp"
 
-#include <array>
 #include <capnp/serialize.h>
-#include <cerrno>
-#include <poll.h>
-#include <sys/socket.h>
 
 namespace backplane::isolation {
 namespace {
@@ -15,7 +11,6 @@ constexpr int kReadsAtOnce = 16;   // then others have their turn on the loop
 constexpr int kLooksAtOnce = 100;  // likewise
 constexpr size_t kMostUnread = 2 * kMostFrameBytes;
 constexpr size_t kMostUnclaimed = 4 * kMostDescriptors;
-constexpr size_t kBells = 512;  // taken at once; a socket holds fewer that were sent one by one
 constexpr int kMostTakenOfBells = 64;  // more than a socket holds
 
 size_t words_of(const FrameHead& head) {
@@ -63,36 +58,6 @@ bool read_frame(FrameHead& head, std::vector<Word>& words, Fill fill) {
 
 }  // namespace
 
-LinkEnds::LinkEnds(UniqueFd socket, SharedMemory memory, Side side)
-    : socket_(std::move(socket)),
-      memory_(std::move(memory)),
-      in_(side == Side::kHost ? memory_.as<LinkMemory>().to_host
-                              : memory_.as<LinkMemory>().to_proxy),
-      out_(side == Side::kHost ? memory_.as<LinkMemory>().to_proxy
-                               : memory_.as<LinkMemory>().to_host) {}
-
-size_t LinkEnds::receive(void* to, size_t size) {
-  const size_t n = in_.take(to, size);
-  if (n != 0 && in_.must_wake()) {
-    ring_bell();
-  }
-  return n;
-}
-
-// A socket that is full of bells needs no other.
-void LinkEnds::ring_bell() const noexcept {
-  const std::byte bell{};
-  static_cast<void>(::send(socket(), &bell, sizeof bell, MSG_NOSIGNAL | MSG_DONTWAIT));
-}
-
-void LinkEnds::sleep(bool until_it_takes_more) noexcept {
-  if (in_.sleep()) {
-    pollfd wait{socket(), static_cast<short>(until_it_takes_more ? POLLIN | POLLOUT : POLLIN), 0};
-    poll(&wait, 1, -1);
-    in_.awake();
-  }
-}
-
 RingChannel::RingChannel(const Host& host, LinkEnds ends, int64_t spin_ns)
     : host_(host),
       ends_(std::move(ends)),
@@ -119,7 +84,7 @@ void RingChannel::stop() noexcept {
   }
   // Without the lock: it waits for a callback, which takes it.
   watch.reset();
-  shutdown(ends_.socket(), SHUT_RDWR);
+  ends_.hang_up();
 }
 
 // ---- out ----
@@ -231,44 +196,25 @@ void RingChannel::publish() noexcept {
 /// The other side takes nothing any more: the loop sees the end of the socket.
 void RingChannel::give_up() noexcept {
   stalled_ = true;
-  shutdown(ends_.socket(), SHUT_RDWR);
+  ends_.hang_up();
 }
 
-/// Those of the next frame. False: the socket takes none now, and the loop is told when it does.
+/// Those of the next frame. False: the loop is told when the socket takes them.
 bool RingChannel::send_descriptors() noexcept {
-  const std::vector<UniqueFd>& descriptors = queue_.attached.front().descriptors;
-  std::byte bell{};
-  iovec bytes{&bell, sizeof bell};
-  msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control{};
-  message.msg_control = control.data();
-  message.msg_controllen = CMSG_SPACE(sizeof(int) * descriptors.size());
-  cmsghdr* const head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof(int) * descriptors.size());
-  auto* to = reinterpret_cast<int*>(CMSG_DATA(head));
-  for (const UniqueFd& each : descriptors) {
-    *to++ = each.get();
+  switch (ends_.send(queue_.attached.front().descriptors)) {
+    case LinkEnds::Sent::kLater:
+      blocked_ = true;
+      if (watch_ != nullptr) {
+        static_cast<void>(watch_->change(BP_FD_READ | BP_FD_WRITE));
+      }
+      return false;
+    case LinkEnds::Sent::kNever:
+      give_up();
+      return false;
+    case LinkEnds::Sent::kAll:
+      break;
   }
-  ssize_t n = 0;
-  do {
-    n = sendmsg(ends_.socket(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) {
-    blocked_ = true;
-    if (watch_ != nullptr) {
-      static_cast<void>(watch_->change(BP_FD_READ | BP_FD_WRITE));
-    }
-    return false;
-  }
-  if (n < 0 && errno != EPIPE && errno != ECONNRESET) {  // as many are on their way as may be
-    give_up();
-    return false;
-  }
-  queue_.attached.pop_front();  // also where the other side has gone: nobody reads the frame
+  queue_.attached.pop_front();
   return true;
 }
 
@@ -373,44 +319,17 @@ bool RingChannel::is_closed() {
   return closed_;
 }
 
-/// Bells, and the descriptors that come with some. False: there is nothing now, or never again.
-bool RingChannel::take_from_socket() {
-  std::array<std::byte, kBells> bells;
-  iovec bytes{bells.data(), bells.size()};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int) * kMostDescriptors)> control;
-  msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t n = recvmsg(ends_.socket(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  if (n <= 0) {
-    const bool is_open = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-    is_gone_ = is_gone_ || !is_open;
-    return false;
-  }
-  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
-       head = CMSG_NXTHDR(&message, head)) {
-    if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) {
-      continue;
-    }
-    const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    const auto* const from = reinterpret_cast<const int*>(CMSG_DATA(head));
-    for (size_t i = 0; i < count; ++i) {
-      in_descriptors_.emplace_back(from[i]);
-    }
-  }
-  if ((message.msg_flags & MSG_CTRUNC) != 0) {
-    throw Error(BP_DATA_LOSS, "more descriptors than a frame may have");
-  }
-  return true;
+LinkEnds::Taken RingChannel::take_from_socket() {
+  const LinkEnds::Taken taken = ends_.take(in_descriptors_);
+  is_gone_ = is_gone_ || taken == LinkEnds::Taken::kEnd;
+  return taken;
 }
 
 /// What there is, but not for ever while the other side sends, and no more descriptors than may
 /// wait for their frames: the loop comes again.
 void RingChannel::drain_socket() {
   for (int i = 0; i < kReadsAtOnce && in_descriptors_.size() <= kMostUnclaimed; ++i) {
-    if (!take_from_socket()) {
+    if (take_from_socket() != LinkEnds::Taken::kSome) {
       return;
     }
   }
@@ -428,7 +347,7 @@ bool RingChannel::receive() {
 std::vector<UniqueFd> RingChannel::claim(uint32_t count) {
   // They were sent before the frame, behind bells perhaps.
   for (int i = 0; i < kMostTakenOfBells && count > in_descriptors_.size(); ++i) {
-    if (!take_from_socket()) {
+    if (take_from_socket() != LinkEnds::Taken::kSome) {
       break;
     }
   }
@@ -579,6 +498,7 @@ void RingChannel::end(const Status& seen) noexcept {
 
 std::optional<std::vector<Word>> read_first_frame(LinkEnds& ends) {
   bool is_gone = false;
+  std::deque<UniqueFd> refused;
   const auto fill = [&](void* to, size_t size) {
     for (size_t have = 0; have < size;) {
       const size_t n = ends.receive(static_cast<std::byte*>(to) + have, size - have);
@@ -590,8 +510,7 @@ std::optional<std::vector<Word>> read_first_frame(LinkEnds& ends) {
         return false;
       }
       ends.sleep();
-      std::array<std::byte, kBells> bells;
-      is_gone = recv(ends.socket(), bells.data(), bells.size(), MSG_DONTWAIT) == 0;
+      is_gone = ends.take(refused) == LinkEnds::Taken::kEnd;
     }
     return true;
   };

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// RingChannel: frames over two rings in shared memory. One end of a socket pair wakes who sleeps,
-// carries descriptors by SCM_RIGHTS, and tells when the other side has gone.
+// RingChannel: frames over two rings in shared memory, and a socket (link_ends.hpp).
 #pragma once
 
 #include "plugins/isolation/link/channel.hpp"
-#include "plugins/isolation/link/ring.hpp"
+#include "plugins/isolation/link/link_ends.hpp"
 #include "plugins/isolation/link/spin_policy.hpp"
 #include <backplane/sdk/loop.hpp>
-#include <backplane/sdk/shared_memory.hpp>
 
 #include <atomic>
 #include <capnp/serialize.h>
@@ -27,35 +25,6 @@ struct FrameHead {
   uint32_t descriptors;
 };
 static_assert(sizeof(FrameHead) == sizeof(Word));
-
-enum class Side { kProxy, kHost };
-
-/// What a link is made of, at one side.
-class LinkEnds {
- public:
-  /// `socket`: of SOCK_STREAM, non-blocking. `memory`: a LinkMemory, of which nothing is believed;
-  /// both sides begin when it is zero.
-  LinkEnds(UniqueFd socket, SharedMemory memory, Side side);
-
-  int socket() const noexcept { return socket_.get(); }
-  RingReader& in() noexcept { return in_; }
-  RingWriter& out() noexcept { return out_; }
-
-  /// As many bytes as there are, up to `size`; wakes a writer that waits for room. Throws Error
-  /// when the memory is damaged.
-  size_t receive(void* to, size_t size);
-  /// A byte that says: look at the rings.
-  void ring_bell() const noexcept;
-  /// Until a bell comes, or something else of the socket; at once when there is something to
-  /// receive. Blocks.
-  void sleep(bool until_it_takes_more = false) noexcept;
-
- private:
-  UniqueFd socket_;
-  SharedMemory memory_;
-  RingReader in_;
-  RingWriter out_;
-};
 
 /// Design notes. A sender puts its frame into the ring itself, so there is no hop. What is sent
 /// while received frames are worked off wakes the other side once, behind them. When the ring is
@@ -110,7 +79,7 @@ class RingChannel final : public Channel {
   void work(const std::function<void()>& body);
   void read();
   bool receive();
-  bool take_from_socket();
+  LinkEnds::Taken take_from_socket();
   void drain_socket();
   void work_off();
   bool work_off_one();
