@@ -78,14 +78,18 @@ void fill_error(bp_error* error, bp_status status) noexcept {
   error->code = status;
 }
 
+bp_status add_context(bp_error* error, bp_status status, std::string_view what) {
+  if (error == nullptr) return status;
+  const bp_error said = *error;
+  return set_error(error, status, std::string(what).append(": ").append(message_of(said)),
+                   domain_of(said), said.native);
+}
+
 bp_status set_deadline_error(bp_error* error) noexcept {
   constexpr std::string_view kWhy = "the deadline passed before the operation completed";
   if (error == nullptr || error->message_len == 0 || error->code == BP_CANCELLED)
     return set_error(error, BP_DEADLINE_EXCEEDED, kWhy);
-  const bp_error said = *error;
-  return set_error(error, BP_DEADLINE_EXCEEDED,
-                   std::string(kWhy).append(": ").append(message_of(said)), domain_of(said),
-                   said.native);
+  return add_context(error, BP_DEADLINE_EXCEEDED, kWhy);
 }
 
 std::string_view name_of(bp_status status) noexcept {

@@ -30,6 +30,8 @@ inline void clear_error(bp_error* error) noexcept {
 }
 // After it, with `status` < 0: makes up for what an endpoint did not say.
 void fill_error(bp_error* error, bp_status status) noexcept;
+// Afterwards, too: puts "WHAT: " before what it says. `error` may be NULL. Returns `status`.
+bp_status add_context(bp_error* error, bp_status status, std::string_view what);
 // The deadline as the reason, with what the endpoint said behind it. Returns DEADLINE_EXCEEDED.
 bp_status set_deadline_error(bp_error* error) noexcept;
 

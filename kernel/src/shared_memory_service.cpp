@@ -104,7 +104,10 @@ bp_status open_for(const bp_host* host, bp_str text, const Options* options, Obj
     if (const bp_status status = to_allowed_key(owner, text, key, error); status < 0) return status;
     if (key.type != BP_KEY_ANONYMOUS) return functions.open(&key, options, out, error);
     return open_named(owner, key, options, *out, error, functions, [&](int descriptor) {
-      return functions.adopt(descriptor, options, out, error);
+      const bp_status status = functions.adopt(descriptor, options, out, error);
+      return status < 0
+                 ? add_context(error, status, "'" + std::string(view(text)) + "' of this kernel")
+                 : status;
     });
   });
 }

@@ -67,6 +67,15 @@ Options known_part(const Options* options) {
   }
   return out;
 }
+/// Adopting knows a descriptor, and who has asked a key.
+bp_status about(bp_str key, bp_status status, bp_error* error) {
+  if (status >= 0 || error == nullptr) {
+    return status;
+  }
+  return Status::from(status, *error)
+      .with_context("'", backplane::to_view(key), "' of this kernel")
+      .to(error);
+}
 /// The kernel's own, but for those two.
 const bp_shared_memory_service kSharedMemory = [] {
   bp_shared_memory_service out = *bp_shared_memory();
@@ -335,7 +344,8 @@ bp_status FarServices::open_memory(const bp_host* host, bp_str key,
     shared.setPermissions(known.permissions);
     shared.setFlags(known.flags);
   });
-  return status < 0 ? status : bp_memory_adopt(descriptor.get(), options, out, error);
+  return status < 0 ? status
+                    : about(key, bp_memory_adopt(descriptor.get(), options, out, error), error);
 }
 
 bp_status FarServices::open_channel(const bp_host* host, bp_str key,
@@ -357,7 +367,8 @@ bp_status FarServices::open_channel(const bp_host* host, bp_str key,
     shared.setPublishers(known.publishers);
     shared.setSubscribers(known.subscribers);
   });
-  return status < 0 ? status : bp_channel_adopt(descriptor.get(), options, out, error);
+  return status < 0 ? status
+                    : about(key, bp_channel_adopt(descriptor.get(), options, out, error), error);
 }
 
 }  // namespace backplane::isolation

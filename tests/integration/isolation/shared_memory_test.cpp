@@ -122,7 +122,7 @@ TEST_F(AnIsolatedPluginThatShares, GetsWhatItHasDamaged) {
     ASSERT_EQ(pwrite(descriptor, &garbage, sizeof garbage, at), 8);
   }
   close(descriptor);
-  EXPECT_THAT(refusal("it:shared"), HasSubstr("DATA_LOSS"));
+  EXPECT_THAT(refusal("it:shared"), HasSubstr("DATA_LOSS: 'anonymous:numbers' of this kernel: "));
   EXPECT_GT(process(open("it:fine")), 0);
 }
 

@@ -65,6 +65,12 @@ TEST_F(SharedMemoryService, ANameIsOneChannelForAllOfTheKernel) {
             BP_ALREADY_EXISTS);
 }
 
+TEST_F(SharedMemoryService, WhatDoesNotFitIsCalledByItsName) {
+  const SharedMemory ours = open_memory(*plugin, "anonymous:frames", {.size = 100}).value();
+  EXPECT_THAT(open_channel(*application, "anonymous:frames", kOfInts).status().to_string(),
+              HasSubstr(": 'anonymous:frames' of this kernel: "));
+}
+
 TEST_F(SharedMemoryService, ANameOfAnotherKernelIsAnother) {
   Channel ours = open_channel(*application, "anonymous:frames", kOfInts).value();
   const std::unique_ptr<bp_kernel, void (*)(bp_kernel*)> other(
