@@ -67,4 +67,26 @@ inline pid_t host_of(std::string_view instance) {
   return found.empty() ? 0 : found.front();
 }
 
+/// What the threads of a process wait for, for the text of a failure.
+inline std::string waits_of(pid_t process) {
+  if (process == 0) {
+    return "there is no process";
+  }
+  const std::string tasks = "/proc/" + std::to_string(process) + "/task/";
+  std::string out = "process " + std::to_string(process);
+  DIR* const threads = opendir(tasks.c_str());
+  while (const dirent* entry = threads != nullptr ? readdir(threads) : nullptr) {
+    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) != 0) {
+      const std::string at = tasks + entry->d_name;
+      std::string name = told_by_proc(at + "/comm");
+      name.resize(name.empty() ? 0 : name.size() - 1);
+      out += "; " + name + " in " + told_by_proc(at + "/wchan");
+    }
+  }
+  if (threads != nullptr) {
+    closedir(threads);
+  }
+  return out;
+}
+
 }  // namespace backplane::test

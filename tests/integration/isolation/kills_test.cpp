@@ -164,7 +164,7 @@ retry_max_s = 0.1
     const auto killed_at = Clock::now();
     ASSERT_EQ(kill(host, SIGKILL), 0);
     ASSERT_TRUE(eventually([&] { return served.write("again").within(10s).get().is_ok(); }))
-        << log();
+        << log() << waits_of(host_of("killed"));
     down.push_back(milliseconds(Clock::now() - killed_at));
   }
 
