@@ -109,6 +109,28 @@ TEST_F(AnEventLoop, TakesAnotherIntervalFromNowOn) {
             UA_STATUSCODE_BADNOTFOUND);
 }
 
+// Else a publishing interval would be longer than it is said to be, the more there is to do.
+TEST_F(AnEventLoop, KeepsTheTimesOfACyclicTimerThatComesLate) {
+  constexpr double kInterval = 500 * UA_DATETIME_MSEC;
+  constexpr double kUnsure = 2 * UA_DATETIME_MSEC;  // two clocks
+  Named cyclic{this, 1};
+  every(cyclic, 500);
+  const UA_DateTime first = loop_->nextCyclicTime(loop_);
+  const auto wait_until = [](UA_DateTime time) {
+    return test::eventually([time] { return UA_DateTime_nowMonotonic() >= time; });
+  };
+  ASSERT_TRUE(wait_until(first + 20 * UA_DATETIME_MSEC));
+  ASSERT_TRUE(calls(1));
+  const UA_DateTime second = loop_->nextCyclicTime(loop_);
+  EXPECT_NEAR(static_cast<double>(second - first), kInterval, kUnsure);
+  // But what it has missed altogether it does not make up for.
+  ASSERT_TRUE(wait_until(second + 520 * UA_DATETIME_MSEC));
+  ASSERT_TRUE(calls(2));
+  fake_.loop.run();
+  EXPECT_EQ(called_.size(), 2u);
+  EXPECT_GT(static_cast<double>(loop_->nextCyclicTime(loop_) - second), 2 * kInterval);
+}
+
 TEST_F(AnEventLoop, CallsWhatIsDelayedInItsOrderAndInTheNextTurnWhatThatDelays) {
   Delayed third{this, 3};
   Delayed first{this, 1};
