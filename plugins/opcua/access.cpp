@@ -43,6 +43,10 @@ Access::Access(const Host& host, const ServerSettings& settings,
                std::function<uintptr_t()> connection)
     : host_(host),
       settings_(settings),
+      is_for_all_(std::all_of(settings.variables.begin(), settings.variables.end(),
+                              [](const DeclaredVariable& each) {
+                                return each.readers == kEverybody && each.writers == kEverybody;
+                              })),
       connection_(std::move(connection)),
       refused_(host.counter("opcua_logins_refused_total")) {
   users_.push_back({"", kAnonymous});
@@ -78,10 +82,10 @@ void Access::put_into(UA_ServerConfig& config) {
   access.closeSession = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*) {};
   access.getUserRightsMask = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
                                 const UA_NodeId*, void*) -> UA_UInt32 { return 0; };
-  access.getUserAccessLevel = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void* session,
-                                 const UA_NodeId* id, void* context) -> UA_Byte {
+  access.getUserAccessLevel = [](UA_Server*, UA_AccessControl* self, const UA_NodeId*,
+                                 void* session, const UA_NodeId* id, void* context) -> UA_Byte {
     // A subscription without a session goes on with what it was allowed to begin.
-    if (session == nullptr || !is_declared(*id, context)) {
+    if (session == nullptr || of(self).is_for_all_ || !is_declared(*id, context)) {
       return 0xff;
     }
     const Variable& variable = *static_cast<const Variable*>(context);

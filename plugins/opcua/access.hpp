@@ -56,6 +56,7 @@ class Access {
 
   const Host& host_;
   const ServerSettings& settings_;
+  const bool is_for_all_;  // each variable is for everybody: they need not be looked at
   const std::function<uintptr_t()> connection_;
   std::vector<User> users_;  // each session's context is one of these
   std::unordered_map<uintptr_t, Seat> seats_;
