@@ -18,6 +18,13 @@ std::vector<NodeId> take(std::deque<NodeId>& from, size_t most = kAtOnce) {
   return out;
 }
 
+/// Whether it says nothing of the types, so that the next value asks again. Other errors are the
+/// server's: it does not tell them.
+bool is_no_answer(UA_StatusCode status) noexcept {
+  return is_loss(status) || status == UA_STATUSCODE_BADTIMEOUT ||
+         status == UA_STATUSCODE_BADREQUESTTIMEOUT;
+}
+
 }  // namespace
 
 void TypeReader::start_session() {
@@ -94,7 +101,7 @@ void TypeReader::read_definitions(Session& session) {
           return;
         }
         const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD && !session.is_open()) {
+        if (status != UA_STATUSCODE_GOOD && (is_no_answer(status) || !session.is_open())) {
           return finish(bad_status(status, "reading the server's data types"));
         }
         for (size_t i = 0; i < asked->size(); ++i) {
@@ -134,7 +141,7 @@ void TypeReader::browse_back(Session& session, std::deque<NodeId>& from, UA_UInt
           return;
         }
         const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD && !session.is_open()) {
+        if (status != UA_STATUSCODE_GOOD && (is_no_answer(status) || !session.is_open())) {
           return finish(bad_status(status, "browsing the server's data types"));
         }
         for (size_t i = 0; i < asked->size(); ++i) {

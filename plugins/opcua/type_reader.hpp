@@ -22,7 +22,8 @@ class TypeReader {
   DataTypes& types() noexcept { return *types_; }
   /// Another session's server may have others. Pointers to types end here.
   void start_session();
-  /// Asks for what is missing in types(); an error says that the session was lost.
+  /// Asks for what is missing in types(); an error says that there was no answer: it is asked for
+  /// again where it is missed again.
   void read_missing(Session& session, Done done);
 
  private:

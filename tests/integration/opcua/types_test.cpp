@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The types of a real server: numbers become what a node has, structures are known by name.
 #include "fixture.hpp"
+#include "support/tcp_relay.hpp"
 
 namespace backplane::test {
 namespace {
@@ -240,6 +241,24 @@ TEST_F(OpcuaTypes, TheArgumentsOfAMethodAreTold) {
   const ValueView second = inputs.body().at(1).at(1);
   EXPECT_EQ(second.find("Name")->get<std::string>(), "b");
   EXPECT_EQ(second.find("DataType")->at(1).get<std::string>(), "i=6");
+}
+
+TEST(OpcuaTypesFaults, ATypeThatIsNotToldInTimeIsAskedForAgain) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port(), "request_timeout_s = 0.5");
+  const Endpoint any = system.connected().open("ns=1;s=Line1.Any");
+  any.write(1).or_throw();  // what the node takes is known
+  StackArena<> arena;
+  ValueView point = arena.list({"opcua:ns=1;i=3001", arena.map({{"X", 1.0}, {"Y", 2.0}})});
+  point.tag = BP_T_TYPED;
+  relay.become({.holds = kAnswers});
+  EXPECT_EQ(any.write(point).get().code(), BP_DEADLINE_EXCEEDED);
+  relay.open();
+  const Status again = any.write(point).get();
+  EXPECT_TRUE(again.is_ok()) << again.to_string();
+  EXPECT_EQ(any.read().value().body(), point);
+  EXPECT_EQ(system.losses(), 0);
 }
 
 }  // namespace
