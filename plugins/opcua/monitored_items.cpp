@@ -55,15 +55,43 @@ bool Watches::ends_session(UA_StatusCode status) {
   return client_.session() == nullptr;
 }
 
+/// The publishing intervals after which a server says that nothing has changed.
+UA_UInt32 Watches::keep_alive_count(Publishing publishing) const {
+  const auto keepalive = std::min(client_.settings().keepalive, kLongestKeepAlive);
+  return static_cast<UA_UInt32>(
+      std::clamp<int64_t>(keepalive / std::max(publishing, Publishing(1)), 1, 1'000'000));
+}
+
+/// A server with longer intervals than were asked for would be silent for so many of those.
+void Watches::fit_keep_alive(const UA_CreateSubscriptionResponse& granted) {
+  Session* const session = client_.session();
+  if (granted.responseHeader.serviceResult != UA_STATUSCODE_GOOD || session == nullptr) {
+    return;
+  }
+  UA_ModifySubscriptionRequest request;
+  UA_ModifySubscriptionRequest_init(&request);
+  request.subscriptionId = granted.subscriptionId;
+  request.requestedPublishingInterval = granted.revisedPublishingInterval;
+  constexpr double kDay = 24.0 * 3600 * 1000;
+  const double ms = granted.revisedPublishingInterval;  // a peer's: any number, or none at all
+  request.requestedMaxKeepAliveCount =
+      keep_alive_count(Publishing(ms >= 1 ? static_cast<int64_t>(std::min(ms, kDay) * 1e6) : 1));
+  request.requestedLifetimeCount =
+      std::max(granted.revisedLifetimeCount, kLifetime * request.requestedMaxKeepAliveCount);
+  if (request.requestedMaxKeepAliveCount < granted.revisedMaxKeepAliveCount) {
+    // Not by the library's function, which takes a refusal for an interval of zero.
+    session->ask<UA_ModifySubscriptionResponse, UA_TYPES_MODIFYSUBSCRIPTIONRESPONSE>(
+        request, UA_TYPES_MODIFYSUBSCRIPTIONREQUEST, [](const UA_ModifySubscriptionResponse&) {});
+  }
+}
+
 void Watches::subscribe(Session& session, Publishing publishing) {
   if (!session.is_open()) {
     return;
   }
   UA_CreateSubscriptionRequest request = UA_CreateSubscriptionRequest_default();
   request.requestedPublishingInterval = static_cast<double>(publishing.count()) / 1e6;
-  const auto keepalive = std::min(client_.settings().keepalive, kLongestKeepAlive);
-  request.requestedMaxKeepAliveCount = static_cast<UA_UInt32>(
-      std::clamp<int64_t>(keepalive / std::max(publishing, Publishing(1)), 1, 1'000'000));
+  request.requestedMaxKeepAliveCount = keep_alive_count(publishing);
   request.requestedLifetimeCount =
       std::max(request.requestedLifetimeCount, kLifetime * request.requestedMaxKeepAliveCount);
   struct Asked {
@@ -82,6 +110,7 @@ void Watches::subscribe(Session& session, Publishing publishing) {
           if (asked->session_number == asked->watches.session_number_) {
             asked->watches.subscribed(asked->publishing, response.responseHeader.serviceResult,
                                       response.subscriptionId);
+            asked->watches.fit_keep_alive(response);
           }
         },
         [](const Status&) noexcept {});

@@ -128,6 +128,8 @@ class Watches {
   void start(const std::shared_ptr<Watch>& watch);
   void start_again();
   void end(uint64_t number, const Status& status);
+  UA_UInt32 keep_alive_count(Publishing publishing) const;
+  void fit_keep_alive(const UA_CreateSubscriptionResponse& granted);
   void subscribe(Session& session, Publishing publishing);
   void subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 id);
   void create_waiting();
