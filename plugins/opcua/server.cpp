@@ -133,7 +133,7 @@ void Server::turn_over() {
     const auto wanted = std::move(wanted_.front());
     wanted_.pop_front();
     if (const auto* const change = std::get_if<Change>(&wanted)) {
-      change->variable.publish(change->message);
+      change->variable.tell(change->message);
     } else {
       begin(std::get<ClientCall>(wanted));
     }

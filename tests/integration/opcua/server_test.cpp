@@ -249,6 +249,36 @@ TEST(OpcuaServer, AForeignWriteIsRefusedWhileAWatcherThatDropsNothingIsFull) {
   EXPECT_TRUE(told.has(7777.0));
 }
 
+TEST(OpcuaServer, AWatcherThatDropsNothingGetsAllThatWasAnsweredGoodHoweverMuchComesAtOnce) {
+  OpcuaPair pair(kServerNodes, "max_requests = 4000");
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  WatchOptions none;
+  none.credit = 1;
+  none.overflow = BP_OVERFLOW_BLOCK;
+  Watched watched(inside, {}, std::move(none));
+  ASSERT_TRUE(watched.told.reaches(1));
+  std::vector<Writing> writes;
+  std::vector<double> taken{20.5};
+  size_t refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    writes.emplace_back(outside, double(i));
+  }
+  for (int i = 0; i < 3000; ++i) {
+    const Status status = writes[static_cast<size_t>(i)].end();
+    if (status.is_ok()) {
+      taken.push_back(i);
+    } else {
+      EXPECT_EQ(status.code(), BP_RESOURCE_EXHAUSTED) << status.to_string();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0u);
+  watched.credit(5000);
+  EXPECT_TRUE(watched.told.reaches(taken.size()));
+  EXPECT_EQ(watched.told.numbers(), taken);
+}
+
 TEST(OpcuaServer, TheAddressSpaceIsBrowsedFromInsideAndOutside) {
   OpcuaPair pair;
   for (const char* instance : {"main:", "plant:"}) {
