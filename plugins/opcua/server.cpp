@@ -6,6 +6,7 @@
 #include "history_service.hpp"
 #include "library_log.hpp"
 #include "reference.hpp"
+#include "reversible.hpp"
 #include "secure_server.hpp"
 #include "server_config.hpp"
 
@@ -270,7 +271,7 @@ Status Server::read(const Address& address, std::string_view text, Op op) {
   item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
   const DataValue value(UA_Server_read(running(), &item, UA_TIMESTAMPSTORETURN_BOTH));
   MessageBuilder out;
-  fill_message(out, *value);
+  fill_message(out, *value, nullptr, is_reversible(op.in()));
   op.reply(MessageView(out)).or_throw();
   return value->hasStatus && is_bad(value->status)
              ? bad_status(value->status, concat("reading '", text, "'"))

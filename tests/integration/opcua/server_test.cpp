@@ -229,6 +229,57 @@ TEST(OpcuaServer, APartOfAnArrayIsWrittenAndTheWholeIsTold) {
             std::vector<double>{8});
 }
 
+TEST(OpcuaServer, ANodeIsReadAndWrittenInTheReversibleEncoding) {
+  OpcuaPair pair;
+  constexpr std::string_view kReversible = "application/opcua+uajson";
+  StackArena arena;
+  MessageBuilder written(
+      arena.map({{"Value", arena.map({{"Type", 11}, {"Body", 21.5}})}, {"Status", 0x40000000u}}));
+  written.header(BP_H_CONTENT_TYPE, kReversible);
+  pair.open(kTemperature).write(MessageView(written)).or_throw();
+  for (const char* const node : {kTemperature, kOutside}) {
+    const Endpoint endpoint = pair.open(node);
+    const OwnedMessage read = endpoint.read({{BP_H_CONTENT_TYPE, kReversible}}).value();
+    EXPECT_EQ(read.view().header<std::string>(BP_H_CONTENT_TYPE), kReversible) << node;
+    const auto value = read.body().find("Value");
+    ASSERT_TRUE(value) << node << ": " << read.body().to_text(200);
+    EXPECT_EQ(value->find("Body")->get<double>(), 21.5) << node;
+    EXPECT_EQ(read.body().find("Status")->get<uint32_t>(), 0x40000000u) << node;
+  }
+  const std::vector<double> part{2, 3};
+  const OwnedMessage range =
+      pair.open("main:ns=1;s=Line1.Profile")
+          .read({{BP_H_CONTENT_TYPE, kReversible}, {BP_H_INDEX_RANGE, "1:2"}})
+          .value();
+  EXPECT_EQ(range.body().find("Value")->find("Body")->get<std::vector<double>>(), part);
+}
+
+TEST(OpcuaServer, AWatchFromInsideRefusesWhatItDoesNotDoByItsName) {
+  OpcuaPair pair;
+  StackArena arena;
+  const auto refused = [&pair](const char* node, const Pair& header) {
+    WatchOptions watching;
+    watching.headers = {static_cast<const bp_pair*>(&header), 1};
+    return Watched(pair.open(node), {}, std::move(watching)).end();
+  };
+  for (const char* const node : {kTemperature, "main:ns=1;s=Tank1.SetValve"}) {
+    const Status part = refused(node, {BP_H_INDEX_RANGE, "1:2"});
+    EXPECT_EQ(part.code(), BP_UNIMPLEMENTED);
+    EXPECT_THAT(std::string(part.message()), HasSubstr("index range, '1:2'"));
+    const Status type = refused(node, {BP_H_CONTENT_TYPE, "application/opcua+uajson"});
+    EXPECT_EQ(type.code(), BP_UNIMPLEMENTED);
+    EXPECT_THAT(std::string(type.message()), HasSubstr("application/opcua+uajson"));
+    for (const std::string_view name : {"deadband", "sampling_ns", "Colour"}) {
+      const Status option = refused(node, {BP_H_OPTIONS, arena.map({{name, 1}})});
+      EXPECT_EQ(option.code(), BP_INVALID_ARGUMENT);
+      EXPECT_THAT(std::string(option.message()), HasSubstr(concat("option '", name, "'")));
+    }
+  }
+  const Status past = refused("main:ns=1;s=Tank1.SetValve",
+                              {BP_H_OPTIONS, arena.map({{"start", "1990-01-01T00:00:00Z"}})});
+  EXPECT_THAT(std::string(past.message()), HasSubstr("option 'start'"));
+}
+
 TEST(OpcuaServer, AForeignWriteIsRefusedWhileAWatcherThatDropsNothingIsFull) {
   OpcuaPair pair;
   const Endpoint inside = pair.open(kTemperature);
