@@ -386,6 +386,72 @@ TEST(OpcuaServer, OneConnectionTooManyIsClosedAndCounted) {
   EXPECT_EQ(pair.open(kOutside).read<double>().value(), 20.5) << "the one that it has goes on";
 }
 
+/// A channel without security and without a session, for an hour.
+class IdleChannel {
+ public:
+  explicit IdleChannel(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int connected =
+        connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    EXPECT_EQ(connected, 0);
+    std::string hello("HELF");
+    put(hello, {32, 0, 65536, 65536, 0, 0, kNull});
+    constexpr std::string_view kPolicy = "http://opcfoundation.org/UA/SecurityPolicy#None";
+    std::string open("OPNF");
+    put(open, {132, 0, static_cast<uint32_t>(kPolicy.size())});
+    open += kPolicy;
+    put(open, {kNull, kNull, 1, 1});
+    open += std::string("\x01\x00\xbe\x01\x00\x00", 6);  // the request's type; no session
+    put(open, {0, 0, 1, 0, kNull, 0});
+    open += std::string(3, '\0');  // no additional header
+    put(open, {0, 0, 1, kNull, 3'600'000});
+    EXPECT_EQ(open.size(), 132u);
+    ask(hello, "ACKF");
+    ask(open, "OPNF");
+  }
+  bool is_open() const {
+    char byte = 0;
+    return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
+
+ private:
+  static constexpr uint32_t kNull = 0xFFFFFFFF;
+  static void put(std::string& to, std::initializer_list<uint32_t> numbers) {
+    for (const uint32_t number : numbers) {
+      to.append(reinterpret_cast<const char*>(&number), sizeof number);
+    }
+  }
+  void ask(const std::string& request, std::string_view expected) const {
+    EXPECT_EQ(send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+    char answer[512];
+    const ssize_t n = recv(fd_.get(), answer, sizeof answer, 0);
+    ASSERT_GE(n, 4);
+    EXPECT_EQ(std::string_view(answer, 4), expected);
+  }
+  const UniqueFd fd_;
+};
+
+TEST(OpcuaServer, ChannelsWithoutASessionMakeRoomForAClientTheOldestFirst) {
+  OpcuaPair pair(concat(kServerNodes, "max_connections = 4\n"));
+  std::vector<std::unique_ptr<IdleChannel>> idle;
+  for (int i = 0; i < 12; ++i) {
+    idle.push_back(std::make_unique<IdleChannel>(pair.port()));
+  }
+  EXPECT_TRUE(eventually([&] { return pair.metric("opcua_connections") == 4; }, kPatience));
+  OpcuaSystem client(pair.port());
+  client.connected();
+  EXPECT_EQ(client.open("ns=1;s=Line1.Temperature").read<double>().value(), 20.5);
+  EXPECT_EQ(pair.open(kOutside).read<double>().value(), 20.5) << "who has a session goes on";
+  EXPECT_EQ(metric_of(pair.kernel(), "plant", "connections_lost_total"), 0);
+  EXPECT_EQ(pair.metric("opcua_connections_refused_total"), 0);
+  EXPECT_FALSE(idle.front()->is_open());
+  EXPECT_TRUE(idle.back()->is_open()) << "the youngest";
+}
+
 TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {
   const uint16_t port = free_port_base();
   const std::string manifest =
