@@ -47,8 +47,7 @@ Server::Server(const Host& host, const Config& config)
       security_(std::in_place, host, settings_.security),
       access_(host, settings_, [this] { return listener_.current(); }),
       events_(settings_.events),
-      writes_(host),
-      sessions_(host.gauge("opcua_sessions")) {
+      writes_(host) {
   calls_.changed = [this] { check_idle(); };
 }
 
@@ -139,8 +138,6 @@ void Server::turn_over() {
       begin(std::get<ClientCall>(wanted));
     }
   }
-  sessions_.set(
-      static_cast<int64_t>(UA_Server_getStatistics(server_.get()).ss.currentSessionCount));
 }
 
 /// Inside the library, in begin().

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plugin's server: its variables, from inside and through the plugin's own client.
 #include "server_fixture.hpp"
+#include "support/tcp_relay.hpp"
 
 #include <atomic>
 #include <future>
@@ -450,6 +451,33 @@ TEST(OpcuaServer, ChannelsWithoutASessionMakeRoomForAClientTheOldestFirst) {
   EXPECT_EQ(pair.metric("opcua_connections_refused_total"), 0);
   EXPECT_FALSE(idle.front()->is_open());
   EXPECT_TRUE(idle.back()->is_open()) << "the youngest";
+}
+
+TEST(OpcuaServer, CountsASessionUntilItHasEndedAlsoOfAClientThatIsGone) {
+  const uint16_t port = free_port_base();
+  Kernel kernel = opcua_kernel();
+  kernel
+      .load_text("test.toml",
+                 concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:",
+                        port, "\"\nsecurity_mode = \"none\"\n", kServerNodes))
+      .or_throw();
+  kernel.start().or_throw();
+  const auto sessions = [&] { return metric_of(kernel, "main", "opcua_sessions"); };
+  {
+    OpcuaSystem client(port);
+    client.connected();
+    EXPECT_EQ(sessions(), 1);
+  }
+  EXPECT_TRUE(eventually([&] { return sessions() == 0; }, kPatience)) << "it has said so";
+  TcpRelay line(port);
+  OpcuaSystem client(line.port(), "session_timeout_s = 3\nkeepalive_s = 1");
+  client.connected();
+  EXPECT_EQ(sessions(), 1);
+  line.close();
+  EXPECT_TRUE(
+      eventually([&] { return metric_of(kernel, "main", "opcua_connections") == 0; }, kPatience));
+  EXPECT_EQ(sessions(), 1) << "a client may come back to it";
+  EXPECT_TRUE(eventually([&] { return sessions() == 0; }, kPatience)) << "it has timed out";
 }
 
 TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {
