@@ -48,7 +48,8 @@ Access::Access(const Host& host, const ServerSettings& settings,
                                 return each.readers == kEverybody && each.writers == kEverybody;
                               })),
       connection_(std::move(connection)),
-      refused_(host.counter("opcua_logins_refused_total")) {
+      refused_(host.counter("opcua_logins_refused_total")),
+      sessions_(host.gauge("opcua_sessions")) {
   users_.push_back({"", kAnonymous});
   for (const DeclaredUser& each : settings.users) {
     users_.push_back({each.credential, each.roles});
@@ -79,7 +80,9 @@ void Access::put_into(UA_ServerConfig& config) {
              [](const Status&) noexcept {});
     return status;
   };
-  access.closeSession = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*) {};
+  access.closeSession = [](UA_Server*, UA_AccessControl* self, const UA_NodeId*, void* session) {
+    of(self).session_ended(session);
+  };
   access.getUserRightsMask = [](UA_Server*, UA_AccessControl*, const UA_NodeId*, void*,
                                 const UA_NodeId*, void*) -> UA_UInt32 { return 0; };
   access.getUserAccessLevel = [](UA_Server*, UA_AccessControl* self, const UA_NodeId*,
@@ -147,8 +150,18 @@ UA_StatusCode Access::activate(const UA_NodeId& session, const UA_ExtensionObjec
     refused_.add();
     return UA_STATUSCODE_BADUSERACCESSDENIED;
   }
+  if (context == nullptr) {  // else it only becomes another user's
+    sessions_.set(++n_sessions_);
+  }
   context = const_cast<User*>(user);
   return UA_STATUSCODE_GOOD;
+}
+
+/// `user` is null where nobody has logged in.
+void Access::session_ended(const void* user) {
+  if (user != nullptr) {
+    sessions_.set(--n_sessions_);
+  }
 }
 
 const Access::User* Access::login(const UA_ExtensionObject& token) {

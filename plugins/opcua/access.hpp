@@ -6,6 +6,7 @@
 // - A user's credential is read at each login: a changed password counts from the next one on.
 // - The library does not tell for which session a method is called, only we know on which
 //   connection. So a connection is of one user as long as it lasts.
+// - Sessions are counted here: the library tells the end of each, also of one that has timed out.
 // - Nobody may change what a server has, nor its history.
 #pragma once
 
@@ -49,6 +50,7 @@ class Access {
     return *static_cast<Access*>(access->context);
   }
   UA_StatusCode activate(const UA_NodeId& session, const UA_ExtensionObject& token, void*& user);
+  void session_ended(const void* user);
   const User* login(const UA_ExtensionObject& token);
   bool has_password(const User& user, const UA_UserNameIdentityToken& token) const;
   bool has_certificate(const User& user, const X509& shown) const;
@@ -61,6 +63,8 @@ class Access {
   std::vector<User> users_;  // each session's context is one of these
   std::unordered_map<uintptr_t, Seat> seats_;
   const Counter refused_;
+  int64_t n_sessions_ = 0;  // that have a user
+  const Gauge sessions_;
 };
 
 }  // namespace backplane::opcua

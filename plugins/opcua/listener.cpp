@@ -127,8 +127,8 @@ UA_StatusCode Listener::open(void* application, void* context, Callback callback
 void Listener::accept_some() {
   for (int i = 0; i < kAcceptAtOnce; ++i) {
     Connection* const listening = find(listening_);
-    if (listening == nullptr) {
-      return;
+    if (listening == nullptr || (is_closing_ && peers() >= most_)) {
+      return;  // or there will be room at once
     }
     sockaddr_storage address{};
     socklen_t size = sizeof address;
@@ -153,7 +153,7 @@ void Listener::accept_some() {
 
 uintptr_t Listener::accepted(UniqueFd socket, std::string peer) {
   Connection* const listening = find(listening_);
-  if (listening == nullptr || connections_.size() > most_) {  // one of them listens
+  if (listening == nullptr || peers() > most_) {
     refused_.add();
     return 0;
   }
@@ -169,9 +169,12 @@ uintptr_t Listener::accepted(UniqueFd socket, std::string peer) {
   connection.watch.emplace(host_, connection.socket.get(), BP_FD_READ,
                            [this, id = connection.id](uint32_t events) { on_ready(id, events); });
   connections_.emplace(connection.id, std::move(made));
-  open_gauge_.set(static_cast<int64_t>(connections_.size() - 1));
   const uintptr_t id = connection.id;
   tell(connection, UA_CONNECTIONSTATE_ESTABLISHED, &UA_KEYVALUEMAP_NULL, {});
+  if (connection.is_closing) {
+    refused_.add();  // each has a session
+  }
+  open_gauge_.set(static_cast<int64_t>(peers() - closing_.size()));
   return id;
 }
 

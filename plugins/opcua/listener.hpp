@@ -7,6 +7,9 @@
 // call.
 // - A peer that does not take its answers is not read from until it does; it may ask no more than
 //   it takes. What else waits for it (notifications, in answer to what it had asked) is bounded.
+// - One more connection than there may be is taken: for it the library closes the oldest that has
+// no
+//   session (part 4, 5.5.2), or the new one. The next is not accepted before that is done.
 // - `turn_over` is called when the library has come back from what a peer has sent: what it wanted
 //   done meanwhile is done then, not in the middle of it.
 #pragma once
@@ -42,7 +45,8 @@ class Listener final : private ConnectionManager {
   /// "127.0.0.1:51234"; empty: it is gone.
   std::string peer(uintptr_t connection) const;
 
-  /// A peer has connected: the number of the connection, 0 when there are too many.
+  /// A peer has connected: the number of the connection, 0 when there are too many. The library
+  /// may refuse it, which closes it later.
   uintptr_t accepted(UniqueFd socket, std::string peer);
   /// Bytes of a peer.
   void received(uintptr_t connection, std::string_view bytes);
@@ -55,6 +59,7 @@ class Listener final : private ConnectionManager {
   void accept_some();
   void on_ready(uintptr_t id, uint32_t events);
   Connection* find(uintptr_t id) noexcept;
+  size_t peers() const noexcept { return connections_.size() - 1; }  // while it listens
   void close_later(Connection& connection);
   void close_marked();
   void tell(Connection& to, UA_ConnectionState state, const UA_KeyValueMap* parameters,

@@ -15,6 +15,26 @@ bool is_stream(Op op) noexcept {
   return op.verb() == BP_V_BROWSE || (op.verb() == BP_V_WATCH && op->impl[2] == kPast);
 }
 
+/// What a watch of the present asks for and does not get: a hub gives all the same messages.
+Status refusal(MessageView in, std::string_view text) {
+  if (const auto range = in.header<std::string_view>(BP_H_INDEX_RANGE); range && !range->empty()) {
+    return Status(BP_UNIMPLEMENTED, "watching '", text, "' of an own server: there is no index ",
+                  "range, '", *range, "'; each message has the whole value");
+  }
+  if (const auto type = in.header<std::string_view>(BP_H_CONTENT_TYPE); type && !type->empty()) {
+    return Status(BP_UNIMPLEMENTED, "watching '", text, "' of an own server: there is no content ",
+                  "type, '", *type, "'; a client's watch and a read have it");
+  }
+  const auto options = in.header(BP_H_OPTIONS);
+  if (options && options->tag == BP_T_MAP && options->size() > 0) {
+    const auto [key, value] = *options->entries().begin();
+    return Status(BP_INVALID_ARGUMENT, "watching '", text, "' of an own server: there is no ",
+                  "option '", key.get<std::string_view>().value_or(""),
+                  "'; each change is told, and a variable has start, end, max");
+  }
+  return Status::ok();
+}
+
 }  // namespace
 
 LocalNode::LocalNode(Server& server, const AddressSpace::Node* node, Address address,
@@ -69,7 +89,8 @@ Status LocalNode::watch(Op op) {
   }
   op->impl[2] = past ? kPast : 0;
   if (!past) {
-    return hub()->watch(op);
+    const Status refused = refusal(op.in(), text_);
+    return refused.is_error() ? refused : hub()->watch(op);
   }
   return server_.streams().begin(op, [&variable = *node_->variable, past = *past] {
     const auto found = std::make_shared<std::vector<DataValue>>(read_history(variable, past));

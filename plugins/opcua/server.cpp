@@ -6,6 +6,7 @@
 #include "history_service.hpp"
 #include "library_log.hpp"
 #include "reference.hpp"
+#include "reversible.hpp"
 #include "secure_server.hpp"
 #include "server_config.hpp"
 
@@ -46,8 +47,7 @@ Server::Server(const Host& host, const Config& config)
       security_(std::in_place, host, settings_.security),
       access_(host, settings_, [this] { return listener_.current(); }),
       events_(settings_.events),
-      writes_(host),
-      sessions_(host.gauge("opcua_sessions")) {
+      writes_(host) {
   calls_.changed = [this] { check_idle(); };
 }
 
@@ -133,13 +133,11 @@ void Server::turn_over() {
     const auto wanted = std::move(wanted_.front());
     wanted_.pop_front();
     if (const auto* const change = std::get_if<Change>(&wanted)) {
-      change->variable.publish(change->message);
+      change->variable.tell(change->message);
     } else {
       begin(std::get<ClientCall>(wanted));
     }
   }
-  sessions_.set(
-      static_cast<int64_t>(UA_Server_getStatistics(server_.get()).ss.currentSessionCount));
 }
 
 /// Inside the library, in begin().
@@ -270,7 +268,7 @@ Status Server::read(const Address& address, std::string_view text, Op op) {
   item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
   const DataValue value(UA_Server_read(running(), &item, UA_TIMESTAMPSTORETURN_BOTH));
   MessageBuilder out;
-  fill_message(out, *value);
+  fill_message(out, *value, nullptr, is_reversible(op.in()));
   op.reply(MessageView(out)).or_throw();
   return value->hasStatus && is_bad(value->status)
              ? bad_status(value->status, concat("reading '", text, "'"))

@@ -130,7 +130,6 @@ class Server {
   size_t hubs_left_ = 0;
   std::function<void()> drained_;
   std::function<void()> stopped_;
-  const Gauge sessions_;
 };
 
 }  // namespace backplane::opcua

@@ -38,7 +38,7 @@ ServerConfig::ServerConfig(const ServerSettings& settings, uint16_t port, UA_Eve
 
   to.tcpMaxMsgSize = settings.max_message;
   to.tcpMaxChunks = settings.max_message / kLeastChunk + 1;
-  to.maxSecureChannels = static_cast<UA_UInt16>(settings.max_connections + 1);
+  to.maxSecureChannels = static_cast<UA_UInt16>(settings.max_connections);
   to.maxSessions = settings.max_sessions;
   to.maxSessionTimeout = kHourMs;
   to.maxNodesPerRead = to.maxNodesPerWrite = to.maxNodesPerBrowse = 10'000;

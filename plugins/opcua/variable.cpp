@@ -65,7 +65,6 @@ Hub& Variable::hub() {
   if (known == nullptr) {
     HubOptions options;
     options.present = [this] { return present(); };
-    options.on_ready = [is_full = is_full_] { *is_full = false; };
     auto made = std::make_unique<Hub>(host_, std::move(options));
     if (hub_.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel)) {
       known = made.release();
@@ -126,9 +125,6 @@ void Variable::remember(const UA_DataValue& value) {
 
 UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& value) {
   const bool is_told = !is_own_write_ && watchers() > 0;
-  if (is_told && *is_full_) {
-    return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
-  }
   UA_DataValue next = value;
   Variant made;  // the value, unless it takes the present one's place
   const bool fits = range == nullptr && fits_into(value_->value, value.value);
@@ -171,11 +167,15 @@ UA_StatusCode Variable::take(const UA_NumericRange* range, const UA_DataValue& v
   } else {
     MessageBuilder message;
     fill_message(message, next);
-    // First: it may be nothing that a message can hold.
-    static_cast<void>(detail::tree_size(message.view()));
+    const size_t size = Hub::size_of(message);  // first: it may be nothing that a message can hold
+    if (is_told && !hub().has_room(untold_ + 1, untold_bytes_ + size)) {
+      return UA_STATUSCODE_BADRESOURCEUNAVAILABLE;
+    }
     remember(next);
     if (is_told) {
       changed_(*this, message);
+      ++untold_;
+      untold_bytes_ += size;
     }
   }
   if (fits) {
@@ -198,17 +198,17 @@ std::optional<OwnedMessage> Variable::present() const {
   return OwnedMessage(message.view());
 }
 
-void Variable::publish(MessageView message, Hub::Settled settled) {
-  *is_full_ = true;  // first: there may be room again before publish() returns
-  if (hub().publish(message, std::move(settled))) {
-    *is_full_ = false;
+void Variable::tell(MessageView message) {
+  if (--untold_ == 0) {
+    untold_bytes_ = 0;
   }
+  hub().publish(message);
 }
 
 void Variable::publish(Hub::Settled settled) {
   MessageBuilder message;
   fill_message(message, *value_);
-  publish(MessageView(message), std::move(settled));
+  hub().publish(MessageView(message), std::move(settled));
 }
 
 }  // namespace backplane::opcua

@@ -4,7 +4,8 @@
 //
 // Design notes.
 // - The value lies here, not in the library's node: the library asks before it is changed, so that
-//   a client's write can be refused when a watcher that drops nothing has no room.
+//   a client's write can be refused when a watcher that drops nothing has no room for it and for
+//   those before it that are still to be told: one receive brings hundreds.
 // - It lies here once: the hub is made when a watcher comes, whom it gives the present value, and
 //   there is no message of what nobody watches.
 // - A client's write reaches the watchers when the library is done with the client's bytes; the
@@ -25,7 +26,8 @@ namespace backplane::opcua {
 
 class alignas(64) Variable {
  public:
-  /// Told of each change by a client while somebody watches, with the message for the watchers.
+  /// Told of each change by a client while somebody watches, with the message for the watchers,
+  /// which tell() gives them.
   using Changed = std::function<void(Variable&, MessageView)>;
 
   /// What is borrowed outlives it. Throws Error: the initial value is not of the variable's type.
@@ -50,10 +52,10 @@ class alignas(64) Variable {
   /// (INVALID_ARGUMENT): that would lose something.
   DataValue converted(MessageView message) const;
 
-  /// Gives a message to the watchers; `settled` is the hub's.
-  void publish(MessageView message, Hub::Settled settled = {});
-  /// The same with the present value.
-  void publish(Hub::Settled settled = {});
+  /// Gives the watchers a client's change.
+  void tell(MessageView message);
+  /// Gives them the present value; `settled` is the hub's.
+  void publish(Hub::Settled settled);
 
   /// Our own, which is not refused for want of room, nor told to `changed`.
   UA_StatusCode write(UA_Server* server, const UA_WriteValue& what) noexcept;
@@ -79,7 +81,8 @@ class alignas(64) Variable {
   const DeclaredVariable& declared_;
   const Host& host_;
   const Changed& changed_;
-  std::shared_ptr<std::atomic<bool>> is_full_ = std::make_shared<std::atomic<bool>>(false);
+  size_t untold_ = 0;  // changes by clients
+  size_t untold_bytes_ = 0;
 };
 
 }  // namespace backplane::opcua

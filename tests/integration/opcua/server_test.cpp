@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plugin's server: its variables, from inside and through the plugin's own client.
 #include "server_fixture.hpp"
+#include "support/tcp_relay.hpp"
 
 #include <atomic>
 #include <future>
@@ -229,6 +230,57 @@ TEST(OpcuaServer, APartOfAnArrayIsWrittenAndTheWholeIsTold) {
             std::vector<double>{8});
 }
 
+TEST(OpcuaServer, ANodeIsReadAndWrittenInTheReversibleEncoding) {
+  OpcuaPair pair;
+  constexpr std::string_view kReversible = "application/opcua+uajson";
+  StackArena arena;
+  MessageBuilder written(
+      arena.map({{"Value", arena.map({{"Type", 11}, {"Body", 21.5}})}, {"Status", 0x40000000u}}));
+  written.header(BP_H_CONTENT_TYPE, kReversible);
+  pair.open(kTemperature).write(MessageView(written)).or_throw();
+  for (const char* const node : {kTemperature, kOutside}) {
+    const Endpoint endpoint = pair.open(node);
+    const OwnedMessage read = endpoint.read({{BP_H_CONTENT_TYPE, kReversible}}).value();
+    EXPECT_EQ(read.view().header<std::string>(BP_H_CONTENT_TYPE), kReversible) << node;
+    const auto value = read.body().find("Value");
+    ASSERT_TRUE(value) << node << ": " << read.body().to_text(200);
+    EXPECT_EQ(value->find("Body")->get<double>(), 21.5) << node;
+    EXPECT_EQ(read.body().find("Status")->get<uint32_t>(), 0x40000000u) << node;
+  }
+  const std::vector<double> part{2, 3};
+  const OwnedMessage range =
+      pair.open("main:ns=1;s=Line1.Profile")
+          .read({{BP_H_CONTENT_TYPE, kReversible}, {BP_H_INDEX_RANGE, "1:2"}})
+          .value();
+  EXPECT_EQ(range.body().find("Value")->find("Body")->get<std::vector<double>>(), part);
+}
+
+TEST(OpcuaServer, AWatchFromInsideRefusesWhatItDoesNotDoByItsName) {
+  OpcuaPair pair;
+  StackArena arena;
+  const auto refused = [&pair](const char* node, const Pair& header) {
+    WatchOptions watching;
+    watching.headers = {static_cast<const bp_pair*>(&header), 1};
+    return Watched(pair.open(node), {}, std::move(watching)).end();
+  };
+  for (const char* const node : {kTemperature, "main:ns=1;s=Tank1.SetValve"}) {
+    const Status part = refused(node, {BP_H_INDEX_RANGE, "1:2"});
+    EXPECT_EQ(part.code(), BP_UNIMPLEMENTED);
+    EXPECT_THAT(std::string(part.message()), HasSubstr("index range, '1:2'"));
+    const Status type = refused(node, {BP_H_CONTENT_TYPE, "application/opcua+uajson"});
+    EXPECT_EQ(type.code(), BP_UNIMPLEMENTED);
+    EXPECT_THAT(std::string(type.message()), HasSubstr("application/opcua+uajson"));
+    for (const std::string_view name : {"deadband", "sampling_ns", "Colour"}) {
+      const Status option = refused(node, {BP_H_OPTIONS, arena.map({{name, 1}})});
+      EXPECT_EQ(option.code(), BP_INVALID_ARGUMENT);
+      EXPECT_THAT(std::string(option.message()), HasSubstr(concat("option '", name, "'")));
+    }
+  }
+  const Status past = refused("main:ns=1;s=Tank1.SetValve",
+                              {BP_H_OPTIONS, arena.map({{"start", "1990-01-01T00:00:00Z"}})});
+  EXPECT_THAT(std::string(past.message()), HasSubstr("option 'start'"));
+}
+
 TEST(OpcuaServer, AForeignWriteIsRefusedWhileAWatcherThatDropsNothingIsFull) {
   OpcuaPair pair;
   const Endpoint inside = pair.open(kTemperature);
@@ -247,6 +299,36 @@ TEST(OpcuaServer, AForeignWriteIsRefusedWhileAWatcherThatDropsNothingIsFull) {
   watching->credit(5000);
   EXPECT_TRUE(eventually([&] { return outside.write(7777.0).get().is_ok(); }, kPatience));
   EXPECT_TRUE(told.has(7777.0));
+}
+
+TEST(OpcuaServer, AWatcherThatDropsNothingGetsAllThatWasAnsweredGoodHoweverMuchComesAtOnce) {
+  OpcuaPair pair(kServerNodes, "max_requests = 4000");
+  const Endpoint inside = pair.open(kTemperature);
+  const Endpoint outside = pair.open(kOutside);
+  WatchOptions none;
+  none.credit = 1;
+  none.overflow = BP_OVERFLOW_BLOCK;
+  Watched watched(inside, {}, std::move(none));
+  ASSERT_TRUE(watched.told.reaches(1));
+  std::vector<Writing> writes;
+  std::vector<double> taken{20.5};
+  size_t refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    writes.emplace_back(outside, double(i));
+  }
+  for (int i = 0; i < 3000; ++i) {
+    const Status status = writes[static_cast<size_t>(i)].end();
+    if (status.is_ok()) {
+      taken.push_back(i);
+    } else {
+      EXPECT_EQ(status.code(), BP_RESOURCE_EXHAUSTED) << status.to_string();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0u);
+  watched.credit(5000);
+  EXPECT_TRUE(watched.told.reaches(taken.size()));
+  EXPECT_EQ(watched.told.numbers(), taken);
 }
 
 TEST(OpcuaServer, TheAddressSpaceIsBrowsedFromInsideAndOutside) {
@@ -303,6 +385,99 @@ TEST(OpcuaServer, OneConnectionTooManyIsClosedAndCounted) {
       eventually([&] { return pair.metric("opcua_connections_refused_total") > 0; }, kPatience));
   EXPECT_EQ(pair.metric("opcua_connections"), 1);
   EXPECT_EQ(pair.open(kOutside).read<double>().value(), 20.5) << "the one that it has goes on";
+}
+
+/// A channel without security and without a session, for an hour.
+class IdleChannel {
+ public:
+  explicit IdleChannel(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int connected =
+        connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    EXPECT_EQ(connected, 0);
+    std::string hello("HELF");
+    put(hello, {32, 0, 65536, 65536, 0, 0, kNull});
+    constexpr std::string_view kPolicy = "http://opcfoundation.org/UA/SecurityPolicy#None";
+    std::string open("OPNF");
+    put(open, {132, 0, static_cast<uint32_t>(kPolicy.size())});
+    open += kPolicy;
+    put(open, {kNull, kNull, 1, 1});
+    open += std::string("\x01\x00\xbe\x01\x00\x00", 6);  // the request's type; no session
+    put(open, {0, 0, 1, 0, kNull, 0});
+    open += std::string(3, '\0');  // no additional header
+    put(open, {0, 0, 1, kNull, 3'600'000});
+    EXPECT_EQ(open.size(), 132u);
+    ask(hello, "ACKF");
+    ask(open, "OPNF");
+  }
+  bool is_open() const {
+    char byte = 0;
+    return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
+
+ private:
+  static constexpr uint32_t kNull = 0xFFFFFFFF;
+  static void put(std::string& to, std::initializer_list<uint32_t> numbers) {
+    for (const uint32_t number : numbers) {
+      to.append(reinterpret_cast<const char*>(&number), sizeof number);
+    }
+  }
+  void ask(const std::string& request, std::string_view expected) const {
+    EXPECT_EQ(send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+    char answer[512];
+    const ssize_t n = recv(fd_.get(), answer, sizeof answer, 0);
+    ASSERT_GE(n, 4);
+    EXPECT_EQ(std::string_view(answer, 4), expected);
+  }
+  const UniqueFd fd_;
+};
+
+TEST(OpcuaServer, ChannelsWithoutASessionMakeRoomForAClientTheOldestFirst) {
+  OpcuaPair pair(concat(kServerNodes, "max_connections = 4\n"));
+  std::vector<std::unique_ptr<IdleChannel>> idle;
+  for (int i = 0; i < 12; ++i) {
+    idle.push_back(std::make_unique<IdleChannel>(pair.port()));
+  }
+  EXPECT_TRUE(eventually([&] { return pair.metric("opcua_connections") == 4; }, kPatience));
+  OpcuaSystem client(pair.port());
+  client.connected();
+  EXPECT_EQ(client.open("ns=1;s=Line1.Temperature").read<double>().value(), 20.5);
+  EXPECT_EQ(pair.open(kOutside).read<double>().value(), 20.5) << "who has a session goes on";
+  EXPECT_EQ(metric_of(pair.kernel(), "plant", "connections_lost_total"), 0);
+  EXPECT_EQ(pair.metric("opcua_connections_refused_total"), 0);
+  EXPECT_FALSE(idle.front()->is_open());
+  EXPECT_TRUE(idle.back()->is_open()) << "the youngest";
+}
+
+TEST(OpcuaServer, CountsASessionUntilItHasEndedAlsoOfAClientThatIsGone) {
+  const uint16_t port = free_port_base();
+  Kernel kernel = opcua_kernel();
+  kernel
+      .load_text("test.toml",
+                 concat("[instances.main]\nplugin = \"opcua\"\nlisten = \"opc.tcp://127.0.0.1:",
+                        port, "\"\nsecurity_mode = \"none\"\n", kServerNodes))
+      .or_throw();
+  kernel.start().or_throw();
+  const auto sessions = [&] { return metric_of(kernel, "main", "opcua_sessions"); };
+  {
+    OpcuaSystem client(port);
+    client.connected();
+    EXPECT_EQ(sessions(), 1);
+  }
+  EXPECT_TRUE(eventually([&] { return sessions() == 0; }, kPatience)) << "it has said so";
+  TcpRelay line(port);
+  OpcuaSystem client(line.port(), "session_timeout_s = 3\nkeepalive_s = 1");
+  client.connected();
+  EXPECT_EQ(sessions(), 1);
+  line.close();
+  EXPECT_TRUE(
+      eventually([&] { return metric_of(kernel, "main", "opcua_connections") == 0; }, kPatience));
+  EXPECT_EQ(sessions(), 1) << "a client may come back to it";
+  EXPECT_TRUE(eventually([&] { return sessions() == 0; }, kPatience)) << "it has timed out";
 }
 
 TEST(OpcuaServer, EndsWhileClientsAreConnectedAndStartsAgainOnItsPort) {

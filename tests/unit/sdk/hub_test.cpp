@@ -262,6 +262,23 @@ TEST_F(AHub, BoundsAQueueByBytesButTakesOneMessageHoweverLong) {
   EXPECT_EQ(sut->messages()[0].body().get<std::string_view>(), huge);
 }
 
+TEST_F(AHub, SaysWhetherItHasRoomForSeveralMessages) {
+  make({.queue_messages = 4, .queue_bytes = 2000});
+  EXPECT_TRUE(hub_->has_room(100, 100'000)) << "nobody watches";
+  const auto dropping = watch(BP_OVERFLOW_DROP_OLDEST, 0);
+  EXPECT_TRUE(hub_->has_room(100, 100'000));
+  const auto sut = watch(BP_OVERFLOW_BLOCK, 0);
+  EXPECT_TRUE(hub_->has_room(1, 100'000)) << "a single message always fits";
+  EXPECT_FALSE(hub_->has_room(2, 100'000));
+  EXPECT_TRUE(hub_->has_room(4, 1000));
+  EXPECT_FALSE(hub_->has_room(5, 1000));
+  publish(1, 3);
+  EXPECT_TRUE(hub_->has_room(1, Hub::size_of(MessageBuilder(4))));
+  EXPECT_FALSE(hub_->has_room(1, 100'000));
+  EXPECT_FALSE(hub_->has_room(2, 2 * Hub::size_of(MessageBuilder(4))));
+  EXPECT_EQ(dropped("overflow"), 0);
+}
+
 TEST_F(AHub, RefusesAnUnknownPolicy) {
   make();
   const auto sut = watch(7, 1);

@@ -99,6 +99,11 @@ class Hub {
   /// Each watch completes with `status` now; what waits is dropped and counted. `stopped` is called
   /// once when no watch is left, perhaps before this returns.
   void stop(const Status& status, std::function<void()> stopped = {}) noexcept;
+  /// Whether no queue with policy BLOCK would drop one of so many messages, of `bytes` together
+  /// (by size_of()), if they were published now.
+  bool has_room(size_t messages, size_t bytes) const noexcept;
+  /// What a message takes of a queue's bytes. Throws Error: it cannot be kept.
+  static size_t size_of(MessageView message);
   /// With `present`, and none: what changes now needs no message.
   size_t watchers() const noexcept;
 

@@ -208,6 +208,19 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     flush(state, outbox);
   }
 
+  bool has_room(size_t messages, size_t bytes) noexcept {
+    const auto state = state_.lock();
+    for (const auto& watcher : state->watchers) {
+      const bool is_alone = watcher->queue.empty() && messages == 1;  // it always fits
+      if (watcher->policy == BP_OVERFLOW_BLOCK && !is_alone &&
+          (watcher->queue.size() + messages > options_.queue_messages ||
+           watcher->bytes + bytes > options_.queue_bytes)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   size_t watchers() const noexcept { return count_; }
 
  private:
@@ -516,6 +529,10 @@ inline void Hub::end(const Status& status) noexcept { std::shared_ptr(core_)->en
 inline void Hub::stop(const Status& status, std::function<void()> stopped) noexcept {
   std::shared_ptr(core_)->stop(status, std::move(stopped));
 }
+inline bool Hub::has_room(size_t messages, size_t bytes) const noexcept {
+  return core_->has_room(messages, bytes);
+}
+inline size_t Hub::size_of(MessageView message) { return detail::hub_entry_size(message); }
 inline size_t Hub::watchers() const noexcept { return core_->watchers(); }
 
 }  // namespace backplane
