@@ -150,11 +150,11 @@ std::shared_ptr<const Identity> kept_identity(const pki::Store& store) {
 }
 
 std::shared_ptr<const Identity> kept_or_new_identity(const pki::Store& store,
-                                                     std::string_view system) {
+                                                     std::string_view application_uri) {
   auto kept = kept_identity(store);
   if (!kept) {
     // Another process may be first: then it is that one.
-    store.keep_identity(make_identity(default_application_uri(system)).text());
+    store.keep_identity(make_identity(application_uri).text());
     kept = kept_identity(store);
   }
   if (!kept) {

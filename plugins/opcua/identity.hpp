@@ -36,6 +36,6 @@ std::shared_ptr<const Identity> kept_identity(const pki::Store& store);
 
 /// The same, made where there is none. Blocks: not on the loop. Throws Error.
 std::shared_ptr<const Identity> kept_or_new_identity(const pki::Store& store,
-                                                     std::string_view system);
+                                                     std::string_view application_uri);
 
 }  // namespace backplane::opcua

@@ -56,9 +56,11 @@ Endpoint endpoint_of(const Choice& choice, std::string_view url) {
 
 }  // namespace
 
-Security::Security(const Host& host, const SecuritySettings& settings)
+Security::Security(const Host& host, const SecuritySettings& settings, std::string application_uri)
     : host_(host),
       settings_(settings),
+      application_uri_(application_uri.empty() ? default_application_uri(host.system())
+                                               : std::move(application_uri)),
       application_(host, settings.credentials),
       user_(host, settings.user),
       trust_(host, pki::Store(settings.pki),
@@ -123,7 +125,7 @@ void Security::identity(std::function<void(const Answer&)> done) {
   done_ = std::move(done);
   thread_ = std::thread([this] {
     boundary(
-        [&] { made_ = kept_or_new_identity(trust_.store(), host_.system()); },
+        [&] { made_ = kept_or_new_identity(trust_.store(), application_uri_); },
         [&](const Status& status) { made_ = Status(status).with_context("making an identity"); });
     while (has_made_.post().is_error()) {
       std::this_thread::yield();  // no memory for a task: nobody else can say that it has ended
@@ -133,7 +135,7 @@ void Security::identity(std::function<void(const Answer&)> done) {
 
 std::shared_ptr<const Identity> Security::identity_now() {
   auto found = present();
-  return found ? found : noticed(kept_or_new_identity(trust_.store(), host_.system()));
+  return found ? found : noticed(kept_or_new_identity(trust_.store(), application_uri_));
 }
 
 User Security::user() {
@@ -169,9 +171,8 @@ User Security::user() {
 void Security::secure(UA_ClientConfig& config, const Choice& choice, const Identity* identity,
                       const User& user) const {
   config.certificateVerification = trust_.native(config.logging);
-  replace(config.clientDescription.applicationUri, identity != nullptr
-                                                       ? identity->application_uri
-                                                       : default_application_uri(host_.system()));
+  replace(config.clientDescription.applicationUri,
+          identity != nullptr ? identity->application_uri : application_uri_);
   config.endpoint = endpoint_of(choice, view(config.endpointUrl)).release();
   replace(config.endpointUrl, view(config.endpoint.endpointUrl));
 

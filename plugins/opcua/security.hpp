@@ -29,8 +29,9 @@ struct User {
 
 class Security {
  public:
-  /// `host` and `settings` outlive it.
-  Security(const Host& host, const SecuritySettings& settings);
+  /// `host` and `settings` outlive it. `application_uri`: what an identity is made for; empty: the
+  /// default.
+  Security(const Host& host, const SecuritySettings& settings, std::string application_uri = {});
   /// Waits for a key that is being made.
   ~Security();
   Security(const Security&) = delete;
@@ -59,6 +60,7 @@ class Security {
 
   const Host& host_;
   const SecuritySettings& settings_;
+  const std::string application_uri_;
   tls::Credential application_;
   tls::Credential user_;
   Trust trust_;

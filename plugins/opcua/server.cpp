@@ -44,7 +44,7 @@ Server::Server(const Host& host, const Config& config)
                    access_.forget(connection);
                    calls_.abandon_caller(connection);
                  }}),
-      security_(std::in_place, host, settings_.security),
+      security_(std::in_place, host, settings_.security, settings_.namespaces[1]),
       access_(host, settings_, [this] { return listener_.current(); }),
       events_(settings_.events),
       writes_(host) {
@@ -54,19 +54,17 @@ Server::Server(const Host& host, const Config& config)
 Server::~Server() { close(); }
 
 void Server::start() {
-  std::shared_ptr<const Identity> identity;
   if (settings_.security.mode != UA_MESSAGESECURITYMODE_NONE || !settings_.users.empty()) {
-    identity = security_->identity_now();
-    thumbprint_ = identity->thumbprint;
+    identity_ = security_->identity_now();
   }
-  name_namespace(identity.get());
+  name_namespace(identity_.get());
   listener_.bind(settings_.address, settings_.port);
   ServerConfig config(settings_, listener_.port(), loop_.native(), &logger_);
   config->context = this;
   config->asyncOperationNotifyCallback = [](UA_Server* server) {
     boundary([&] { self(server).take_calls(); }, [](const Status&) noexcept {});
   };
-  secure_server(*config.get(), settings_.security, security_->trust(), identity.get());
+  secure_server(*config.get(), settings_.security, security_->trust(), identity_.get());
   access_.put_into(*config.get());
   serve_history(*config.get(), nodes_);
   server_.reset(UA_Server_newWithConfig(config.get()));
@@ -96,18 +94,39 @@ void Server::name_namespace(const Identity* identity) {
   }
 }
 
-/// A client has come: what it is shown is what is there now.
+/// A client has come: what it is shown is what is there now, or else what was there before.
 void Server::renew() {
-  if (thumbprint_.empty()) {
+  if (!identity_) {
     return;
   }
   security_->identity([this](const Security::Answer& found) {
-    if (found && (*found)->thumbprint != thumbprint_) {
-      renew_server(*server_, **found);
-      thumbprint_ = (*found)->thumbprint;
-      host_.log().info("a renewed certificate is used", {{"thumbprint", thumbprint_}});
+    Status status = found.status();
+    if (found && (*found)->thumbprint != identity_->thumbprint) {
+      boundary([&] { take_identity(*found); }, [&](const Status& failed) { status = failed; });
     }
+    const std::string problem = status.is_error() ? status.to_string() : std::string();
+    if (!problem.empty() && problem != renewal_problem_) {
+      host_.log().warning("the certificate is not renewed; the one before is used on",
+                          {{"error", problem}, {"thumbprint", identity_->thumbprint}});
+    }
+    renewal_problem_ = problem;
   });
+}
+
+void Server::take_identity(const std::shared_ptr<const Identity>& renewed) {
+  if (renewed->application_uri != identity_->application_uri) {
+    throw Error(BP_FAILED_PRECONDITION, "the renewed certificate is for '",
+                renewed->application_uri, "', the server is '", identity_->application_uri,
+                "' as long as it runs");
+  }
+  try {
+    renew_server(*server_, *renewed);
+  } catch (...) {
+    renew_server(*server_, *identity_);  // some policies may have the other one
+    throw;
+  }
+  identity_ = renewed;
+  host_.log().info("a renewed certificate is used", {{"thumbprint", identity_->thumbprint}});
 }
 
 // ---- what clients want ----

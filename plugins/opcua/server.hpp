@@ -94,6 +94,7 @@ class Server {
                                const UA_Variant* inputs, size_t n_outputs, UA_Variant* outputs);
   void name_namespace(const Identity* identity);
   void renew();
+  void take_identity(const std::shared_ptr<const Identity>& renewed);
   void take_calls();
   void turn_over();
   void begin(const ClientCall& call);
@@ -115,7 +116,8 @@ class Server {
   std::optional<Security> security_;  // until the server is closed
   Access access_;
   const ServerEvents events_;
-  std::string thumbprint_;  // of the identity that the server shows; empty: none
+  std::shared_ptr<const Identity> identity_;  // that the server shows; null: none
+  std::string renewal_problem_;               // the last that was told; empty: none
   UniqueHandle<UA_Server, UA_Server_delete> server_;
   UA_UInt64 answers_timer_ = 0;
   // The library may give the name of a call that its client has cancelled to another one.

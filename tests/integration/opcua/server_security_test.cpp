@@ -120,6 +120,15 @@ TEST_F(ASecuredOpcuaServer, MakesItsIdentityAtItsFirstStartAndNamesNamespace1ByI
   EXPECT_THAT(uris[1], HasSubstr("urn:"));
 }
 
+TEST_F(ASecuredOpcuaServer, MakesItsIdentityForTheUriThatItIsGiven) {
+  std::string text = server(concat("application_uri = \"urn:test:plant\"\n", kOpenNodes));
+  const std::string_view own = "credentials = \"server\"\n";
+  text.erase(text.find(own), own.size());
+  start(text);
+  EXPECT_EQ(open("main", "i=2255").read<std::vector<std::string>>().value().at(1),
+            "urn:test:plant");
+}
+
 TEST_F(ASecuredOpcuaServer, RefusesAUriThatItsCertificateIsNotFor) {
   kernel_
       .load_text("test.toml", concat(server("application_uri = \"urn:test:other\""), credentials()))
@@ -127,6 +136,36 @@ TEST_F(ASecuredOpcuaServer, RefusesAUriThatItsCertificateIsNotFor) {
   const Status status = kernel_.start();
   EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
   EXPECT_THAT(std::string(status.message()), HasSubstr(kUri));
+}
+
+// What is renewed by mistake, or by halves, harms nobody.
+TEST_F(ASecuredOpcuaServer, KeepsItsCertificateUntilThereIsAnotherOneThatFits) {
+  certificates_.application("another", "urn:test:another");
+  start(server(kOpenNodes) + client("first"));
+  ASSERT_TRUE(comes_up("first")) << info("first").detail;
+  const auto another_client_reads = [&] {
+    Kernel other = opcua_kernel();
+    other
+        .load_text("other.toml",
+                   concat("[instances.other]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
+                          pki("client"), "credentials = \"client\"\n", credentials()))
+        .or_throw();
+    other.start().or_throw();
+    return other.open(std::string("other:") + kCount).value().read<int>().value();
+  };
+  const std::string key = certificates_.path("server.key");
+  const std::string kept = certificates_.path("server.key.kept");
+  const std::string certificate = certificates_.path("server.pem");
+  const std::string certificate_kept = certificates_.path("server.pem.kept");
+  std::filesystem::copy_file(key, kept);
+  std::filesystem::copy_file(certificate, certificate_kept);
+  certificates_.replace("server", "another");  // another application's
+  EXPECT_EQ(another_client_reads(), 7);
+  std::filesystem::copy_file(certificate_kept, certificate,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(another_client_reads(), 7) << "the key is not that of the certificate";
+  std::filesystem::copy_file(kept, key, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(another_client_reads(), 7);
 }
 
 TEST_F(ASecuredOpcuaServer, ShowsARenewedCertificateToTheNextClient) {

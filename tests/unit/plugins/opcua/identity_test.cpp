@@ -43,15 +43,15 @@ class OpcuaIdentity : public testing::Test {
 
 TEST_F(OpcuaIdentity, IsMadeOnceAndKept) {
   EXPECT_EQ(kept_identity(store_), nullptr);
-  const auto made = kept_or_new_identity(store_, "plant 7");
+  const auto made = kept_or_new_identity(store_, default_application_uri("plant 7"));
   EXPECT_THAT(made->application_uri, testing::MatchesRegex("urn:.+:backplane:plant-7"));
-  const auto again = kept_or_new_identity(store_, "another");
+  const auto again = kept_or_new_identity(store_, "urn:another");
   EXPECT_EQ(again->certificate, made->certificate);
   EXPECT_EQ(again->key, made->key);
 }
 
 TEST_F(OpcuaIdentity, IsWhatTheStandardAsksFor) {
-  const auto made = kept_or_new_identity(store_, "plant");
+  const auto made = kept_or_new_identity(store_, "urn:plant");
   const tls::Certificate sut = certificate_of(*made);
   EXPECT_EQ(EVP_PKEY_get_bits(X509_get0_pubkey(sut.get())), 2048);
   EXPECT_EQ(X509_verify(sut.get(), X509_get0_pubkey(sut.get())), 1);
