@@ -40,7 +40,7 @@ bool may_execute(void* session_context, const UA_NodeId& id, void* context) noex
 }  // namespace
 
 Access::Access(const Host& host, const ServerSettings& settings,
-               std::function<uintptr_t()> connection)
+               std::function<uintptr_t()> connection, std::function<std::string()> peer)
     : host_(host),
       settings_(settings),
       is_for_all_(std::all_of(settings.variables.begin(), settings.variables.end(),
@@ -48,6 +48,7 @@ Access::Access(const Host& host, const ServerSettings& settings,
                                 return each.readers == kEverybody && each.writers == kEverybody;
                               })),
       connection_(std::move(connection)),
+      peer_(std::move(peer)),
       refused_(host.counter("opcua_logins_refused_total")),
       sessions_(host.gauge("opcua_sessions")) {
   users_.push_back({"", kAnonymous});
@@ -147,7 +148,7 @@ UA_StatusCode Access::activate(const UA_NodeId& session, const UA_ExtensionObjec
                                void*& context) {
   const User* const user = login(token);
   if (user == nullptr || !take_seat(session, *user)) {
-    refused_.add();
+    tell_refused(token);
     return UA_STATUSCODE_BADUSERACCESSDENIED;
   }
   if (context == nullptr) {  // else it only becomes another user's
@@ -161,6 +162,21 @@ UA_StatusCode Access::activate(const UA_NodeId& session, const UA_ExtensionObjec
 void Access::session_ended(const void* user) {
   if (user != nullptr) {
     sessions_.set(--n_sessions_);
+  }
+}
+
+/// Each is counted; a line a second is enough for who guesses passwords. Not what he calls himself:
+/// that may be any bytes, or a password in the wrong field.
+void Access::tell_refused(const UA_ExtensionObject& token) {
+  constexpr int64_t kBetweenLines = 1'000'000'000;
+  refused_.add();
+  if (const int64_t now = monotonic_ns(); now >= next_line_ns_) {
+    next_line_ns_ = now + kBetweenLines;
+    const bool is_known = token.encoding >= UA_EXTENSIONOBJECT_DECODED;
+    host_.log().warning(
+        "a login is refused",
+        {{"token", std::string_view(is_known ? token.content.decoded.type->typeName : "none")},
+         {"peer", peer_()}});
   }
 }
 

@@ -24,9 +24,10 @@ class Access {
     RoleSet roles = 0;
   };
 
-  /// `connection` tells the connection whose bytes the library looks at. `host` and `settings`
-  /// outlive it.
-  Access(const Host& host, const ServerSettings& settings, std::function<uintptr_t()> connection);
+  /// `connection` tells the connection whose bytes the library looks at, `peer` the address at its
+  /// other end. `host` and `settings` outlive it.
+  Access(const Host& host, const ServerSettings& settings, std::function<uintptr_t()> connection,
+         std::function<std::string()> peer);
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
 
@@ -51,6 +52,7 @@ class Access {
   }
   UA_StatusCode activate(const UA_NodeId& session, const UA_ExtensionObject& token, void*& user);
   void session_ended(const void* user);
+  void tell_refused(const UA_ExtensionObject& token);
   const User* login(const UA_ExtensionObject& token);
   bool has_password(const User& user, const UA_UserNameIdentityToken& token) const;
   bool has_certificate(const User& user, const X509& shown) const;
@@ -60,10 +62,12 @@ class Access {
   const ServerSettings& settings_;
   const bool is_for_all_;  // each variable is for everybody: they need not be looked at
   const std::function<uintptr_t()> connection_;
+  const std::function<std::string()> peer_;
   std::vector<User> users_;  // each session's context is one of these
   std::unordered_map<uintptr_t, Seat> seats_;
   const Counter refused_;
-  int64_t n_sessions_ = 0;  // that have a user
+  int64_t next_line_ns_ = 0;  // of the log
+  int64_t n_sessions_ = 0;    // that have a user
   const Gauge sessions_;
 };
 

@@ -96,12 +96,12 @@ constexpr std::array kEntries = {
     Entry{UA_STATUSCODE_BADUSERSIGNATUREINVALID, BP_UNAUTHENTICATED,
           "the user's key is not that of its certificate"},
     Entry{UA_STATUSCODE_BADSECURITYCHECKSFAILED, BP_UNAUTHENTICATED,
-          "perhaps the server does not trust our certificate: `backplane cert show` prints it, to "
-          "be trusted there"},
+          "perhaps the server does not trust our certificate, that of `credentials` or what "
+          "`backplane cert show --pki FOLDER` prints: trust it there"},
     Entry{
         UA_STATUSCODE_BADCERTIFICATEUNTRUSTED, BP_UNAUTHENTICATED,
-        "the server does not trust our certificate: `backplane cert show` prints it, to be trusted "
-        "there"},
+        "the server does not trust our certificate, that of `credentials` or what `backplane cert "
+        "show --pki FOLDER` prints: trust it there"},
     Entry{UA_STATUSCODE_BADCERTIFICATECHAININCOMPLETE, BP_UNAUTHENTICATED,
           "the server does not know the authority of our certificate"},
     Entry{UA_STATUSCODE_BADCERTIFICATEINVALID, BP_UNAUTHENTICATED,

@@ -56,7 +56,8 @@ Endpoint endpoint_of(const Choice& choice, std::string_view url) {
 
 }  // namespace
 
-Security::Security(const Host& host, const SecuritySettings& settings, std::string application_uri)
+Security::Security(const Host& host, const SecuritySettings& settings, std::string application_uri,
+                   std::function<std::string()> peer)
     : host_(host),
       settings_(settings),
       application_uri_(application_uri.empty() ? default_application_uri(host.system())
@@ -67,7 +68,8 @@ Security::Security(const Host& host, const SecuritySettings& settings, std::stri
              {settings.policy != nullptr && settings.policy->is_deprecated,
               [this]() -> std::shared_ptr<const tls::Material> {
                 return settings_.credentials.empty() ? nullptr : application_.fetch();
-              }}),
+              },
+              std::move(peer)}),
       expiry_(host, "own"),
       has_made_(host, [this] {
         thread_.join();  // its last act was to post this

@@ -31,7 +31,8 @@ class Security {
  public:
   /// `host` and `settings` outlive it. `application_uri`: what an identity is made for; empty: the
   /// default.
-  Security(const Host& host, const SecuritySettings& settings, std::string application_uri = {});
+  Security(const Host& host, const SecuritySettings& settings, std::string application_uri = {},
+           std::function<std::string()> peer = {});
   /// Waits for a key that is being made.
   ~Security();
   Security(const Security&) = delete;

@@ -44,8 +44,11 @@ Server::Server(const Host& host, const Config& config)
                    access_.forget(connection);
                    calls_.abandon_caller(connection);
                  }}),
-      security_(std::in_place, host, settings_.security, settings_.namespaces[1]),
-      access_(host, settings_, [this] { return listener_.current(); }),
+      security_(std::in_place, host, settings_.security, settings_.namespaces[1],
+                [this] { return peer_address(); }),
+      access_(
+          host, settings_, [this] { return listener_.current(); },
+          [this] { return peer_address(); }),
       events_(settings_.events),
       writes_(host) {
   calls_.changed = [this] { check_idle(); };
@@ -79,6 +82,12 @@ void Server::start() {
     server_.reset();
     bad_status(status, concat("listening on ", url())).or_throw();
   }
+}
+
+/// Of who speaks now; without its port, which is another one each time.
+std::string Server::peer_address() const {
+  const std::string peer = listener_.peer(listener_.current());
+  return peer.substr(0, peer.rfind(':'));
 }
 
 /// Namespace 1 is the application's, which the certificate names (Part 6, 6.2.2).

@@ -93,6 +93,7 @@ class Server {
                                const UA_NodeId* object, void* object_context, size_t n_inputs,
                                const UA_Variant* inputs, size_t n_outputs, UA_Variant* outputs);
   void name_namespace(const Identity* identity);
+  std::string peer_address() const;
   void renew();
   void take_identity(const std::shared_ptr<const Identity>& renewed);
   void take_calls();

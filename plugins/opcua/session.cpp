@@ -178,10 +178,15 @@ Status Session::reason(UA_StatusCode status) const {
   // 6.7.4).
   const bool is_untold = out.code() == BP_UNAVAILABLE && connection_->tcp().was_established();
   if (phase_ == Phase::kConnecting && choice_.channel != nullptr && !has_been_open_ && is_untold) {
+    const SecuritySettings& ours = settings_.security;
     return Status(
                BP_UNAUTHENTICATED,
                "the server does not open a secured channel, and its log knows why; most often it "
-               "does not take our certificate: see backplane cert show, and trust it there")
+               "does not take our certificate, ",
+               ours.credentials.empty()
+                   ? concat("which backplane cert show --pki ", ours.pki.string(), " prints")
+                   : concat("that of the credential '", ours.credentials, "'"),
+               ": trust it there")
         .with_native(static_cast<int32_t>(status), kDomain);
   }
   return out;

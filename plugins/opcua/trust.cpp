@@ -293,12 +293,22 @@ Verdict Trust::judge_revocation(const STACK_OF(X509) * chain, const STACK_OF(X50
 }
 
 void Trust::keep(X509& certificate, const Verdict& verdict, const Expected& expected) const {
+  constexpr int64_t kBetweenLines = 1'000'000'000;  // a peer may have any number of certificates
+  refused_.add();
   boundary(
       [&] {
-        store_.reject(
-            certificate,
-            concat(std::string_view(UA_StatusCode_name(verdict.code)), ": ", verdict.reason),
-            expected.peer);
+        const std::string cause =
+            concat(std::string_view(UA_StatusCode_name(verdict.code)), ": ", verdict.reason);
+        const bool is_news = store_.reject(certificate, cause, expected.peer);
+        const int64_t now = monotonic_ns();
+        if (is_news && options_.peer && now >= next_line_ns_) {
+          next_line_ns_ = now + kBetweenLines;
+          host_.log().warning("a peer is refused: backplane cert pending shows it",
+                              {{"cause", cause},
+                               {"thumbprint", tls::thumbprint(certificate)},
+                               {"peer", expected.peer},
+                               {"pki", store_.folder().string()}});
+        }
       },
       [&](const Status& status) { complain({std::string(status.message())}); });
 }
@@ -317,18 +327,22 @@ Status Trust::status_of(const Verdict& verdict) const {
   constexpr size_t kEnoughOfIt = 8;
   const bool helps = verdict.code == UA_STATUSCODE_BADCERTIFICATEUNTRUSTED ||
                      verdict.code == UA_STATUSCODE_BADCERTIFICATECHAININCOMPLETE;
-  const bool is_default = store_.folder() == pki::Store::default_folder();
   std::string advice;
   if (helps && !verdict.thumbprint.empty()) {
     advice = concat("; if it is the right one: backplane cert trust ",
-                    verdict.thumbprint.substr(0, kEnoughOfIt),
-                    is_default ? "" : concat(" --pki ", store_.folder().string()));
+                    verdict.thumbprint.substr(0, kEnoughOfIt), " --pki ", store_.folder().string());
   } else if (verdict.code == UA_STATUSCODE_BADCERTIFICATEHOSTNAMEINVALID) {
     advice = "; connect by one of its names, or set check_host_name = false";
   }
   return Status(BP_UNAUTHENTICATED, std::string_view(UA_StatusCode_name(verdict.code)),
                 ": the peer's certificate: ", verdict.reason, advice)
       .with_native(static_cast<int32_t>(verdict.code), kDomain);
+}
+
+Expected Trust::from_peer() const {
+  Expected out;
+  out.peer = options_.peer ? options_.peer() : std::string();
+  return out;
 }
 
 UA_CertificateVerification Trust::native(const UA_Logger* logger) const {
@@ -338,8 +352,12 @@ UA_CertificateVerification Trust::native(const UA_Logger* logger) const {
   out.verifyCertificate = [](const UA_CertificateVerification* self,
                              const UA_ByteString* shown) -> UA_StatusCode {
     UA_StatusCode code = UA_STATUSCODE_BADCERTIFICATEINVALID;
-    boundary([&] { code = static_cast<const Trust*>(self->context)->check(view(*shown), {}).code; },
-             [](const Status&) noexcept {});
+    boundary(
+        [&] {
+          const auto& trust = *static_cast<const Trust*>(self->context);
+          code = trust.check(view(*shown), trust.from_peer()).code;
+        },
+        [](const Status&) noexcept {});
     return code;
   };
   out.verifyApplicationURI = [](const UA_CertificateVerification* self, const UA_ByteString* shown,
@@ -354,7 +372,8 @@ UA_CertificateVerification Trust::native(const UA_Logger* logger) const {
           const Verdict verdict = judge_uri(leaf_of(chain.get()), std::string(view(*uri)));
           code = verdict.code;
           if (!verdict.is_good()) {
-            static_cast<const Trust*>(self->context)->keep(*leaf_of(chain.get()), verdict, {});
+            const auto& trust = *static_cast<const Trust*>(self->context);
+            trust.keep(*leaf_of(chain.get()), verdict, trust.from_peer());
           }
         },
         [](const Status&) noexcept {});

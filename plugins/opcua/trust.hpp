@@ -16,6 +16,7 @@
 #include "native.hpp"
 #include <backplane/sdk/pki_store.hpp>
 
+#include <atomic>
 #include <mutex>
 #include <open62541/plugin/pki.h>
 
@@ -43,11 +44,17 @@ class Trust {
     bool allow_deprecated = false;
     /// Besides those of the store; may be null, and is asked each time.
     std::function<std::shared_ptr<const tls::Material>()> material;
+    /// Of a server: the address of who shows what native() is asked about. Whom it refuses is
+    /// logged, since nobody else is told.
+    std::function<std::string()> peer = {};
   };
 
   /// `host` outlives it.
   Trust(const Host& host, pki::Store store, Options options)
-      : host_(host), store_(std::move(store)), options_(std::move(options)) {}
+      : host_(host),
+        store_(std::move(store)),
+        options_(std::move(options)),
+        refused_(host.counter("opcua_certificates_refused_total")) {}
   Trust(const Trust&) = delete;
   Trust& operator=(const Trust&) = delete;
 
@@ -68,11 +75,14 @@ class Trust {
   Verdict judge_chain(const STACK_OF(X509) * shown) const;
   Verdict judge_revocation(const STACK_OF(X509) * chain, const STACK_OF(X509) * known) const;
   void keep(X509& certificate, const Verdict& verdict, const Expected& expected) const;
+  Expected from_peer() const;
   void complain(const std::vector<std::string>& complaints) const;
 
   const Host& host_;
   const pki::Store store_;
   const Options options_;
+  const Counter refused_;
+  mutable std::atomic<int64_t> next_line_ns_{0};
   mutable std::mutex mutex_;
   mutable std::vector<std::string> complained_;  // guarded by mutex_
 };

@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -62,20 +63,38 @@ class OpcuaServer {
   std::optional<ChildProcess> child_;
 };
 
-/// One that has the plugins of this build.
-inline Kernel opcua_kernel() {
+/// What was logged. [any]
+class Lines {
+ public:
+  void add(std::string line) { lines_.lock()->push_back(std::move(line)); }
+  ptrdiff_t with(std::string_view text) const {
+    const auto lines = lines_.lock();
+    return std::count_if(lines->begin(), lines->end(), [text](const std::string& line) {
+      return line.find(text) != std::string::npos;
+    });
+  }
+
+ private:
+  mutable Guarded<std::vector<std::string>> lines_;
+};
+
+/// One that has the plugins of this build. `lines` outlives it.
+inline Kernel opcua_kernel(Lines* lines = nullptr) {
   KernelOptions options;
   options.plugin_folders = BP_TEST_BUILD_DIR "/plugins";
   options.manifest_folders = BP_TEST_BUILD_DIR "/plugin_manifests";
   options.flags = BP_KERNEL_CHECKED;
   const bool is_verbose = std::getenv("BP_TEST_VERBOSE") != nullptr;
   options.log_level = is_verbose ? BP_LOG_DEBUG : BP_LOG_WARNING;
-  options.log = [](const LogRecord& record) {
+  options.log = [lines](const LogRecord& record) {
     std::string line = concat(record.instance, ": ", record.message);
     for (const bp_pair& field : record.fields) {
       line += concat(" ", ValueView(field.key).to_text(), "=", ValueView(field.val).to_text());
     }
     std::fprintf(stderr, "%s\n", line.c_str());
+    if (lines != nullptr) {
+      lines->add(line);
+    }
     EXPECT_EQ(line.find("but left"), std::string::npos) << line;
   };
   return Kernel::create(std::move(options)).value();

@@ -154,7 +154,7 @@ TEST_F(ASecuredForeignServer, ThatDoesNotKnowUsIsNamedWithWhatToDo) {
   OpcuaSystem here = system(there, "secret");
   const Status status = here.open(kTemperature).read().get().status();
   EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.message();
-  EXPECT_THAT(std::string(status.message()), HasSubstr("backplane cert show"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("that of the credential 'own'"));
 }
 
 }  // namespace

@@ -87,7 +87,8 @@ class ASecuredOpcuaServer : public testing::Test {
   const uint16_t port_ = free_port_base();
   Certificates certificates_;
   ScratchFolder folder_;
-  Kernel kernel_ = opcua_kernel();
+  Lines lines_;
+  Kernel kernel_ = opcua_kernel(&lines_);
 };
 
 TEST_F(ASecuredOpcuaServer, IsSignedAndEncryptedUnlessSaidOtherwise) {
@@ -103,6 +104,9 @@ TEST_F(ASecuredOpcuaServer, ShowsWhomItDoesNotKnowAndTakesHimOnceTrustedWithoutA
   const pki::Store store(folder_.path() / "server");
   ASSERT_TRUE(eventually([&] { return !store.rejected().items.empty(); }, kPatience));
   EXPECT_NE(info("plant").state, BP_STATE_UP);
+  EXPECT_EQ(store.rejected().items.at(0).peer, "127.0.0.1");
+  EXPECT_GE(metric("opcua_certificates_refused_total"), 1);
+  EXPECT_EQ(lines_.with("main: a peer is refused"), 1) << "news once, however often it comes";
   static_cast<void>(store.trust(store.rejected().items.at(0).id));
   ASSERT_TRUE(comes_up("plant")) << info("plant").detail;
 }
@@ -161,6 +165,7 @@ TEST_F(ASecuredOpcuaServer, KeepsItsCertificateUntilThereIsAnotherOneThatFits) {
   std::filesystem::copy_file(certificate, certificate_kept);
   certificates_.replace("server", "another");  // another application's
   EXPECT_EQ(another_client_reads(), 7);
+  EXPECT_EQ(lines_.with("main: the certificate is not renewed"), 1);
   std::filesystem::copy_file(certificate_kept, certificate,
                              std::filesystem::copy_options::overwrite_existing);
   EXPECT_EQ(another_client_reads(), 7) << "the key is not that of the certificate";
@@ -236,6 +241,9 @@ TEST_F(AnOpcuaServersUser, WithAnotherPasswordIsRefusedAndCounted) {
   start_as("thief");
   EXPECT_EQ(open("plant", kCount).read().get().status().code(), BP_PERMISSION_DENIED);
   EXPECT_GE(metric("opcua_logins_refused_total"), 1);
+  EXPECT_GE(lines_.with("main: a login is refused \"token\"=\"UserNameIdentityToken\" "
+                        "\"peer\"=\"127.0.0.1\""),
+            1);
 }
 
 TEST_F(AnOpcuaServersUser, ThatHasNoNameIsRefused) {

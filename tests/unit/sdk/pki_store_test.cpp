@@ -127,6 +127,18 @@ TEST_F(PkiStore, RefusesAFolderThatOthersCanWrite) {
   EXPECT_EQ(sut_.trusted().items.size(), 1u);
 }
 
+// Whose user a chown by root would lock out.
+TEST_F(PkiStore, TellsRootWhoseItIs) {
+  if (::getuid() != 0) {
+    GTEST_SKIP() << "only root can give a folder away";
+  }
+  place("trusted", "peer.pem", text("peer.pem"));
+  constexpr uid_t kNobody = 65534;
+  ASSERT_EQ(::chown(sut_.folder().c_str(), kNobody, kNobody), 0);
+  EXPECT_THAT(refusal([&] { static_cast<void>(sut_.trusted()); }),
+              HasSubstr("belongs to user 65534: sudo -u '#65534'"));
+}
+
 TEST_F(PkiStore, SaysWhatItMayNotRead) {
   if (::getuid() != 0) {
     GTEST_SKIP() << "only root can become nobody";

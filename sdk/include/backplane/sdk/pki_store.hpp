@@ -122,7 +122,7 @@ class Store {
   }
 
   /// Keeps a refused peer; one entry a certificate. The oldest of more than kMostRejected go.
-  void reject(X509& certificate, std::string_view cause, std::string_view peer) const {
+  bool reject(X509& certificate, std::string_view cause, std::string_view peer) const {
     const Folder folder = make_folder("rejected");
     const std::string name = tls::thumbprint(certificate) + ".pem";
     // PEM begins with its first line of dashes; what is before it is for people, and rejected().
@@ -131,7 +131,7 @@ class Store {
     const auto before = read_file(folder, name, why);
     if (before && before->content.text().starts_with(head)) {
       ::utimensat(folder.fd.get(), name.c_str(), nullptr, 0);
-      return;
+      return false;
     }
     const tls::detail::Bio out(BIO_new(BIO_s_mem()));
     PEM_write_bio_X509(out.get(), &certificate);
@@ -145,6 +145,7 @@ class Store {
       fail(folder.path / name, error);
     }
     forget_oldest(folder);
+    return true;
   }
 
   /// The latest first.
@@ -214,7 +215,10 @@ class Store {
   static std::string distrust(const std::filesystem::path& path, const struct stat& status,
                               bool is_parent) {
     if (status.st_uid != 0 && status.st_uid != ::geteuid()) {
-      return concat("belongs to another user: chown ", ::geteuid(), " '", path.string(), "'");
+      return ::geteuid() == 0  // whose chown would lock its user out
+                 ? concat("belongs to user ", status.st_uid, ": sudo -u '#", status.st_uid,
+                          "' does this as him")
+                 : concat("belongs to another user: chown ", ::geteuid(), " '", path.string(), "'");
     }
     // Nobody can replace in a sticky folder such as /tmp what is another's.
     if (is_parent && (status.st_mode & S_ISVTX) != 0) {
