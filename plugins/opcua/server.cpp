@@ -10,6 +10,8 @@
 #include "secure_server.hpp"
 #include "server_config.hpp"
 
+#include <algorithm>
+
 namespace backplane::opcua {
 namespace {
 
@@ -33,7 +35,7 @@ Server::Server(const Host& host, const Config& config)
       logger_(logger_to(host)),
       nodes_(host, settings_,
              [this](Variable& variable, MessageView message) {
-               wanted_.emplace_back(Change{variable, OwnedMessage(message)});
+               wanted_.emplace_back(Change{&variable, OwnedMessage(message)});
              }),
       calls_(host, settings_.max_calls, settings_.call_timeout),
       streams_(host),
@@ -161,10 +163,23 @@ void Server::turn_over() {
     const auto wanted = std::move(wanted_.front());
     wanted_.pop_front();
     if (const auto* const change = std::get_if<Change>(&wanted)) {
-      change->variable.tell(change->message);
+      change->variable->tell(change->message);
     } else {
       begin(std::get<ClientCall>(wanted));
     }
+  }
+}
+
+/// Those of one variable, before their turn.
+void Server::tell_changes(Variable& of) {
+  while (of.has_untold()) {
+    const auto at = std::find_if(wanted_.begin(), wanted_.end(), [&of](const auto& wanted) {
+      const auto* const change = std::get_if<Change>(&wanted);
+      return change != nullptr && change->variable == &of;
+    });
+    const OwnedMessage message = std::move(std::get<Change>(*at).message);
+    wanted_.erase(at);
+    of.tell(message);
   }
 }
 
@@ -313,6 +328,7 @@ Status Server::write(const AddressSpace::Node& node, std::string_view text, Op o
   item.attributeId = UA_ATTRIBUTEID_VALUE;
   item.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
   item.value = *value;
+  tell_changes(variable);  // clients' came before, if this is by who is just being told
   const UA_StatusCode status = variable.write(running(), item);
   if (is_bad(status)) {
     return bad_status(status, concat("writing '", text, "', a ", variable.declared().shape.text()));

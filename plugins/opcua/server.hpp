@@ -72,7 +72,7 @@ class Server {
 
  private:
   struct Change {
-    Variable& variable;
+    Variable* variable;
     OwnedMessage message;
   };
   struct ClientCall {
@@ -98,6 +98,7 @@ class Server {
   void take_identity(const std::shared_ptr<const Identity>& renewed);
   void take_calls();
   void turn_over();
+  void tell_changes(Variable& of);
   void begin(const ClientCall& call);
   void answer(void* context, uint64_t number, const UA_CallMethodResult& result);
   void settled(uint64_t write, const Status& status);

@@ -54,6 +54,7 @@ class alignas(64) Variable {
 
   /// Gives the watchers a client's change.
   void tell(MessageView message);
+  bool has_untold() const noexcept { return untold_ > 0; }
   /// Gives them the present value; `settled` is the hub's.
   void publish(Hub::Settled settled);
 

@@ -331,6 +331,34 @@ TEST(OpcuaServer, AWatcherThatDropsNothingGetsAllThatWasAnsweredGoodHoweverMuchC
   EXPECT_EQ(watched.told.numbers(), taken);
 }
 
+TEST(OpcuaServer, AWriteByWhoIsToldIsToldBehindWhatTheClientHadWrittenBefore) {
+  OpcuaPair pair;
+  const Endpoint trigger = pair.open("main:ns=2;i=7");
+  const Endpoint inside = pair.open(kTemperature);
+  const auto own = std::make_shared<Guarded<std::optional<Status>>>();
+  const auto watching = trigger.watch([&](MessageView message) {
+    if (!message.is_initial()) {
+      inside.write(50.0).then([own](const Status& status) { own->lock()->emplace(status); });
+    }
+  });
+  const Watched watched(inside);
+  ASSERT_TRUE(watched.told.reaches(1));
+  const Endpoint first = pair.open("plant:ns=2;i=7");
+  const Endpoint second = pair.open(kOutside);
+  second.write(30.0).or_throw();  // the client knows what the node takes
+  first.write(false).or_throw();
+  ASSERT_TRUE(watched.told.has(50.0));
+  // By one request.
+  post(pair.kernel().host(), [&] {
+    first.write(true).then([](const Status&) {});
+    second.write(40.0).then([](const Status&) {});
+  }).or_throw();
+  ASSERT_TRUE(watched.told.reaches(5));
+  EXPECT_THAT(watched.told.numbers(), ElementsAre(20.5, 30, 50, 40, 50));
+  EXPECT_EQ(inside.read<double>().value(), 50.0);
+  EXPECT_TRUE(eventually([&] { return own->copy().value_or(Status(BP_UNKNOWN)).is_ok(); }));
+}
+
 TEST(OpcuaServer, TheAddressSpaceIsBrowsedFromInsideAndOutside) {
   OpcuaPair pair;
   for (const char* instance : {"main:", "plant:"}) {
