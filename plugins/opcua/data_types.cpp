@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kMostTypes = 32'768;  // with encodings; a server may tell of others without end
 constexpr size_t kMostFields = 1024;
 constexpr unsigned kMostSupertypes = 32;
+constexpr UA_Int32 kMostDimensions = 32;  // a peer's; an empty matrix has as many zeros
 
 /// Of namespace 0: what a value of the type is encoded as; abstract numbers are in a Variant.
 UA_UInt16 built_in_of(const UA_NodeId& id) noexcept {
@@ -269,7 +270,7 @@ bool DataTypes::link_field(Field& field) const {
   if (!field.type_id.empty()) {
     const DataType* const type = find(field.type_id);
     if (type == nullptr || type->built_in == 0 || field.name.empty() ||
-        (field.rank != -1 && field.rank < 1)) {
+        (field.rank != -1 && field.rank < 1) || field.rank > kMostDimensions) {
       return false;
     }
     field.built_in = type->built_in;
