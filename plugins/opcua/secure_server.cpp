@@ -15,6 +15,17 @@ void add_endpoint(UA_ServerConfig& config, std::string_view policy, UA_MessageSe
   }
 }
 
+/// Whether a policy takes the identity, which none is changed by.
+void try_out(const Policy& policy, const Identity& identity, const UA_Logger* logger) {
+  UA_SecurityPolicy tried{};
+  const UA_StatusCode status =
+      policy.make(&tried, bytes(identity.certificate), bytes(identity.key), logger);
+  if (status != UA_STATUSCODE_GOOD) {
+    throw Error(bad_status(status, concat("the renewed certificate and the policy ", policy.name)));
+  }
+  tried.clear(&tried);
+}
+
 }  // namespace
 
 void secure_server(UA_ServerConfig& config, const SecuritySettings& settings, const Trust& trust,
@@ -51,16 +62,21 @@ void secure_server(UA_ServerConfig& config, const SecuritySettings& settings, co
   }
 }
 
-// UA_Server_updateCertificate finds no endpoint whose certificate is the policy's, as ours are.
+// UA_Server_updateCertificate finds no endpoint whose certificate is the policy's, as ours are. A
+// policy that could not be changed has freed what it needs: so all are asked before one is changed.
 void renew_server(UA_Server& server, const Identity& identity) {
   const UA_ServerConfig& config = *UA_Server_getConfig(&server);
+  std::vector<UA_SecurityPolicy*> changed;
   for (size_t i = 0; i < config.securityPoliciesSize; ++i) {
     UA_SecurityPolicy& each = config.securityPolicies[i];
-    if (policy_with_uri(view(each.policyUri)) == nullptr) {
-      continue;  // None
+    if (const Policy* const policy = policy_with_uri(view(each.policyUri))) {  // not None
+      try_out(*policy, identity, config.logging);
+      changed.push_back(&each);
     }
-    const UA_StatusCode status = each.updateCertificateAndPrivateKey(
-        &each, bytes(identity.certificate), bytes(identity.key));
+  }
+  for (UA_SecurityPolicy* const each : changed) {
+    const UA_StatusCode status = each->updateCertificateAndPrivateKey(
+        each, bytes(identity.certificate), bytes(identity.key));
     if (status != UA_STATUSCODE_GOOD) {
       throw Error(bad_status(status, "the renewed certificate"));
     }

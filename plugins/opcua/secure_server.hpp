@@ -20,7 +20,7 @@ void secure_server(UA_ServerConfig& config, const SecuritySettings& settings, co
                    const Identity* identity);
 
 /// From the next handshake on it is this one; channels that are open stay until they are renewed.
-/// Throws Error.
+/// Throws Error; then it is the one before, unless there is no memory.
 void renew_server(UA_Server& server, const Identity& identity);
 
 }  // namespace backplane::opcua

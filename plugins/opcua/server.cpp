@@ -130,12 +130,7 @@ void Server::take_identity(const std::shared_ptr<const Identity>& renewed) {
                 renewed->application_uri, "', the server is '", identity_->application_uri,
                 "' as long as it runs");
   }
-  try {
-    renew_server(*server_, *renewed);
-  } catch (...) {
-    renew_server(*server_, *identity_);  // some policies may have the other one
-    throw;
-  }
+  renew_server(*server_, *renewed);
   identity_ = renewed;
   host_.log().info("a renewed certificate is used", {{"thumbprint", identity_->thumbprint}});
 }

@@ -80,6 +80,16 @@ class ASecuredOpcuaServer : public testing::Test {
   }
   InstanceInfo info(std::string_view name) const { return info_of(kernel_, name); }
   int64_t metric(std::string_view name) const { return metric_of(kernel_, "main", name); }
+  int another_client_reads() const {
+    Kernel other = opcua_kernel();
+    other
+        .load_text("other.toml",
+                   concat("[instances.other]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
+                          pki("client"), "credentials = \"client\"\n", credentials()))
+        .or_throw();
+    other.start().or_throw();
+    return other.open(std::string("other:") + kCount).value().read<int>().value();
+  }
   Endpoint open(const std::string& who, const std::string& node) {
     return kernel_.open(who + ":" + node).value();
   }
@@ -148,16 +158,6 @@ TEST_F(ASecuredOpcuaServer, KeepsItsCertificateUntilThereIsAnotherOneThatFits) {
   certificates_.application("another", "urn:test:another");
   start(server(kOpenNodes) + client("first"));
   ASSERT_TRUE(comes_up("first")) << info("first").detail;
-  const auto another_client_reads = [&] {
-    Kernel other = opcua_kernel();
-    other
-        .load_text("other.toml",
-                   concat("[instances.other]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
-                          pki("client"), "credentials = \"client\"\n", credentials()))
-        .or_throw();
-    other.start().or_throw();
-    return other.open(std::string("other:") + kCount).value().read<int>().value();
-  };
   const std::string key = certificates_.path("server.key");
   const std::string kept = certificates_.path("server.key.kept");
   const std::string certificate = certificates_.path("server.pem");
@@ -170,8 +170,24 @@ TEST_F(ASecuredOpcuaServer, KeepsItsCertificateUntilThereIsAnotherOneThatFits) {
   std::filesystem::copy_file(certificate_kept, certificate,
                              std::filesystem::copy_options::overwrite_existing);
   EXPECT_EQ(another_client_reads(), 7) << "the key is not that of the certificate";
+  EXPECT_EQ(lines_.with("main: renewed TLS material is broken"), 1);
   std::filesystem::copy_file(kept, key, std::filesystem::copy_options::overwrite_existing);
   EXPECT_EQ(another_client_reads(), 7);
+}
+
+TEST_F(ASecuredOpcuaServer, KeepsTheIdentityThatItHasMadeWhileItsFileIsBroken) {
+  std::string text = server(kOpenNodes);
+  const std::string_view own = "credentials = \"server\"\n";
+  text.erase(text.find(own), own.size());
+  start(text + client("first"));
+  const pki::Store theirs(folder_.path() / "client");
+  ASSERT_TRUE(eventually([&] { return !theirs.rejected().items.empty(); }, kPatience));
+  static_cast<void>(theirs.trust(theirs.rejected().items.at(0).id));
+  ASSERT_TRUE(comes_up("first")) << info("first").detail;
+  folder_.write("server/own/identity.pem", "broken");
+  EXPECT_EQ(another_client_reads(), 7);
+  EXPECT_EQ(another_client_reads(), 7);
+  EXPECT_EQ(lines_.with("main: the certificate is not renewed"), 1);
 }
 
 TEST_F(ASecuredOpcuaServer, ShowsARenewedCertificateToTheNextClient) {

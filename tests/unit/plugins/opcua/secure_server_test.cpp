@@ -117,6 +117,24 @@ TEST_F(OpcuaServerSecurity, HasARenewedCertificateFromTheNextHandshakeOn) {
   UA_Server_delete(server);
 }
 
+TEST_F(OpcuaServerSecurity, KeepsItsCertificateWhereAPolicyDoesNotTakeTheRenewedOne) {
+  secure_server(config_, settings(), trust_, identity("own").get());
+  UA_Server* const server = UA_Server_newWithConfig(&config_);
+  ASSERT_NE(server, nullptr);
+  Identity broken;
+  const std::string der = certificates_.der("renewed");
+  broken.certificate.assign(der.begin(), der.end());
+  broken.key = {'n', 'o', 'n', 'e'};
+  EXPECT_THROW(renew_server(*server, broken), Error);
+  const UA_ServerConfig& config = *UA_Server_getConfig(server);
+  for (size_t i = 1; i < config.securityPoliciesSize; ++i) {
+    EXPECT_TRUE(view(config.securityPolicies[i].localCertificate) == certificates_.der("own"));
+  }
+  renew_server(*server, *identity("renewed"));
+  EXPECT_TRUE(view(config.securityPolicies[1].localCertificate) == certificates_.der("renewed"));
+  UA_Server_delete(server);
+}
+
 TEST(OpcuaSecuritySettings, ThatContradictThemselvesAreRefused) {
   const Pair pairs[] = {{"plain_password", false},
                         {"check_host_name", true},
