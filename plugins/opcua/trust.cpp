@@ -293,24 +293,34 @@ Verdict Trust::judge_revocation(const STACK_OF(X509) * chain, const STACK_OF(X50
 }
 
 void Trust::keep(X509& certificate, const Verdict& verdict, const Expected& expected) const {
-  constexpr int64_t kBetweenLines = 1'000'000'000;  // a peer may have any number of certificates
   refused_.add();
-  boundary(
-      [&] {
-        const std::string cause =
-            concat(std::string_view(UA_StatusCode_name(verdict.code)), ": ", verdict.reason);
-        const bool is_news = store_.reject(certificate, cause, expected.peer);
-        const int64_t now = monotonic_ns();
-        if (is_news && options_.peer && now >= next_line_ns_) {
-          next_line_ns_ = now + kBetweenLines;
-          host_.log().warning("a peer is refused: backplane cert pending shows it",
-                              {{"cause", cause},
-                               {"thumbprint", tls::thumbprint(certificate)},
-                               {"peer", expected.peer},
-                               {"pki", store_.folder().string()}});
-        }
-      },
-      [&](const Status& status) { complain({std::string(status.message())}); });
+  const std::string cause =
+      concat(std::string_view(UA_StatusCode_name(verdict.code)), ": ", verdict.reason);
+  bool is_news = true;  // where it cannot be kept, too: then only the log has it
+  boundary([&] { is_news = store_.reject(certificate, cause, expected.peer); },
+           [&](const Status& status) { complain({std::string(status.message())}); });
+  if (is_news && options_.peer) {
+    tell_refused(tls::thumbprint(certificate), cause, expected.peer);
+  }
+}
+
+/// A peer may have any number of certificates.
+void Trust::tell_refused(std::string_view thumbprint, std::string_view cause,
+                         std::string_view peer) const {
+  constexpr int64_t kBetweenLines = 1'000'000'000;
+  const std::lock_guard lock(mutex_);
+  const int64_t now = monotonic_ns();
+  if (now < next_line_ns_) {
+    ++unlogged_;
+    return;
+  }
+  next_line_ns_ = now + kBetweenLines;
+  host_.log().warning("a peer is refused: backplane cert pending shows it",
+                      {{"cause", cause},
+                       {"thumbprint", thumbprint},
+                       {"peer", peer},
+                       {"pki", store_.folder().string()},
+                       {"not_logged_before", std::exchange(unlogged_, 0)}});
 }
 
 void Trust::complain(const std::vector<std::string>& complaints) const {

@@ -16,7 +16,6 @@
 #include "native.hpp"
 #include <backplane/sdk/pki_store.hpp>
 
-#include <atomic>
 #include <mutex>
 #include <open62541/plugin/pki.h>
 
@@ -75,6 +74,8 @@ class Trust {
   Verdict judge_chain(const STACK_OF(X509) * shown) const;
   Verdict judge_revocation(const STACK_OF(X509) * chain, const STACK_OF(X509) * known) const;
   void keep(X509& certificate, const Verdict& verdict, const Expected& expected) const;
+  void tell_refused(std::string_view thumbprint, std::string_view cause,
+                    std::string_view peer) const;
   Expected from_peer() const;
   void complain(const std::vector<std::string>& complaints) const;
 
@@ -82,9 +83,10 @@ class Trust {
   const pki::Store store_;
   const Options options_;
   const Counter refused_;
-  mutable std::atomic<int64_t> next_line_ns_{0};
-  mutable std::mutex mutex_;
-  mutable std::vector<std::string> complained_;  // guarded by mutex_
+  mutable std::mutex mutex_;  // guards what is below
+  mutable std::vector<std::string> complained_;
+  mutable int64_t next_line_ns_ = 0;
+  mutable uint64_t unlogged_ = 0;
 };
 
 /// One certificate or several, DER after DER; empty: the first is none.

@@ -186,6 +186,7 @@ class FakeHost {
   struct LogRecord {
     uint32_t level;
     std::string text;
+    std::string fields = {};  // "\"name\"=value " each
   };
   struct Report {
     uint32_t state;
@@ -500,10 +501,15 @@ class FakeHost {
     const std::lock_guard lock(of(host).mutex_);
     of(host).metrics_[id] = value;
   }
-  static void write_log(const bp_host* host, uint32_t level, bp_str message, const bp_pair*,
-                        uint32_t) {
+  static void write_log(const bp_host* host, uint32_t level, bp_str message, const bp_pair* pairs,
+                        uint32_t n_pairs) {
+    std::string fields;
+    for (uint32_t i = 0; i < n_pairs; ++i) {
+      fields +=
+          concat(ValueView(pairs[i].key).to_text(), "=", ValueView(pairs[i].val).to_text(), " ");
+    }
     const std::lock_guard lock(of(host).mutex_);
-    of(host).logs_.push_back({level, std::string(to_view(message))});
+    of(host).logs_.push_back({level, std::string(to_view(message)), std::move(fields)});
   }
   static void report(const bp_host* host, uint32_t state, bp_str detail) {
     const std::lock_guard lock(of(host).mutex_);

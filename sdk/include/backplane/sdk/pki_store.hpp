@@ -122,6 +122,7 @@ class Store {
   }
 
   /// Keeps a refused peer; one entry a certificate. The oldest of more than kMostRejected go.
+  /// False: there was the same before.
   bool reject(X509& certificate, std::string_view cause, std::string_view peer) const {
     const Folder folder = make_folder("rejected");
     const std::string name = tls::thumbprint(certificate) + ".pem";

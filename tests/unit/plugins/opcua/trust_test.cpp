@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace backplane::opcua {
 namespace {
 
@@ -52,6 +54,56 @@ TEST_F(OpcuaTrust, KnowsNobodyAtFirstAndKeepsWhomItRefuses) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr(concat("backplane cert trust ", verdict.thumbprint.substr(0, 8), " --pki ",
                                sut_.store().folder().string())));
+}
+
+/// Of a server, which only its log can tell.
+class OpcuaServersTrust : public OpcuaTrust {
+ protected:
+  void show(const std::string& name) {
+    const std::string der = certificates_.der(name);
+    const UA_ByteString shown = borrowed(der);
+    EXPECT_NE(native_.verifyCertificate(&native_, &shown), UA_STATUSCODE_GOOD);
+  }
+  /// The fields of those that tell of a refused peer.
+  std::vector<std::string> told() {
+    std::vector<std::string> out;
+    for (const auto& each : fake_.logs()) {
+      if (each.text.starts_with("a peer is refused")) {
+        out.push_back(each.fields);
+      }
+    }
+    return out;
+  }
+
+  const Trust servers_{host_,
+                       pki::Store(folder_.path() / "pki"),
+                       {false, {}, [] { return std::string("192.0.2.7"); }}};
+  UA_CertificateVerification native_ = servers_.native(nullptr);
+};
+
+TEST_F(OpcuaServersTrust, TellsOfNewsOnceASecondAtMostAndCountsTheRest) {
+  certificates_.application("second", kUri);
+  certificates_.application("third", kUri);
+  show("peer");
+  show("peer");    // no news
+  show("second");  // too soon
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_THAT(told()[0],
+              testing::AllOf(HasSubstr("BadCertificateUntrusted: it is not known"),
+                             HasSubstr(tls::thumbprint(certificates_.certificate("peer"))),
+                             HasSubstr("192.0.2.7"), HasSubstr("not_logged_before\"=0")));
+  EXPECT_EQ(fake_.metric("opcua_certificates_refused_total"), 3);
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  show("third");
+  ASSERT_EQ(told().size(), 2u);
+  EXPECT_THAT(told()[1], HasSubstr("not_logged_before\"=1"));
+}
+
+TEST_F(OpcuaServersTrust, TellsOfWhomItCannotKeep) {
+  folder_.write("pki/rejected", "no folder");
+  show("peer");
+  ASSERT_EQ(told().size(), 1u);
+  EXPECT_THAT(told()[0], HasSubstr(tls::thumbprint(certificates_.certificate("peer"))));
 }
 
 TEST_F(OpcuaTrust, BelievesAPeerFromTheMomentThatItIsTrusted) {
