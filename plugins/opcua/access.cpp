@@ -37,6 +37,14 @@ bool may_execute(void* session_context, const UA_NodeId& id, void* context) noex
          may(user_in(session_context), *static_cast<const Method*>(context));
 }
 
+/// Null: it is none that the library knows.
+const UA_DataType* type_of(const UA_ExtensionObject& token) noexcept {
+  return token.encoding == UA_EXTENSIONOBJECT_DECODED ||
+                 token.encoding == UA_EXTENSIONOBJECT_DECODED_NODELETE
+             ? token.content.decoded.type
+             : nullptr;
+}
+
 }  // namespace
 
 Access::Access(const Host& host, const ServerSettings& settings,
@@ -148,7 +156,7 @@ UA_StatusCode Access::activate(const UA_NodeId& session, const UA_ExtensionObjec
                                void*& context) {
   const User* const user = login(token);
   if (user == nullptr || !take_seat(session, *user)) {
-    tell_refused(token);
+    tell_refused(token, user);
     return UA_STATUSCODE_BADUSERACCESSDENIED;
   }
   if (context == nullptr) {  // else it only becomes another user's
@@ -165,25 +173,49 @@ void Access::session_ended(const void* user) {
   }
 }
 
-/// Each is counted; a line a second is enough for who guesses passwords. Not what he calls himself:
-/// that may be any bytes, or a password in the wrong field.
-void Access::tell_refused(const UA_ExtensionObject& token) {
+/// Each is counted; a line a second is enough for who guesses passwords. `found`: who it would be,
+/// if the connection were not another's.
+void Access::tell_refused(const UA_ExtensionObject& token, const User* found) {
   constexpr int64_t kBetweenLines = 1'000'000'000;
   refused_.add();
-  if (const int64_t now = monotonic_ns(); now >= next_line_ns_) {
-    next_line_ns_ = now + kBetweenLines;
-    const bool is_known = token.encoding >= UA_EXTENSIONOBJECT_DECODED;
-    host_.log().warning(
-        "a login is refused",
-        {{"token", std::string_view(is_known ? token.content.decoded.type->typeName : "none")},
-         {"peer", peer_()}});
+  const int64_t now = monotonic_ns();
+  if (now < next_line_ns_) {
+    ++unlogged_;
+    return;
   }
+  next_line_ns_ = now + kBetweenLines;
+  const UA_DataType* const type = type_of(token);
+  const User* const user = found != nullptr ? found : named(token);
+  host_.log().warning(
+      "a login is refused",
+      {{"token", std::string_view(type != nullptr ? type->typeName : "none")},
+       {"peer", peer_()},
+       {"user", user != nullptr ? std::string_view(user->credential) : std::string_view()},
+       {"cause", std::string_view(found != nullptr  ? "the connection is another user's"
+                                  : user != nullptr ? "the password is another one"
+                                                    : "it is of no user")},
+       {"not_logged_before", std::exchange(unlogged_, 0)}});
+}
+
+/// Whose name is shown; null: nobody's. Not what he calls himself: that may be any bytes, or a
+/// password in the wrong field.
+const Access::User* Access::named(const UA_ExtensionObject& token) const {
+  const User* found = nullptr;
+  if (type_of(token) != &UA_TYPES[UA_TYPES_USERNAMEIDENTITYTOKEN]) {
+    return found;
+  }
+  const auto& shown = *static_cast<UA_UserNameIdentityToken*>(token.content.decoded.data);
+  for (const User& each : users_) {
+    if (!each.credential.empty()) {
+      const auto name = host_.credential(each.credential, "user");
+      found = name && name->text() == view(shown.userName) ? &each : found;
+    }
+  }
+  return found;
 }
 
 const Access::User* Access::login(const UA_ExtensionObject& token) {
-  const bool is_decoded = token.encoding == UA_EXTENSIONOBJECT_DECODED ||
-                          token.encoding == UA_EXTENSIONOBJECT_DECODED_NODELETE;
-  const UA_DataType* const type = is_decoded ? token.content.decoded.type : nullptr;
+  const UA_DataType* const type = type_of(token);
   if (type == &UA_TYPES[UA_TYPES_USERNAMEIDENTITYTOKEN]) {
     const auto& shown = *static_cast<UA_UserNameIdentityToken*>(token.content.decoded.data);
     // All are looked at, whoever it is: how long it takes tells nothing.

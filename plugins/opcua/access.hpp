@@ -52,7 +52,8 @@ class Access {
   }
   UA_StatusCode activate(const UA_NodeId& session, const UA_ExtensionObject& token, void*& user);
   void session_ended(const void* user);
-  void tell_refused(const UA_ExtensionObject& token);
+  void tell_refused(const UA_ExtensionObject& token, const User* found);
+  const User* named(const UA_ExtensionObject& token) const;
   const User* login(const UA_ExtensionObject& token);
   bool has_password(const User& user, const UA_UserNameIdentityToken& token) const;
   bool has_certificate(const User& user, const X509& shown) const;
@@ -67,7 +68,8 @@ class Access {
   std::unordered_map<uintptr_t, Seat> seats_;
   const Counter refused_;
   int64_t next_line_ns_ = 0;  // of the log
-  int64_t n_sessions_ = 0;    // that have a user
+  uint64_t unlogged_ = 0;
+  int64_t n_sessions_ = 0;  // that have a user
   const Gauge sessions_;
 };
 

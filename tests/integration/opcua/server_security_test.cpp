@@ -65,6 +65,7 @@ class ASecuredOpcuaServer : public testing::Test {
                   certificates_.own("client"), "[credentials.badge]\n", certificates_.own("badge"),
                   "[credentials.operator]\nuser = \"op\"\npassword = \"secret\"\n",
                   "[credentials.guest]\nuser = \"guest\"\npassword = \"welcome\"\n",
+                  "[credentials.stranger]\nuser = \"hunter2\"\npassword = \"secret\"\n",
                   "[credentials.thief]\nuser = \"op\"\npassword = \"secreT\"\n");
   }
   void start(std::string_view instances) {
@@ -259,8 +260,17 @@ TEST_F(AnOpcuaServersUser, WithAnotherPasswordIsRefusedAndCounted) {
   EXPECT_EQ(open("plant", kCount).read().get().status().code(), BP_PERMISSION_DENIED);
   EXPECT_GE(metric("opcua_logins_refused_total"), 1);
   EXPECT_GE(lines_.with("main: a login is refused \"token\"=\"UserNameIdentityToken\" "
-                        "\"peer\"=\"127.0.0.1\""),
+                        "\"peer\"=\"127.0.0.1\" \"user\"=\"operator\" "
+                        "\"cause\"=\"the password is another one\""),
             1);
+}
+
+// A password that was typed in place of the name is not to be read there.
+TEST_F(AnOpcuaServersUser, WhomNobodyKnowsIsNotNamedInTheLog) {
+  start_as("stranger");
+  EXPECT_EQ(open("plant", kCount).read().get().status().code(), BP_PERMISSION_DENIED);
+  EXPECT_GE(lines_.with("\"user\"=\"\" \"cause\"=\"it is of no user\""), 1);
+  EXPECT_EQ(lines_.with("hunter2"), 0);
 }
 
 TEST_F(AnOpcuaServersUser, ThatHasNoNameIsRefused) {
