@@ -67,6 +67,7 @@ std::shared_ptr<const Identity> Identity::of(std::string_view name, X509& certif
     refuse("the key is not that of the certificate");
   }
   auto out = std::make_shared<Identity>();
+  out->source = name;
   out->application_uri = tls::application_uri(certificate);
   if (is_application && out->application_uri.empty()) {
     refuse(

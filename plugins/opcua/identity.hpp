@@ -8,6 +8,7 @@
 namespace backplane::opcua {
 
 struct Identity {
+  std::string source;  // "credential 'own'", or the file
   std::string application_uri;
   std::string thumbprint;
   std::vector<unsigned char> certificate;  // DER

@@ -97,6 +97,7 @@ void Session::choose_endpoint() {
 
 void Session::open(const Identity* identity) {
   phase_ = Phase::kConnecting;
+  our_certificate_ = identity != nullptr ? identity->source : std::string();
   connection_.emplace(
       host_, settings_, addresses_,
       Connection::Events{this,
@@ -178,15 +179,16 @@ Status Session::reason(UA_StatusCode status) const {
   // 6.7.4).
   const bool is_untold = out.code() == BP_UNAVAILABLE && connection_->tcp().was_established();
   if (phase_ == Phase::kConnecting && choice_.channel != nullptr && !has_been_open_ && is_untold) {
-    const SecuritySettings& ours = settings_.security;
+    const pki::Store& store = security_.trust().store();
+    // What leads to it comes first: a long text is cut off.
     return Status(
                BP_UNAUTHENTICATED,
-               "the server does not open a secured channel, and its log knows why; most often it "
-               "does not take our certificate, ",
-               ours.credentials.empty()
-                   ? concat("which backplane cert show --pki ", ours.pki.string(), " prints")
-                   : concat("that of the credential '", ours.credentials, "'"),
-               ": trust it there")
+               "the server does not open a secured channel; most often it does not trust our "
+               "certificate, ",
+               our_certificate_ == store.identity_file().string()
+                   ? concat("which backplane cert show --pki ", store.folder().string(), " prints")
+                   : concat("that of the ", our_certificate_),
+               "; its log knows why")
         .with_native(static_cast<int32_t>(status), kDomain);
   }
   return out;

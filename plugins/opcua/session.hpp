@@ -146,7 +146,8 @@ class Session {
   uint64_t last_asked_ = 0;
   size_t late_ = 0;  // given up, and not answered yet
   bool is_timing_ = false;
-  bool has_been_open_ = false;  // the channel
+  bool has_been_open_ = false;   // the channel
+  std::string our_certificate_;  // where it is from
   Timer overdue_;
   size_t most_writes_ = 1000;
   User user_;

@@ -157,5 +157,21 @@ TEST_F(ASecuredForeignServer, ThatDoesNotKnowUsIsNamedWithWhatToDo) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("that of the credential 'own'"));
 }
 
+// A credential may have only authorities: then the certificate is the folder's.
+TEST_F(ASecuredForeignServer, ThatDoesNotKnowTheIdentityInOurFolderIsToldHowToPrintIt) {
+  const ForeignServer there = server();
+  OpcuaSystem here(
+      there.port(),
+      concat("security_policy = \"Basic256Sha256\"\npki = \"", (folder_.path() / "pki").string(),
+             "\"\ncredentials = \"own\"\nuser = \"operator\""),
+      "127.0.0.1",
+      concat("[credentials.own]\n", certificates_.line("ca", "ca.pem"),
+             "[credentials.operator]\nuser = \"operator\"\npassword = \"secret\"\n"));
+  const Status status = here.open(kTemperature).read().get().status();
+  EXPECT_EQ(status.code(), BP_UNAUTHENTICATED) << status.message();
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(concat("backplane cert show --pki ", (folder_.path() / "pki").string())));
+}
+
 }  // namespace
 }  // namespace backplane::test

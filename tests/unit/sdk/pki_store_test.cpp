@@ -202,7 +202,8 @@ TEST_F(PkiStore, TrustsARefusedPeerByTheBeginningOfItsId) {
 }
 
 TEST_F(PkiStore, TrustsNobodyByAnIdThatNobodyOrSeveralHave) {
-  EXPECT_THAT(refusal([&] { static_cast<void>(sut_.trust("ab")); }), HasSubstr("cert pending"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(sut_.trust("ab")); }),
+              HasSubstr(concat("cert pending --pki ", sut_.folder().string())));
   sut_.reject(certificates_.certificate("peer"), "unknown", "");
   sut_.reject(certificates_.certificate("ca"), "unknown", "");
   EXPECT_THAT(refusal([&] { static_cast<void>(sut_.trust("")); }), HasSubstr("several"));

@@ -182,7 +182,8 @@ class Store {
     }
     if (!found || id.empty()) {
       throw Error(BP_NOT_FOUND, "no refused certificate '", id, "' in ", folder_.string(),
-                  "; `backplane cert pending` shows those that there are");
+                  "; `backplane cert pending --pki ", folder_.string(),
+                  "` shows those that there are");
     }
     const Folder from = open_folder("rejected");
     const Folder to = make_folder("trusted");
