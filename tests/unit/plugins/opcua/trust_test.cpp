@@ -56,6 +56,16 @@ TEST_F(OpcuaTrust, KnowsNobodyAtFirstAndKeepsWhomItRefuses) {
                                sut_.store().folder().string())));
 }
 
+// The shell that the advice is typed into has another one.
+TEST_F(OpcuaTrust, NamesAlsoTheFolderThatIsTheDefault) {
+  ::setenv("STATE_DIRECTORY", folder_.path().c_str(), 1);
+  const Trust sut(host_, pki::Store(pki::Store::default_folder()), {});
+  const Status status = sut.status_of(sut.check(certificates_.der("peer"), {}));
+  ::unsetenv("STATE_DIRECTORY");
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(concat(" --pki ", (folder_.path() / "pki").string())));
+}
+
 /// Of a server, which only its log can tell.
 class OpcuaServersTrust : public OpcuaTrust {
  protected:
