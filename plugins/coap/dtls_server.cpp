@@ -9,7 +9,6 @@ namespace backplane::coap {
 namespace {
 
 constexpr auto kReadIdentitiesEvery = std::chrono::seconds(1);
-constexpr auto kLogFailuresEvery = std::chrono::seconds(10);
 constexpr size_t kMostTold = 1024;
 
 }  // namespace
@@ -192,17 +191,14 @@ void DtlsServer::ended(const coap_session_t* session, bool was_proven) {
 /// A peer can cause any number of them.
 void DtlsServer::tell_failure(const coap_session_t* session, std::string_view why) {
   failures_.add();
-  const int64_t now = monotonic_ns();
-  if (failure_logged_ns_ != 0 &&
-      now - failure_logged_ns_ < std::chrono::nanoseconds(kLogFailuresEvery).count()) {
-    ++failures_unlogged_;
+  const auto left_out = failure_lines_.next(monotonic_ns());
+  if (!left_out) {
     return;
   }
-  failure_logged_ns_ = now;
   host_.log().warning("a DTLS session was refused or has failed",
                       {{"peer", to_text(*coap_session_get_addr_remote(session))},
                        {"reason", why},
-                       {"not_logged_before", std::exchange(failures_unlogged_, 0)}});
+                       {"not_logged_before", *left_out}});
 }
 
 }  // namespace backplane::coap

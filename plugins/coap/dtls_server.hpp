@@ -5,6 +5,7 @@
 
 #include "handles.hpp"
 #include "proof.hpp"
+#include <backplane/sdk/line_limit.hpp>
 #include <backplane/sdk/tls_credential.hpp>
 
 #include <map>
@@ -47,8 +48,7 @@ class DtlsServer {
   int64_t identities_read_ns_ = 0;
   std::map<std::string, int64_t> told_;  // peers whose certificate ends soon, and when it was said
   const coap_session_t* failed_ = nullptr;
-  int64_t failure_logged_ns_ = 0;
-  uint64_t failures_unlogged_ = 0;
+  LineLimit failure_lines_{std::chrono::seconds(10)};
   const Counter failures_;
 };
 

@@ -176,14 +176,11 @@ void Access::session_ended(const void* user) {
 /// Each is counted; a line a second is enough for who guesses passwords. `found`: who it would be,
 /// if the connection were not another's.
 void Access::tell_refused(const UA_ExtensionObject& token, const User* found) {
-  constexpr int64_t kBetweenLines = 1'000'000'000;
   refused_.add();
-  const int64_t now = monotonic_ns();
-  if (now < next_line_ns_) {
-    ++unlogged_;
+  const auto left_out = refusals_.next(monotonic_ns());
+  if (!left_out) {
     return;
   }
-  next_line_ns_ = now + kBetweenLines;
   const UA_DataType* const type = type_of(token);
   const User* const user = found != nullptr ? found : named(token);
   host_.log().warning(
@@ -194,7 +191,7 @@ void Access::tell_refused(const UA_ExtensionObject& token, const User* found) {
        {"cause", std::string_view(found != nullptr  ? "the connection is another user's"
                                   : user != nullptr ? "the password is another one"
                                                     : "it is of no user")},
-       {"not_logged_before", std::exchange(unlogged_, 0)}});
+       {"not_logged_before", *left_out}});
 }
 
 /// Whose name is shown; null: nobody's. Not what he calls himself: that may be any bytes, or a

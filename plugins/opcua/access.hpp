@@ -12,6 +12,7 @@
 
 #include "address_space.hpp"
 #include "trust.hpp"
+#include <backplane/sdk/line_limit.hpp>
 
 #include <unordered_map>
 
@@ -67,8 +68,7 @@ class Access {
   std::vector<User> users_;  // each session's context is one of these
   std::unordered_map<uintptr_t, Seat> seats_;
   const Counter refused_;
-  int64_t next_line_ns_ = 0;  // of the log
-  uint64_t unlogged_ = 0;
+  LineLimit refusals_{std::chrono::seconds(1)};
   int64_t n_sessions_ = 0;  // that have a user
   const Gauge sessions_;
 };

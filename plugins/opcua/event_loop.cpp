@@ -20,12 +20,6 @@ UA_DateTime to_date(int64_t ns) noexcept {
   return UA_DateTime_nowMonotonic() + (ns - monotonic_ns()) / kNsPerTick;
 }
 
-/// A peer may have chosen it: any number, or none at all.
-int64_t interval_of(UA_Double milliseconds) noexcept {
-  constexpr UA_Double kYear = 365.0 * 24 * 3600 * 1000;
-  return milliseconds >= 1 ? static_cast<int64_t>(std::min(milliseconds, kYear) * 1e6) : 1'000'000;
-}
-
 }  // namespace
 
 EventLoop::EventLoop(const Host& host, const UA_Logger* its_logger)

@@ -7,8 +7,7 @@
 // call.
 // - A peer that does not take its answers is not read from until it does; it may ask no more than
 //   it takes. What else waits for it (notifications, in answer to what it had asked) is bounded.
-// - One more connection than there may be is taken: for it the library closes the oldest that has
-// no
+// - One more connection than there may be is taken: for it the library closes the oldest without a
 //   session (part 4, 5.5.2), or the new one. The next is not accepted before that is done.
 // - `turn_over` is called when the library has come back from what a peer has sent: what it wanted
 //   done meanwhile is done then, not in the middle of it.

@@ -72,10 +72,8 @@ void Watches::fit_keep_alive(const UA_CreateSubscriptionResponse& granted) {
   UA_ModifySubscriptionRequest_init(&request);
   request.subscriptionId = granted.subscriptionId;
   request.requestedPublishingInterval = granted.revisedPublishingInterval;
-  constexpr double kDay = 24.0 * 3600 * 1000;
-  const double ms = granted.revisedPublishingInterval;  // a peer's: any number, or none at all
   request.requestedMaxKeepAliveCount =
-      keep_alive_count(Publishing(ms >= 1 ? static_cast<int64_t>(std::min(ms, kDay) * 1e6) : 1));
+      keep_alive_count(Publishing(interval_of(granted.revisedPublishingInterval)));
   request.requestedLifetimeCount =
       std::max(granted.revisedLifetimeCount, kLifetime * request.requestedMaxKeepAliveCount);
   if (request.requestedMaxKeepAliveCount < granted.revisedMaxKeepAliveCount) {

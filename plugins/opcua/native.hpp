@@ -2,6 +2,7 @@
 // Owners of what open62541 allocates, and its strings as ours.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -104,6 +105,12 @@ inline std::string to_text(const UA_ExpandedNodeId& id) {
   NativeString out;
   return UA_ExpandedNodeId_print(&id, out.get()) == UA_STATUSCODE_GOOD ? std::string(view(*out))
                                                                        : std::string();
+}
+
+/// Nanoseconds, a millisecond at least. A peer may have chosen it: any number, or none at all.
+inline int64_t interval_of(UA_Double milliseconds) noexcept {
+  constexpr UA_Double kYear = 365.0 * 24 * 3600 * 1000;
+  return milliseconds >= 1 ? static_cast<int64_t>(std::min(milliseconds, kYear) * 1e6) : 1'000'000;
 }
 
 }  // namespace backplane::opcua

@@ -307,20 +307,17 @@ void Trust::keep(X509& certificate, const Verdict& verdict, const Expected& expe
 /// A peer may have any number of certificates.
 void Trust::tell_refused(std::string_view thumbprint, std::string_view cause,
                          std::string_view peer) const {
-  constexpr int64_t kBetweenLines = 1'000'000'000;
   const std::lock_guard lock(mutex_);
-  const int64_t now = monotonic_ns();
-  if (now < next_line_ns_) {
-    ++unlogged_;
+  const auto left_out = refusals_.next(monotonic_ns());
+  if (!left_out) {
     return;
   }
-  next_line_ns_ = now + kBetweenLines;
   host_.log().warning("a peer is refused: backplane cert pending shows it",
                       {{"cause", cause},
                        {"thumbprint", thumbprint},
                        {"peer", peer},
                        {"pki", store_.folder().string()},
-                       {"not_logged_before", std::exchange(unlogged_, 0)}});
+                       {"not_logged_before", *left_out}});
 }
 
 void Trust::complain(const std::vector<std::string>& complaints) const {

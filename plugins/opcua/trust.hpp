@@ -14,6 +14,7 @@
 #pragma once
 
 #include "native.hpp"
+#include <backplane/sdk/line_limit.hpp>
 #include <backplane/sdk/pki_store.hpp>
 
 #include <mutex>
@@ -85,8 +86,7 @@ class Trust {
   const Counter refused_;
   mutable std::mutex mutex_;  // guards what is below
   mutable std::vector<std::string> complained_;
-  mutable int64_t next_line_ns_ = 0;
-  mutable uint64_t unlogged_ = 0;
+  mutable LineLimit refusals_{std::chrono::seconds(1)};
 };
 
 /// One certificate or several, DER after DER; empty: the first is none.

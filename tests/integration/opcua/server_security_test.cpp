@@ -81,12 +81,20 @@ class ASecuredOpcuaServer : public testing::Test {
   }
   InstanceInfo info(std::string_view name) const { return info_of(kernel_, name); }
   int64_t metric(std::string_view name) const { return metric_of(kernel_, "main", name); }
-  int another_client_reads() const {
+  /// One that makes its identity by itself.
+  std::string server_without_credentials(std::string_view more) const {
+    std::string text = server(more);
+    const std::string_view own = "credentials = \"server\"\n";
+    text.erase(text.find(own), own.size());
+    return text;
+  }
+  /// What a client reads that comes now, and trusts whom that folder has.
+  int another_client_reads(const std::string& whose = "client") const {
     Kernel other = opcua_kernel();
     other
         .load_text("other.toml",
                    concat("[instances.other]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
-                          pki("client"), "credentials = \"client\"\n", credentials()))
+                          pki(whose), "credentials = \"client\"\n", credentials()))
         .or_throw();
     other.start().or_throw();
     return other.open(std::string("other:") + kCount).value().read<int>().value();
@@ -124,10 +132,7 @@ TEST_F(ASecuredOpcuaServer, ShowsWhomItDoesNotKnowAndTakesHimOnceTrustedWithoutA
 }
 
 TEST_F(ASecuredOpcuaServer, MakesItsIdentityAtItsFirstStartAndNamesNamespace1ByIt) {
-  std::string text = server(kOpenNodes);
-  const std::string_view own = "credentials = \"server\"\n";
-  text.erase(text.find(own), own.size());
-  start(text);
+  start(server_without_credentials(kOpenNodes));
   const auto identity = pki::Store(folder_.path() / "server").identity();
   ASSERT_TRUE(identity);
   const Endpoint namespaces = open("main", "i=2255");
@@ -137,10 +142,7 @@ TEST_F(ASecuredOpcuaServer, MakesItsIdentityAtItsFirstStartAndNamesNamespace1ByI
 }
 
 TEST_F(ASecuredOpcuaServer, MakesItsIdentityForTheUriThatItIsGiven) {
-  std::string text = server(concat("application_uri = \"urn:test:plant\"\n", kOpenNodes));
-  const std::string_view own = "credentials = \"server\"\n";
-  text.erase(text.find(own), own.size());
-  start(text);
+  start(server_without_credentials(concat("application_uri = \"urn:test:plant\"\n", kOpenNodes)));
   EXPECT_EQ(open("main", "i=2255").read<std::vector<std::string>>().value().at(1),
             "urn:test:plant");
 }
@@ -177,10 +179,7 @@ TEST_F(ASecuredOpcuaServer, KeepsItsCertificateUntilThereIsAnotherOneThatFits) {
 }
 
 TEST_F(ASecuredOpcuaServer, KeepsTheIdentityThatItHasMadeWhileItsFileIsBroken) {
-  std::string text = server(kOpenNodes);
-  const std::string_view own = "credentials = \"server\"\n";
-  text.erase(text.find(own), own.size());
-  start(text + client("first"));
+  start(server_without_credentials(kOpenNodes) + client("first"));
   const pki::Store theirs(folder_.path() / "client");
   ASSERT_TRUE(eventually([&] { return !theirs.rejected().items.empty(); }, kPatience));
   static_cast<void>(theirs.trust(theirs.rejected().items.at(0).id));
@@ -197,13 +196,7 @@ TEST_F(ASecuredOpcuaServer, ShowsARenewedCertificateToTheNextClient) {
   ASSERT_TRUE(comes_up("first")) << info("first").detail;
   certificates_.replace("server", "renewed");
   folder_.write("late/trusted/renewed.der", certificates_.der("renewed"));
-  Kernel late = opcua_kernel();
-  late.load_text("late.toml",
-                 concat("[instances.late]\nplugin = \"opcua\"\nurl = \"", url(), "\"\n",
-                        pki("late"), "credentials = \"client\"\n", credentials()))
-      .or_throw();
-  late.start().or_throw();
-  EXPECT_EQ(late.open(std::string("late:") + kCount).value().read<int>().value(), 7);
+  EXPECT_EQ(another_client_reads("late"), 7);
   EXPECT_EQ(open("first", kCount).read<int>().value(), 7) << "an open channel goes on";
 }
 

@@ -211,10 +211,7 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
   bool has_room(size_t messages, size_t bytes) noexcept {
     const auto state = state_.lock();
     for (const auto& watcher : state->watchers) {
-      const bool is_alone = watcher->queue.empty() && messages == 1;  // it always fits
-      if (watcher->policy == BP_OVERFLOW_BLOCK && !is_alone &&
-          (watcher->queue.size() + messages > options_.queue_messages ||
-           watcher->bytes + bytes > options_.queue_bytes)) {
+      if (watcher->policy == BP_OVERFLOW_BLOCK && !fit(*watcher, messages, bytes)) {
         return false;
       }
     }
@@ -244,9 +241,14 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     return state.ended && !watcher.is_new && !watcher.busy && watcher.queue.empty() &&
            watcher.unsettled.empty() && watcher.again.empty();
   }
+  /// One alone fits whatever its size.
+  bool fit(const HubWatcher& watcher, size_t messages, size_t bytes) const noexcept {
+    const bool is_alone = watcher.queue.empty() && messages == 1;
+    return watcher.queue.size() + messages <= options_.queue_messages &&
+           (is_alone || watcher.bytes + bytes <= options_.queue_bytes);
+  }
   bool is_full(const HubWatcher& watcher, size_t more) const noexcept {
-    return watcher.queue.size() >= options_.queue_messages ||
-           (!watcher.queue.empty() && watcher.bytes + more > options_.queue_bytes);
+    return !fit(watcher, 1, more);
   }
   static void take_credit(HubWatcher& watcher) noexcept {
     watcher.credit -= watcher.credit == UINT32_MAX ? 0 : 1;
