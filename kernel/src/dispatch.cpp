@@ -250,7 +250,9 @@ void complete(const bp_host* host, bp_op* op, bp_status status) {
     Host::of(host).breach("complete() with a positive status");
     status = BP_INTERNAL;
   }
-  if (!Operation::of(op)->complete(status))
+  Operation& operation = *Operation::of(op);
+  // Whose operation was given up cannot know it: late is no breach.
+  if (!operation.complete(status) && !operation.abandoned())
     Host::of(host).breach("complete() of an operation that had completed");
 }
 
@@ -258,7 +260,8 @@ bp_status deliver(const bp_host* host, bp_op* op, const bp_message* messages, st
   if (n == 0) return BP_OK;
   Operation& operation = *Operation::of(op);
   if (!operation.enter()) {
-    Host::of(host).breach("deliver() to an operation that had completed");
+    if (!operation.abandoned())
+      Host::of(host).breach("deliver() to an operation that had completed");
     return BP_FAILED_PRECONDITION;
   }
   bp_status status = BP_PENDING;

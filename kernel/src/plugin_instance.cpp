@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // After its deadline an operation is cancelled; who has not completed it this much later will not.
-constexpr auto kGrace = 500ms;
+constexpr auto kGrace = 2s;
 
 std::string_view name_of_state(std::uint32_t state) {
   switch (state) {

@@ -61,33 +61,41 @@ Proxy::~Proxy() = default;
 
 // ---------------------------------------------------------------- the life cycle
 
-Status Proxy::take_step(Op op) {
-  now_.lock()->step = op;
+Status Proxy::take_step(Step step, Op op) {
+  const auto now = now_.lock();
+  now->step = step;
+  now->op = op;
   return Status::pending();
 }
 
-void Proxy::complete_step(const Status& status) {
-  patience_.cancel();
-  bp_op* const op = std::exchange(now_.lock()->step, nullptr);
-  if (op != nullptr) {
-    host().complete(op, status);
+void Proxy::complete_step(Step step, const Status& status) {
+  bp_op* op = nullptr;
+  {
+    const auto now = now_.lock();
+    if (now->step != step) {
+      return;
+    }
+    now->step = Step::kNone;
+    op = std::exchange(now->op, nullptr);
   }
+  patience_.cancel();
+  host().complete(op, status);
 }
 
 Status Proxy::start(Op op) {
-  const Status pending = take_step(op);
+  const Status pending = take_step(Step::kStart, op);
   const Status posted = post(host(), [this] { launch(); });
   return posted.is_ok() ? pending : posted;
 }
 
 Status Proxy::drain(Op op) {
-  const Status pending = take_step(op);
+  const Status pending = take_step(Step::kDrain, op);
   const Status posted = post(host(), [this] {
     draining_ = true;
     if (phase_ != Phase::kUp) {
       again_.cancel();  // nothing runs that had anything to finish, and nothing shall
       end_run();
-      return complete_step(Status());
+      return complete_step(Step::kDrain, Status());
     }
     drain_asked_ = true;
     ask_step(kStepDrain, [this](const Peer::Answered* answer, const Status& why) {
@@ -95,19 +103,19 @@ Status Proxy::drain(Op op) {
       const Status status =
           answer == nullptr ? why : Status::from(read_failure(answer->frame, &error), error);
       drain_asked_ = false;
-      complete_step(status);
+      complete_step(Step::kDrain, status);
     });
   });
   return posted.is_ok() ? pending : posted;
 }
 
 Status Proxy::stop(Op op) {
-  const Status pending = take_step(op);
+  const Status pending = take_step(Step::kStop, op);
   const Status posted = post(host(), [this] {
     again_.cancel();
     const bool was_up = std::exchange(phase_, Phase::kStopping) == Phase::kUp;
     if (process_ == nullptr) {
-      return end_step(Status());
+      return end_step(Step::kStop, Status());
     }
     if (!was_up) {
       return end_run();
@@ -146,7 +154,7 @@ void Proxy::cancel(Op op) noexcept {
   std::shared_ptr<Peer> peer;
   {
     auto now = now_.lock();
-    if (now->step == op) {
+    if (now->op == op) {
       static_cast<void>(patience_.after(kAfterCancel));
       return;
     }
@@ -243,7 +251,7 @@ void Proxy::begin() {
 }
 
 void Proxy::ask_step(unsigned step, Peer::Answer answer) {
-  const bp_op* const op = now_.lock()->step;
+  const bp_op* const op = now_.lock()->op;
   const int64_t timeout =
       op != nullptr && op->deadline_ns != 0 ? op->deadline_ns - monotonic_ns() : 10'000'000'000;
   boundary(
@@ -279,7 +287,8 @@ void Proxy::is_up() {
     cpu_since_ = monotonic_ns();
     static_cast<void>(cpu_check_.after(kCpuCheck));
   }
-  complete_step(Status());
+  patience_.cancel();
+  complete_step(Step::kStart, Status());
 }
 
 void Proxy::failed(const Status& why) {
@@ -372,12 +381,12 @@ void Proxy::over() {
     if (!end.is_success()) {
       host().log().error("it ended badly", {{"end", how}});
     }
-    return end_step(Status());
+    return end_step(Step::kStop, Status());
   }
   if (phase == Phase::kStarting) {
     phase_ = Phase::kDown;
     host().log().error("it does not start: " + how);
-    return end_step(why);
+    return end_step(Step::kStart, why);
   }
   restart(how);
 }
@@ -387,7 +396,7 @@ void Proxy::restart(const std::string& how) {
     phase_ = Phase::kDown;
     host().log().error(how);
     if (std::exchange(drain_asked_, false)) {  // its answer was none
-      end_step(Status(BP_UNAVAILABLE, how));
+      end_step(Step::kDrain, Status(BP_UNAVAILABLE, how));
     }
     return;
   }
@@ -419,16 +428,17 @@ void Proxy::stay_down(const std::string& how) {
 }
 
 /// Once nothing that an earlier host has asked for is under way: it knows this instance.
-void Proxy::end_step(const Status& status) {
+void Proxy::end_step(Step step, const Status& status) {
   std::erase_if(gone_, [](const std::shared_ptr<Peer>& peer) { return peer->idle(); });
-  if (now_.lock()->step == nullptr) {
+  if (now_.lock()->step != step) {
     return;
   }
   if (gone_.empty()) {
-    return complete_step(status);
+    return complete_step(step, status);
   }
-  gone_.back()->when_idle(
-      [this, status] { static_cast<void>(post(host(), [this, status] { end_step(status); })); });
+  gone_.back()->when_idle([this, step, status] {
+    static_cast<void>(post(host(), [this, step, status] { end_step(step, status); }));
+  });
 }
 
 void Proxy::report(uint32_t state, const std::string& detail) { host().report(state, detail); }

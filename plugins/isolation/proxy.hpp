@@ -42,11 +42,13 @@ class Proxy final : public Plugin, public PeerUser {
 
  private:
   enum class Phase { kIdle, kStarting, kUp, kWaiting, kStopping, kDown };
+  enum class Step { kNone, kStart, kDrain, kStop };
   /// What other threads may look at.
   struct Now {
     std::shared_ptr<Peer> peer;  // NULL: it is not up
     Status why;                  // then
-    bp_op* step = nullptr;       // of the life cycle, pending
+    Step step = Step::kNone;     // of the life cycle: pends, or was given up by the kernel
+    bp_op* op = nullptr;         // its
   };
 
   // ---- a run ----
@@ -67,9 +69,10 @@ class Proxy final : public Plugin, public PeerUser {
   void read_output();
   void report(uint32_t state, const std::string& detail);
 
-  Status take_step(Op op);
-  void complete_step(const Status& status);
-  void end_step(const Status& status);
+  // What is completed of a step that is not the present one is late: the kernel has gone on.
+  Status take_step(Step step, Op op);
+  void complete_step(Step step, const Status& status);
+  void end_step(Step step, const Status& status);
   std::shared_ptr<Peer> source(Status& why);
 
   const OwnedMessage setup_;  // what the kernel gave, for the host

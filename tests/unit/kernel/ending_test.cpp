@@ -65,6 +65,7 @@ TEST_F(Ending, ALateCompletionOfAStepFindsNothingOfTheCallersAnyMore) {
   ASSERT_NE(step, nullptr);
   EXPECT_EQ(step->error, nullptr);
   sut->service->complete(script.host, step, BP_OK);  // ignored
+  EXPECT_EQ(sut->logged("breach"), 0) << "who is late cannot know it";
 }
 
 TEST_F(Ending, AnOperationThatWasGivenUpSaysWhyAndIsNotTakenAgain) {
