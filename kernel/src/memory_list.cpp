@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "memory_list.hpp"
 
+#include "attach_lock.hpp"
 #include "descriptor.hpp"
 #include "error.hpp"
 #include "file_memory.hpp"
@@ -84,6 +85,7 @@ void list_posix(std::vector<FoundMemory>& out) {
 }
 
 void list_system_v(std::vector<FoundMemory>& out) {
+  const AttachLock lock(LOCK_EX);
   std::ifstream segments("/proc/sysvipc/shm");
   std::string line;
   std::getline(segments, line);  // of titles
@@ -101,14 +103,8 @@ void list_system_v(std::vector<FoundMemory>& out) {
     std::optional<FoundMemory> found = found_in(*static_cast<const MemoryHeader*>(address));
     ::shmdt(address);
     if (!found) continue;
-    // Whoever closed it meanwhile saw us, and left it.
-    const bool was_open = about.shm_nattch != 0;
-    if (was_open && ::shmctl(id, IPC_STAT, &about) == 0 && about.shm_nattch == 0 &&
-        SystemVMemory::remove_if_nobodys(id, found->key)) {
-      continue;
-    }
     if (about.shm_nattch != 0) found->flags |= BP_MEMORY_INFO_OPEN;
-    found->owner = about.shm_perm.uid;
+    found->owner = about.shm_perm.cuid;
     found->permissions = about.shm_perm.mode & 0777;
     found->id = id;
     out.push_back(std::move(*found));

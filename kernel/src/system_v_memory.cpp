@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "system_v_memory.hpp"
 
+#include "attach_lock.hpp"
 #include "error.hpp"
 #include "kill_point.hpp"
 #include "owner_check.hpp"
@@ -26,23 +27,29 @@ std::optional<shmid_ds> status_of(int id) noexcept {
   return out;
 }
 
-// In place of the magic until a new one is whole; what is neither is of another kind.
-constexpr std::uint64_t kHalfMade = MemoryHeader::kMagic + 1;
+// The mode of a new one until it is whole: with bits that say nothing to the system, and that no
+// whole one of ours has.
+constexpr unsigned kHalfMade = 0611;
+
+bool is_half_made(const shmid_ds& about) noexcept {
+  return (about.shm_perm.mode & 0777U) == kHalfMade;
+}
 
 // Whether nobody has it, and it was not made to be kept; or whoever made it ended before it was
-// whole.
+// whole. The caller has the file of its key, as its maker had.
 bool is_nobodys(int id) noexcept {
+  const AttachLock lock(LOCK_SH);
   const auto about = status_of(id);
   if (!about || about->shm_nattch != 0) return false;
   if (about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
+  if (is_half_made(*about)) return true;
   const void* const address = ::shmat(id, nullptr, SHM_RDONLY);
   if (address == reinterpret_cast<void*>(-1)) return false;
   const auto* const header = static_cast<const MemoryHeader*>(address);
-  const std::uint64_t magic = header->magic;
+  const bool is_ours = header->magic == MemoryHeader::kMagic;
   const bool is_kept = (header->flags & BP_MEMORY_KEPT) != 0;
   ::shmdt(address);
-  const bool was_never_attached = magic == 0 && about->shm_atime == 0 && about->shm_lpid == 0;
-  return was_never_attached || magic == kHalfMade || (magic == MemoryHeader::kMagic && !is_kept);
+  return is_ours && !is_kept;
 }
 
 }  // namespace
@@ -54,6 +61,7 @@ SystemVMemory::~SystemVMemory() {
   // Nobody attaches between the look and the end.
   SystemVKey system;
   system.open(key_, false, 0, nullptr);
+  const AttachLock lock(LOCK_SH);
   if (base_ != nullptr) ::shmdt(base_);
   if (is_kept_ || !is_of_this_process()) return;
   const auto about = status_of(id_);
@@ -88,8 +96,10 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
       return set_errno_error(error, ENOMEM, "no memory for " + text);
     }
     const int huge = options.has(BP_MEMORY_HUGE_PAGES) ? SHM_HUGETLB : 0;
+    const std::uint32_t mode =
+        options.has(BP_MEMORY_PLAIN) ? options.permissions & 0777 : kHalfMade;
     id = ::shmget(system.number(), options.begin() + options.size,
-                  IPC_CREAT | IPC_EXCL | huge | static_cast<int>(options.permissions & 0777));
+                  IPC_CREAT | IPC_EXCL | huge | static_cast<int>(mode));
     kill_point("made");
   } else if (id >= 0 && options.which == BP_MEMORY_NEW) {
     return set_error(error, BP_ALREADY_EXISTS, "there is a segment " + text, "errno", EEXIST);
@@ -111,10 +121,11 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   is_kept_ = !is_new;  // of a new one nothing is left after a failure
   const auto about = status_of(id_);
   if (begin_ != 0 && about) {
-    if (const bp_status status = check_owner(
-            about->shm_perm.uid, options.has(BP_MEMORY_TRUST_OWNER), "the segment " + name_, error);
-        status < 0) {
-      return status;
+    // Whoever made it can say that it is anybody's, and keeps the right to write.
+    for (const uid_t owner : {about->shm_perm.cuid, about->shm_perm.uid}) {
+      const bp_status status =
+          check_owner(owner, options.has(BP_MEMORY_TRUST_OWNER), "the segment " + name_, error);
+      if (status < 0) return status;
     }
   }
   void* const address = ::shmat(id_, nullptr, is_read_only_ ? SHM_RDONLY : 0);
@@ -125,10 +136,7 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   data_ = static_cast<char*>(address) + begin_;
   const std::uint64_t all = about ? about->shm_segsz : 0;
   if (begin_ != 0 && all > begin_) header_ = static_cast<MemoryHeader*>(address);
-  if (is_new && header_ != nullptr) {
-    header_->magic = kHalfMade;
-    kill_point("half made");
-  }
+  kill_point("attached");
   if (is_new && ::madvise(address, all, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
     return set_errno_error(error, ENOMEM,
                            "no memory for " + std::to_string(options.size) + " bytes of " + name_);
@@ -136,8 +144,13 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   if (is_new && header_ != nullptr) {
     if (options.fill) options.fill(data_);
     header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+    shmid_ds whole = about.value_or(shmid_ds{});
+    whole.shm_perm.mode = options.permissions & 0666;
+    if (::shmctl(id_, IPC_SET, &whole) != 0) {
+      return set_errno_error(error, errno, "cannot set who may use the segment " + name_);
+    }
   }
-  kill_point("attached");
+  kill_point("whole");
   const std::uint64_t most = all > begin_ ? all - begin_ : 0;
   if (most == 0 || (header_ != nullptr && !header_->is_valid(most))) {
     return set_error(error, BP_DATA_LOSS,
@@ -176,7 +189,7 @@ bool SystemVMemory::remove_if_nobodys(int id, const std::string& key_text) noexc
     struct stat file {};
     const auto about = status_of(id);
     if (!about || !key || !is_system_v(key->type) || ::lstat(key->name.c_str(), &file) != 0 ||
-        !S_ISREG(file.st_mode) || file.st_uid != about->shm_perm.uid) {
+        !S_ISREG(file.st_mode) || file.st_uid != about->shm_perm.cuid) {
       return BP_NOT_FOUND;
     }
     const bp_status opened = system.open(*key, false, 0, nullptr);

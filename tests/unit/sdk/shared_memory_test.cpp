@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
@@ -326,6 +327,77 @@ TEST(ASegmentOfSystemV, OfAnotherKindIsNotRemoved) {
   }
   EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
   EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).is_ok());
+  SharedMemory::remove(key).or_throw();
+}
+
+TEST(ASegmentOfSystemV, OfAnotherKindIsNotRemovedBeforeAnybodyHasAttachedIt) {
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
+  const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
+  const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | 0600);
+  ASSERT_GE(id, 0);
+  EXPECT_EQ(SharedMemory::open(key, {.size = 10}).status().code(), BP_DATA_LOSS);
+  EXPECT_EQ(shmget(ftok(key.name().c_str(), 'Q'), 0, 0), id);
+  shmctl(id, IPC_RMID, nullptr);
+}
+
+TEST(ASegmentOfSystemV, WhoseMakerEndedBeforeItWasWholeIsMadeAnew) {
+  constexpr int kHalfMade = 0611;
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
+  const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
+  const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | kHalfMade);
+  ASSERT_GE(id, 0);
+  shmdt(shmat(id, nullptr, SHM_RDONLY));  // somebody has looked at it meanwhile
+  const SharedMemory memory = SharedMemory::open(key, {.size = 10, .permissions = 0711}).value();
+  const int now = shmget(ftok(key.name().c_str(), 'Q'), 0, 0);
+  EXPECT_NE(now, id);
+  shmid_ds about{};
+  ASSERT_EQ(shmctl(now, IPC_STAT, &about), 0);
+  EXPECT_EQ(about.shm_perm.mode & 0777u, 0600u) << "a whole one has no mode of half made ones";
+}
+
+/// Whoever lists has each attached for a moment: nobody takes that for an owner.
+TEST(ASegmentOfSystemV, IsListedWithoutASign) {
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
+  const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
+  std::atomic<bool> ending = false;
+  std::vector<std::thread> listers;
+  for (int i = 0; i < 2; ++i) {
+    listers.emplace_back([&] {
+      while (!ending) {
+        EXPECT_TRUE(SharedMemory::list().is_ok());
+      }
+    });
+  }
+  for (int i = 0; i < 200; ++i) {
+    SharedMemory::open(key, {.which = Which::kNew, .size = 10}).or_throw();
+    EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_NOT_FOUND) << i;
+  }
+  ending = true;
+  for (std::thread& lister : listers) {
+    lister.join();
+  }
+}
+
+/// The maker of a segment may say that it is root's, and can still write into it.
+TEST(ASegmentOfSystemV, OfAnotherUserIsOpenedOnlyIfItsMakerIsTrusted) {
+  if (getuid() != 0) {
+    GTEST_SKIP() << "needs root, who can become another user";
+  }
+  const test::ScratchFolder folder = test::ScratchFolder::of_keys();
+  const NativeKey key(folder.write("key", "", 0666), BP_KEY_SYSTEM_V);
+  test::ScratchFolder::set_mode(folder.path(), 0755);
+  EXPECT_TRUE(as_nobody([&] {
+    if (!SharedMemory::open(key, {.size = 10, .permissions = 0666, .kept = true}).is_ok()) {
+      return false;
+    }
+    const int id = shmget(ftok(key.name().c_str(), 'Q'), 0, 0);
+    shmid_ds about{};
+    shmctl(id, IPC_STAT, &about);
+    about.shm_perm.uid = 0;
+    return shmctl(id, IPC_SET, &about) == 0;
+  }));
+  EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_PERMISSION_DENIED);
+  EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .trust_owner = true}).is_ok());
   SharedMemory::remove(key).or_throw();
 }
 
