@@ -351,13 +351,21 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
     // passed over, so that its descriptor is not readable for ever.
     const bool may_come = !outstanding_.empty() && is_who_was_asked_there();
     const std::int64_t until =
-        may_come ? earlier(monotonic_now() + kBetweenLooks, deadline_ns) : kPast;
+        may_come && lost_ == 0 ? earlier(monotonic_now() + kBetweenLooks, deadline_ns) : kPast;
     const bp_status status = answers_->receive(until, sample, error);
     if (status == BP_DEADLINE_EXCEEDED) {
       if (outstanding_.empty()) {
+        lost_ = 0;
         return set_error(error, BP_FAILED_PRECONDITION,
                          "nothing was asked at " + channel_->segment().name() +
                              " that has no answer: send first");
+      }
+      if (lost_ != 0) {
+        outstanding_.clear();
+        return set_error(error, BP_DATA_LOSS,
+                         std::to_string(std::exchange(lost_, 0)) + " answers of " +
+                             channel_->segment().name() +
+                             " were lost: more came than were waited for");
       }
       if (!may_come) {
         outstanding_.clear();
@@ -370,13 +378,7 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
     }
     if (status < 0) return status;
     kill_point("answer found");
-    if (sample.lost != 0) {
-      answers_->release(sample);
-      outstanding_.clear();
-      return set_error(error, BP_DATA_LOSS,
-                       std::to_string(sample.lost) + " answers of " + channel_->segment().name() +
-                           " were lost: more came than were waited for");
-    }
+    lost_ += sample.lost;  // perhaps what nobody waits for: what has come is looked at first
     RequestHead head{};
     if (split(sample, head) && head.requester == id_ && forget(head.number())) {
       if (head.mark() != RequestHead::kGivenBack) {
@@ -408,7 +410,9 @@ void Requester::release(const bp_response& response) noexcept {
 }
 
 bool Requester::forget(std::uint64_t number) noexcept {
-  return std::erase(outstanding_, number) != 0;
+  const bool was_waited_for = std::erase(outstanding_, number) != 0;
+  if (outstanding_.empty()) lost_ = 0;
+  return was_waited_for;
 }
 
 }  // namespace backplane::kernel

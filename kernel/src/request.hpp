@@ -110,6 +110,7 @@ class Requester {
   std::uint64_t number_ = 0;                // of the last request
   std::uint64_t passed_over_ = 0;           // since the last answer
   std::vector<std::uint64_t> outstanding_;  // numbers without an answer
+  std::uint64_t lost_ = 0;                  // answers, perhaps to some of these
   std::uint32_t asked_ = 0;                 // ChannelMemory::joins, of the responder that has them
 };
 

@@ -294,6 +294,25 @@ TEST_P(ARequest, ThatIsForgottenMakesWay) {
   EXPECT_EQ(requester.receive_within(10s).value().as<double>(), 4.0);
 }
 
+TEST_P(ARequest, IsAnsweredThoughAnswersToForgottenOnesAreLost) {
+  Responder slow = responder({.outstanding = 4});
+  Requester requester = Requester::open(key_).value();
+  std::vector<Request> taken;
+  for (int i = 0; i < 6; ++i) {
+    const uint64_t number = requester.send(Pair{1, double(i)}, kForEver).value();
+    if (i < 5) {
+      requester.forget(number);
+    }
+    taken.push_back(slow.receive().value());
+    taken.back().respond(1.0 + i).or_throw();
+  }
+  const Response answer = requester.receive_within(10s).value();
+  EXPECT_EQ(answer.number(), 6u);
+  EXPECT_EQ(answer.as<double>(), 6.0);
+  EXPECT_EQ(answer.passed_over(), 3u);
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
+}
+
 TEST_P(ARequest, CalledWithAsManyAsMayBeWaitsForOne) {
   Responder slow = responder({.outstanding = 1});
   Requester requester = Requester::open(key_).value();
@@ -364,7 +383,8 @@ TEST_P(ARequest, IsAnsweredOnceWhateverAPeerSends) {
   EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
   // More than the ring remembers, and the answer among what is lost.
   const uint64_t third = requester.send(Pair{3, 3}, kForEver).value();
-  for (int i = 0; i < 5; ++i) send(first.requester, third);
+  send(first.requester, third);
+  for (int i = 0; i < 5; ++i) send(first.requester, 99);
   EXPECT_EQ(requester.receive_within(10s).status().code(), BP_DATA_LOSS);
   EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
 }
