@@ -233,7 +233,6 @@ void Channel::get_info(bp_channel_info& out) const noexcept {
 }
 
 bool ChannelPlace::try_take(std::uint32_t from, std::uint32_t to) {
-  const std::scoped_lock lock(process_wide());
   return watch_lives(*this, [&] {
     number_ = take_place(
         from, to, [this](std::uint32_t i) -> ChannelMemory::Place& { return channel_->place(i); },
@@ -274,7 +273,6 @@ bp_status ChannelPlace::take(std::uint32_t from, std::uint32_t to, const char* w
 
 ChannelPlace::~ChannelPlace() {
   if (number_ == kNoPlace || !is_of_this_process()) return;
-  const std::scoped_lock lock(process_wide());
   unwatch_lives(*this, [this] {
     channel_->reclaim(number_);  // or others do
     memory().alive.unlock();

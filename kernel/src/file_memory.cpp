@@ -12,8 +12,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 namespace backplane::kernel {
 namespace {
@@ -245,7 +247,9 @@ bp_status FileMemory::adopt(int descriptor, const MemoryOptions& options,
   }
   std::unique_ptr<FileMemory> memory(new FileMemory(std::move(own), options, text));
   memory->is_anonymous_ = true;
-  memory->is_of_huge_pages_ = static_cast<std::uint64_t>(about.st_blksize) >= kHugePage;
+  struct statfs system {};
+  memory->is_of_huge_pages_ =
+      ::fstatfs(memory->file_.get(), &system) == 0 && system.f_type == HUGETLBFS_MAGIC;
   if (const bp_status status = memory->map_what_is_there(options, error); status < 0) return status;
   out = std::move(memory);
   return BP_OK;

@@ -19,11 +19,13 @@ namespace {
 
 // Within a second of a death what the dead one held is returned.
 constexpr std::chrono::milliseconds kBetweenLooks(250);
+constexpr std::uint32_t kMostOfAThread = 1000;
+
+}  // namespace
 
 class LifeThread {
  public:
   bool is_of_this_process() const noexcept { return generation_ == fork_generation(); }
-  bool is_idle() const noexcept { return first == nullptr; }
 
   // Runs the job there and waits.
   void run(const std::function<void()>& job) {
@@ -33,7 +35,8 @@ class LifeThread {
     wake_.notify_all();
     wake_.wait(lock, [&] { return job_ == nullptr; });
   }
-  void end() {
+  void end_if_idle() {
+    if (n_watched != 0) return;
     {
       const std::scoped_lock lock(mutex_);
       ending_ = true;
@@ -45,6 +48,7 @@ class LifeThread {
   }
 
   LifeWatched* first = nullptr;  // the thread's; of others while run() waits or has waited
+  std::uint32_t n_watched = 0;   // guarded by process_wide()
 
  private:
   // The application's signals are not for it.
@@ -96,41 +100,46 @@ class LifeThread {
   std::thread thread_;
 };
 
-// Never destroyed: in a child made by fork(2) its thread is not there.
-LifeThread& life_thread() {
+namespace {
+
+// One with a place. Never destroyed: in a child made by fork(2) its thread is not there.
+LifeThread& thread_for_one_more() {
   static std::vector<LifeThread*>* const all = new std::vector<LifeThread*>;
-  if (all->empty() || !all->back()->is_of_this_process()) {
-    auto made = std::make_unique<LifeThread>();
-    all->push_back(made.get());
-    static_cast<void>(made.release());
+  for (LifeThread* const each : *all) {
+    if (each->is_of_this_process() && each->n_watched < kMostOfAThread) return *each;
   }
-  return *all->back();
+  auto made = std::make_unique<LifeThread>();
+  all->push_back(made.get());
+  return *made.release();
 }
 
 }  // namespace
 
 bool watch_lives(LifeWatched& watched, const std::function<bool()>& join) {
-  LifeThread& thread = life_thread();
-  bool joined = false;
+  const std::scoped_lock lock(process_wide());
+  LifeThread& thread = thread_for_one_more();
   thread.run([&] {
-    joined = join();
-    if (!joined) return;
+    if (!join()) return;
+    watched.thread = &thread;
     watched.next = thread.first;
     thread.first = &watched;
+    ++thread.n_watched;
   });
-  if (thread.is_idle()) thread.end();
-  return joined;
+  thread.end_if_idle();
+  return watched.thread != nullptr;
 }
 
 void unwatch_lives(LifeWatched& watched, const std::function<void()>& leave) noexcept {
-  LifeThread& thread = life_thread();
+  const std::scoped_lock lock(process_wide());
+  LifeThread& thread = *watched.thread;
   thread.run([&] {
     leave();
     LifeWatched** at = &thread.first;
     while (*at != &watched) at = &(*at)->next;
     *at = watched.next;
+    --thread.n_watched;
   });
-  if (thread.is_idle()) thread.end();
+  thread.end_if_idle();
 }
 
 }  // namespace backplane::kernel

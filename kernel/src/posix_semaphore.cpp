@@ -169,8 +169,12 @@ bp_status find_table(File& file, const Descriptor& descriptor, const std::string
 
 }  // namespace
 
-PosixSemaphore::PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name)
-    : file_(file), descriptor_(std::move(descriptor)), name_(std::move(name)) {}
+PosixSemaphore::PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name,
+                               bool is_anonymous)
+    : file_(file),
+      descriptor_(std::move(descriptor)),
+      name_(std::move(name)),
+      is_anonymous_(is_anonymous) {}
 
 PosixSemaphore::~PosixSemaphore() {
   if (is_joined_ && is_of_this_process()) {
@@ -205,7 +209,7 @@ bp_status PosixSemaphore::open(const NativeKey& key, const SemaphoreOptions& opt
       return set_error(error, BP_ALREADY_EXISTS, "there is a semaphore " + text, "errno", EEXIST);
     }
     std::shared_ptr<PosixSemaphore> object;
-    bp_status status = use(std::move(descriptor), text, options, object, error);
+    bp_status status = use(std::move(descriptor), text, false, options, object, error);
     if (status == BP_OK && options.which == BP_SEMAPHORE_RESET && !is_new) {
       status = object->set_count(options.initial, error);
     }
@@ -226,11 +230,8 @@ bp_status PosixSemaphore::make_anonymous(const NativeKey& key, const SemaphoreOp
                            "cannot make the semaphore " + text);
   }
   std::shared_ptr<PosixSemaphore> object;
-  const bp_status status = use(std::move(made), text, options, object, error);
-  if (status == BP_OK) {
-    object->is_anonymous_ = true;
-    out = std::move(object);
-  }
+  const bp_status status = use(std::move(made), text, true, options, object, error);
+  if (status == BP_OK) out = std::move(object);
   return status;
 }
 
@@ -254,16 +255,13 @@ bp_status PosixSemaphore::adopt(int descriptor, const SemaphoreOptions& options,
   Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own) return set_errno_error(error, errno, "cannot keep the semaphore " + text);
   std::shared_ptr<PosixSemaphore> object;
-  const bp_status status = use(std::move(own), text, options, object, error);
-  if (status == BP_OK) {
-    object->is_anonymous_ = true;
-    out = std::move(object);
-  }
+  const bp_status status = use(std::move(own), text, true, options, object, error);
+  if (status == BP_OK) out = std::move(object);
   return status;
 }
 
 // The object of this process; of a new one the table is what make_in() has made of it.
-bp_status PosixSemaphore::use(Descriptor descriptor, const std::string& text,
+bp_status PosixSemaphore::use(Descriptor descriptor, const std::string& text, bool is_anonymous,
                               const SemaphoreOptions& options, std::shared_ptr<PosixSemaphore>& out,
                               bp_error* error) {
   struct stat about {};
@@ -281,11 +279,11 @@ bp_status PosixSemaphore::use(Descriptor descriptor, const std::string& text,
   if (!object) {
     File* const file = map(descriptor);
     if (file == nullptr) return set_errno_error(error, errno, "cannot map the semaphore " + text);
-    object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text);
+    object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text, is_anonymous);
     bp_status status = find_table(*file, object->descriptor_, text, error);
     if (status == BP_OK) status = object->join(error);
     if (status < 0) return status;
-    open_ones().add(identity, object);
+    object = open_ones().add(identity, object);
   }
   out = std::move(object);
   return BP_OK;

@@ -57,7 +57,8 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
                          std::shared_ptr<Semaphore>& out, bp_error* error);
   static bp_status remove(const NativeKey& key, bp_error* error);
 
-  PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name);
+  PosixSemaphore(PosixSemaphoreFile* file, Descriptor descriptor, std::string name,
+                 bool is_anonymous);
   ~PosixSemaphore() override;
 
   bp_status acquire(bool is_held, std::int64_t deadline_ns, bp_error* error) override;
@@ -72,7 +73,7 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
  private:
   using Process = PosixSemaphoreFile::Process;
 
-  static bp_status use(Descriptor descriptor, const std::string& text,
+  static bp_status use(Descriptor descriptor, const std::string& text, bool is_anonymous,
                        const SemaphoreOptions& options, std::shared_ptr<PosixSemaphore>& out,
                        bp_error* error);
 
@@ -92,8 +93,8 @@ class PosixSemaphore final : public Semaphore, private LifeWatched {
   const Descriptor descriptor_;
   const std::string name_;  // text of the key
   std::uint32_t place_ = kNoPlace;
+  const bool is_anonymous_;  // a memfd
   bool is_joined_ = false;
-  bool is_anonymous_ = false;  // a memfd
 };
 
 }  // namespace backplane::kernel

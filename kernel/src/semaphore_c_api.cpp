@@ -3,7 +3,6 @@
 #include "error.hpp"
 #include "futex.hpp"
 #include "native_key_argument.hpp"
-#include "process_wide.hpp"
 #include "semaphore.hpp"
 
 struct bp_semaphore {
@@ -47,7 +46,6 @@ bp_status open_object(const bp_semaphore_options* options, bp_semaphore** out, b
     auto opened = std::make_unique<bp_semaphore>();
     opened->is_held = (known.flags & BP_SEMAPHORE_SIGNAL) == 0;
     const bool is_owner_trusted = (known.flags & BP_SEMAPHORE_TRUST_OWNER) != 0;
-    const std::scoped_lock lock(process_wide());
     const bp_status status =
         open(SemaphoreOptions{known.which, known.initial, or_default(known.permissions, 0600),
                               is_owner_trusted},
@@ -99,7 +97,6 @@ int32_t bp_semaphore_descriptor(bp_semaphore* semaphore, bp_error* error) {
 }
 
 void bp_semaphore_close(bp_semaphore* semaphore) {
-  const std::scoped_lock lock(process_wide());
   delete semaphore;
 }
 

@@ -108,10 +108,7 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
   }
   kill_point("set");
   std::shared_ptr<SystemVSemaphore> object = open_ones().find(id);
-  if (!object) {
-    object = std::make_shared<SystemVSemaphore>(id, text);
-    open_ones().add(id, object);
-  }
+  if (!object) object = open_ones().add(id, std::make_shared<SystemVSemaphore>(id, text));
   out = std::move(object);
   return BP_OK;
 }

@@ -8,10 +8,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <climits>
 #include <fcntl.h>
 #include <optional>
 #include <semaphore.h>
+#include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/sem.h>
@@ -19,6 +22,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace backplane {
 namespace {
@@ -523,6 +527,60 @@ TEST(ASemaphoreOfPosix, OfAnotherUserIsOpenedOnlyIfItsOwnerIsTrusted) {
   EXPECT_EQ(Semaphore::open(key).status().code(), BP_PERMISSION_DENIED);
   EXPECT_TRUE(Semaphore::open(key, {.trust_owner = true}).is_ok());
   Semaphore::remove(key).or_throw();
+}
+
+/// Who waits for the file of one holds up nobody else: neither who opens another, nor fork(2).
+TEST(ASemaphoreOfPosix, ThatAnotherProcessHasLockedHoldsUpNoOther) {
+  const NativeKey locked = key_of(BP_KEY_POSIX, "locked");
+  const NativeKey key = key_of(BP_KEY_POSIX, "free");
+  const Semaphore made = Semaphore::open(key, {.initial = 1}).value();
+  const ForeignPosix theirs(locked, 1);
+  const int file =
+      open(concat("/dev/shm/sem.", locked.name().substr(1)).c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(file, LOCK_EX), 0);
+  std::atomic<bool> is_opened = false;
+  std::thread waiting([&] {
+    EXPECT_TRUE(Semaphore::open(locked).is_ok());
+    is_opened = true;
+  });
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(Semaphore::open(key).is_ok());
+    EXPECT_EQ(in_child([] { return 0; }), 0);
+  }
+  EXPECT_FALSE(is_opened);
+  ASSERT_EQ(flock(file, LOCK_UN), 0);
+  waiting.join();
+  close(file);
+  Semaphore::remove(locked).or_throw();
+  Semaphore::remove(key).or_throw();
+}
+
+/// Of several threads that open one at a time, each gets the process's.
+TEST_P(ASemaphore, OpenedByManyThreadsAtOnceIsOneOfTheProcess) {
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::thread> threads;
+    std::atomic<int> ready = 0;
+    std::atomic<int> taken = 0;
+    std::array<std::optional<Semaphore>, 4> opened;
+    for (auto& mine : opened) {
+      threads.emplace_back([&] {
+        ++ready;
+        while (ready < 4) {
+        }
+        mine.emplace(open(3));
+        taken += mine->try_acquire().value() ? 1 : 0;
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    EXPECT_EQ(taken, 3);
+    for (auto& each : opened) {
+      each.reset();
+    }
+    EXPECT_EQ(open(0).count().value(), 3u) << "returned with the last";
+    Semaphore::remove(key_).or_throw();
+  }
 }
 
 TEST(ASemaphoreOfPosix, SaysWhatIsNone) {
