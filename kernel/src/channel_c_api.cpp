@@ -4,6 +4,7 @@
 #include "channel_subscriber.hpp"
 #include "error.hpp"
 #include "futex.hpp"
+#include "in_its_process.hpp"
 #include "native_key_argument.hpp"
 
 #include <bit>
@@ -55,11 +56,6 @@ bp_status to_options(const bp_channel_options* options, ChannelOptions& out, bp_
   out.memory_flags = (has(BP_CHANNEL_HUGE_PAGES) ? BP_MEMORY_HUGE_PAGES : 0) |
                      (has(BP_CHANNEL_TRUST_OWNER) ? BP_MEMORY_TRUST_OWNER : 0);
   return BP_OK;
-}
-
-bp_status opened_before_fork(bp_error* error) {
-  return set_error(error, BP_FAILED_PRECONDITION,
-                   "this publisher or subscriber was opened before fork: open one in the child");
 }
 
 }  // namespace
@@ -133,15 +129,14 @@ void bp_publisher_close(bp_publisher* publisher) { delete publisher; }
 bp_status bp_publisher_loan(bp_publisher* publisher, uint64_t size, void** out, bp_error* error) {
   *out = nullptr;
   ChannelPublisher& object = *publisher->object;
-  if (!object.is_of_this_process()) return opened_before_fork(error);
-  return guarded(error, [&] { return object.loan(size, *out, error); });
+  return in_its_process(object, error, [&] { return object.loan(size, *out, error); });
 }
 
 bp_status bp_publisher_publish(bp_publisher* publisher, uint64_t size, int64_t deadline_ns,
                                bp_error* error) {
   ChannelPublisher& object = *publisher->object;
-  if (!object.is_of_this_process()) return opened_before_fork(error);
-  return guarded(error, [&] { return object.publish(size, deadline_from(deadline_ns), error); });
+  return in_its_process(object, error,
+                        [&] { return object.publish(size, deadline_from(deadline_ns), error); });
 }
 
 bp_status bp_subscriber_open(bp_channel* channel, const bp_subscriber_options* options,
@@ -170,8 +165,8 @@ void bp_subscriber_close(bp_subscriber* subscriber) { delete subscriber; }
 bp_status bp_subscriber_receive(bp_subscriber* subscriber, int64_t deadline_ns, bp_sample* out,
                                 bp_error* error) {
   ChannelSubscriber& object = *subscriber->object;
-  if (!object.is_of_this_process()) return opened_before_fork(error);
-  return guarded(error, [&] { return object.receive(deadline_from(deadline_ns), *out, error); });
+  return in_its_process(object, error,
+                        [&] { return object.receive(deadline_from(deadline_ns), *out, error); });
 }
 
 void bp_subscriber_release(bp_subscriber* subscriber, const bp_sample* sample) {
@@ -179,11 +174,5 @@ void bp_subscriber_release(bp_subscriber* subscriber, const bp_sample* sample) {
 }
 
 int32_t bp_subscriber_descriptor(bp_subscriber* subscriber, bp_error* error) {
-  int32_t out = -1;
-  guarded(error, [&] {
-    if (!subscriber->object->is_of_this_process()) return opened_before_fork(error);
-    out = subscriber->object->descriptor(error);
-    return BP_OK;
-  });
-  return out;
+  return descriptor_of(*subscriber->object, error);
 }

@@ -6,6 +6,7 @@
 #include "kill_point.hpp"
 #include "owner_check.hpp"
 #include "posix_path.hpp"
+#include "shared_file.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -174,9 +175,9 @@ bp_status FileMemory::open_file(Descriptor file, const std::string& path, const 
 bp_status FileMemory::make_file(const std::string& path, const std::string& text,
                                 const MemoryOptions& options, std::unique_ptr<SharedMemory>& out,
                                 bp_error* error) {
-  Descriptor made(::open(kSharedMemoryFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) {
-    return set_errno_error(error, errno, "cannot make the segment " + text);
+  Descriptor made;
+  if (const int failure = make_unnamed_file(options.permissions, made); failure != 0) {
+    return set_errno_error(error, failure, "cannot make the segment " + text);
   }
   if (options.group != kNoGroup) {
     const int is_not_in_it = ::fchown(made.get(), static_cast<uid_t>(-1), options.group);
@@ -188,10 +189,9 @@ bp_status FileMemory::make_file(const std::string& path, const std::string& text
     return set_errno_error(error, failure, "cannot lock the segment " + text);
   }
   kill_point("made");
-  const std::string itself = "/proc/self/fd/" + std::to_string(memory->file_.get());
-  if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
-    if (errno == EEXIST) return BP_PENDING;
-    return set_errno_error(error, errno, "cannot make the segment " + text);
+  if (const int failure = name_file(memory->file_, path); failure != 0) {
+    if (failure == EEXIST) return BP_PENDING;
+    return set_errno_error(error, failure, "cannot make the segment " + text);
   }
   kill_point("linked");
   if (!options.has(BP_MEMORY_KEPT)) memory->path_ = path;
@@ -227,16 +227,11 @@ bp_status FileMemory::make_anonymous(const NativeKey& key, const MemoryOptions& 
 bp_status FileMemory::adopt(int descriptor, const MemoryOptions& options,
                             std::unique_ptr<SharedMemory>& out, bp_error* error) {
   const std::string text = "of the descriptor " + std::to_string(descriptor);
-  const int seals = ::fcntl(descriptor, F_GET_SEALS);
-  if (seals < 0 && errno == EBADF) {
-    return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
+  Descriptor own;
+  if (const bp_status status = keep_sealed(descriptor, "the memory " + text, own, error);
+      status < 0) {
+    return status;
   }
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
-    return set_error(error, BP_FAILED_PRECONDITION,
-                     "the memory " + text + " is not sealed against being cut (F_SEAL_SHRINK)");
-  }
-  Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-  if (!own) return set_errno_error(error, errno, "cannot keep the memory " + text);
   const struct stat about = status_of(own.get());
   if (options.begin() != 0) {
     if (const bp_status status = check_owner(about.st_uid, options.has(BP_MEMORY_TRUST_OWNER),

@@ -7,6 +7,7 @@
 #include "open_objects.hpp"
 #include "owner_check.hpp"
 #include "posix_path.hpp"
+#include "shared_file.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -110,14 +111,13 @@ int make_in(const Descriptor& empty, std::uint32_t initial) noexcept {
 
 // A new one, which nobody sees before it is whole. EEXIST: somebody else was faster.
 int make(const std::string& path, const SemaphoreOptions& options, Descriptor& out) {
-  Descriptor made(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!made || ::fchmod(made.get(), options.permissions & 0777) != 0) return errno;
+  Descriptor made;
+  if (const int failure = make_unnamed_file(options.permissions, made); failure != 0) {
+    return failure;
+  }
   if (const int failure = make_in(made, options.initial); failure != 0) return failure;
   kill_point("made");
-  const std::string itself = "/proc/self/fd/" + std::to_string(made.get());
-  if (::linkat(AT_FDCWD, itself.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
-    return errno;
-  }
+  if (const int failure = name_file(made, path); failure != 0) return failure;
   kill_point("linked");
   out = std::move(made);
   return 0;
@@ -239,21 +239,13 @@ bp_status PosixSemaphore::adopt(int descriptor, const SemaphoreOptions& options,
                                 std::shared_ptr<Semaphore>& out, bp_error* error) {
   if (const bp_status status = check(options, error); status < 0) return status;
   const std::string text = "anonymous:(descriptor " + std::to_string(descriptor) + ")";
-  const int seals = ::fcntl(descriptor, F_GET_SEALS);
-  if (seals < 0 && errno == EBADF) {
-    return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
-  }
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
-    return set_error(error, BP_FAILED_PRECONDITION,
-                     text + " is not sealed against being cut (F_SEAL_SHRINK)");
-  }
+  Descriptor own;
+  if (const bp_status status = keep_sealed(descriptor, text, own, error); status < 0) return status;
   std::uint64_t magic = 0;
-  if (::pread(descriptor, &magic, sizeof magic, offsetof(File, magic)) != sizeof magic ||
+  if (::pread(own.get(), &magic, sizeof magic, offsetof(File, magic)) != sizeof magic ||
       magic != kMagic) {
     return set_error(error, BP_DATA_LOSS, text + " is no semaphore");
   }
-  Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-  if (!own) return set_errno_error(error, errno, "cannot keep the semaphore " + text);
   std::shared_ptr<PosixSemaphore> object;
   const bp_status status = use(std::move(own), text, true, options, object, error);
   if (status == BP_OK) out = std::move(object);

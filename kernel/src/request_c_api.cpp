@@ -2,6 +2,7 @@
 // The exported functions of backplane/request.h.
 #include "error.hpp"
 #include "futex.hpp"
+#include "in_its_process.hpp"
 #include "native_key_argument.hpp"
 #include "request.hpp"
 
@@ -70,16 +71,6 @@ bp_status to_named_key(const bp_key& key, NativeKey& out, bp_error* error) {
   return status;
 }
 
-// Runs it in the process that opened the object.
-template <typename Object, typename Function>
-bp_status in_its_process(const Object& object, bp_error* error, Function function) noexcept {
-  if (!object.is_of_this_process()) {
-    return set_error(error, BP_FAILED_PRECONDITION,
-                     "this requester or responder was opened before fork: open one in the child");
-  }
-  return guarded(error, function);
-}
-
 }  // namespace
 
 bp_status bp_responder_open(const bp_key* key, const bp_responder_options* options,
@@ -128,12 +119,7 @@ void bp_responder_release(bp_responder* responder, const bp_request* request) {
 }
 
 int32_t bp_responder_descriptor(bp_responder* responder, bp_error* error) {
-  int32_t out = -1;
-  in_its_process(*responder->object, error, [&] {
-    out = responder->object->descriptor(error);
-    return BP_OK;
-  });
-  return out;
+  return descriptor_of(*responder->object, error);
 }
 
 bp_status bp_requester_open(const bp_key* key, const bp_requester_options* options,
@@ -194,10 +180,5 @@ void bp_requester_forget(bp_requester* requester, uint64_t number) {
 }
 
 int32_t bp_requester_descriptor(bp_requester* requester, bp_error* error) {
-  int32_t out = -1;
-  in_its_process(*requester->object, error, [&] {
-    out = requester->object->descriptor(error);
-    return BP_OK;
-  });
-  return out;
+  return descriptor_of(*requester->object, error);
 }

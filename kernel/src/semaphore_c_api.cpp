@@ -2,6 +2,7 @@
 // The exported functions of backplane/semaphore.h.
 #include "error.hpp"
 #include "futex.hpp"
+#include "in_its_process.hpp"
 #include "native_key_argument.hpp"
 #include "semaphore.hpp"
 
@@ -55,17 +56,6 @@ bp_status open_object(const bp_semaphore_options* options, bp_semaphore** out, b
   });
 }
 
-// Runs it if this is the process that opened the semaphore.
-template <typename Function>
-bp_status in_its_process(const bp_semaphore& semaphore, bp_error* error,
-                         Function function) noexcept {
-  if (!semaphore.object->is_of_this_process()) {
-    return set_error(error, BP_FAILED_PRECONDITION,
-                     "the semaphore was opened before fork: open it again in the child");
-  }
-  return guarded(error, function);
-}
-
 }  // namespace
 
 bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
@@ -88,32 +78,27 @@ bp_status bp_semaphore_adopt(int32_t descriptor, const bp_semaphore_options* opt
 }
 
 int32_t bp_semaphore_descriptor(bp_semaphore* semaphore, bp_error* error) {
-  int32_t out = -1;
-  in_its_process(*semaphore, error, [&] {
-    out = semaphore->object->descriptor(error);
-    return BP_OK;
-  });
-  return out;
+  return descriptor_of(*semaphore->object, error);
 }
 
-void bp_semaphore_close(bp_semaphore* semaphore) {
-  delete semaphore;
-}
+void bp_semaphore_close(bp_semaphore* semaphore) { delete semaphore; }
 
 bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns, bp_error* error) {
-  return in_its_process(*semaphore, error, [&] {
+  return in_its_process(*semaphore->object, error, [&] {
     return semaphore->object->acquire(semaphore->is_held, deadline_from(deadline_ns), error);
   });
 }
 
 bp_status bp_semaphore_release(bp_semaphore* semaphore, uint32_t n, bp_error* error) {
   if (n == 0) return set_error(error, BP_INVALID_ARGUMENT, "nothing is to be released");
-  return in_its_process(*semaphore, error, [&] { return semaphore->object->release(n, error); });
+  return in_its_process(*semaphore->object, error,
+                        [&] { return semaphore->object->release(n, error); });
 }
 
 bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, bp_error* error) {
   *out = 0;
-  return in_its_process(*semaphore, error, [&] { return semaphore->object->count(*out, error); });
+  return in_its_process(*semaphore->object, error,
+                        [&] { return semaphore->object->count(*out, error); });
 }
 
 bp_status bp_semaphore_remove(const bp_key* key, bp_error* error) {
