@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
@@ -19,7 +19,6 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 
 namespace backplane {
@@ -359,22 +358,24 @@ TEST(ASegmentOfSystemV, WhoseMakerEndedBeforeItWasWholeIsMadeAnew) {
 TEST(ASegmentOfSystemV, IsListedWithoutASign) {
   const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
-  std::atomic<bool> ending = false;
-  std::vector<std::thread> listers;
+  std::vector<pid_t> listers;
   for (int i = 0; i < 2; ++i) {
-    listers.emplace_back([&] {
-      while (!ending) {
-        EXPECT_TRUE(SharedMemory::list().is_ok());
+    const pid_t lister = fork();
+    if (lister == 0) {
+      alarm(60);
+      while (SharedMemory::list().is_ok()) {
       }
-    });
+      _exit(1);
+    }
+    listers.push_back(lister);
   }
   for (int i = 0; i < 200; ++i) {
     SharedMemory::open(key, {.which = Which::kNew, .size = 10}).or_throw();
     EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_NOT_FOUND) << i;
   }
-  ending = true;
-  for (std::thread& lister : listers) {
-    lister.join();
+  for (const pid_t lister : listers) {
+    kill(lister, SIGKILL);
+    waitpid(lister, nullptr, 0);
   }
 }
 
