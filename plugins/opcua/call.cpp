@@ -40,11 +40,14 @@ std::vector<Argument> arguments_of(const UA_Variant& value) {
 CallJob::CallJob(std::shared_ptr<Target> target, Requests& requests, TypeReader& reader,
                  uint64_t key, MessageView in)
     : Job(std::move(target)), requests_(requests), reader_(reader), key_(key), in_(in) {
-  if (const auto options = in.header(BP_H_OPTIONS)) {
-    if (const auto object = options->find("object")) {
-      object_ = object->get<std::string>().value_or("");
-      parse_node_id(object_).or_throw();
+  const ValueView options = in.header(BP_H_OPTIONS).value_or(ValueView());
+  for (const auto& [name, value] : options.entries()) {
+    if (!(name == ValueView("object"))) {
+      throw Error(BP_INVALID_ARGUMENT, "unknown option ", name.to_text(64),
+                  "; there is: 'object', a node id");
     }
+    object_ = value.get<std::string>().value_or("");
+    parse_node_id(object_).or_throw();
   }
 }
 

@@ -2,19 +2,26 @@
 // Waits for what another thread or process does: no test sleeps.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <poll.h>
 
 namespace backplane::test {
 
-/// True as soon as the condition holds; false when it does not within the time.
+/// True as soon as the condition holds; false when it does not within the time. A machine that
+/// stands still meanwhile, as a virtual one may, has not waited.
 template <class Condition>
 bool eventually(const Condition& condition,
                 std::chrono::milliseconds at_most = std::chrono::seconds(20)) {
-  const auto end = std::chrono::steady_clock::now() + at_most;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
+  using Clock = std::chrono::steady_clock;
+  constexpr Clock::duration kStep = std::chrono::seconds(1);  // of no more than that it is told
+  Clock::duration left = at_most;
+  for (auto before = Clock::now(); !condition();) {
     poll(nullptr, 0, 1);
+    const auto now = Clock::now();
+    left -= std::min(now - before, kStep);
+    before = now;
+    if (left <= Clock::duration::zero()) return condition();
   }
   return true;
 }

@@ -31,6 +31,10 @@ TEST_F(Opcua, TheObjectOfAMethodMayBeNamed) {
   const Endpoint mix = system_.open("ns=1;s=Line1.Mix");
   EXPECT_TRUE(mix.call(inputs, {{BP_H_OPTIONS, named}}).get());
   EXPECT_EQ(mix.call(inputs, {{BP_H_OPTIONS, other}}).get().status().code(), BP_NOT_FOUND);
+  const Status unknown =
+      mix.call(inputs, {{BP_H_OPTIONS, arena.map({{"objekt", "ns=1;s=Line1"}})}}).get().status();
+  EXPECT_EQ(unknown.code(), BP_INVALID_ARGUMENT);
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("there is: 'object'"));
 }
 
 TEST_F(Opcua, ARefusedMethodSaysWhy) {
