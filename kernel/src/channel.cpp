@@ -283,7 +283,10 @@ void ChannelPlace::look() noexcept {
   look_at_places(
       0, channel_->n_places(), number_,
       [this](std::uint32_t i) -> ChannelMemory::Place& { return channel_->place(i); },
-      [this](std::uint32_t i) { channel_->reclaim(i); });
+      [this](std::uint32_t i) {
+        channel_->reclaim(i);
+        return true;
+      });
 }
 
 }  // namespace backplane::kernel

@@ -21,6 +21,9 @@ class ChannelSubscriber {
   int descriptor(bp_error* error);
   // Makes its descriptor readable: for one that stopped before it found nothing.
   void wake_itself() noexcept;
+  // The sequence of what is published next, or a little before it.
+  std::uint64_t newest() const noexcept { return channel_.memory().head; }
+  std::uint64_t next() const noexcept { return cursor_; }  // that it receives
   // ChannelMemory::joins, since it came.
   std::uint32_t joins() const noexcept { return joins_; }
 

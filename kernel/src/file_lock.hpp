@@ -9,10 +9,10 @@
 
 namespace backplane::kernel {
 
-// `kind`: LOCK_EX or LOCK_SH. An errno, or 0; EBUSY: another has had it for a second.
-inline int lock_file(int file, int kind) noexcept {
-  constexpr std::int64_t kPatience = 1'000'000'000;
-  const std::int64_t end = monotonic_now() + kPatience;
+// `kind`: LOCK_EX or LOCK_SH. An errno, or 0; EBUSY: another has had it for so long, a second
+// unless it is said.
+inline int lock_file(int file, int kind, std::int64_t patience_ns = 1'000'000'000) noexcept {
+  const std::int64_t end = monotonic_now() + patience_ns;
   for (;;) {
     if (::flock(file, kind | LOCK_NB) == 0) return 0;
     if (errno != EWOULDBLOCK && errno != EINTR) return errno;

@@ -318,6 +318,8 @@ bp_status FileMemory::make(const MemoryOptions& options, bp_error* error) {
   if (status == BP_OK && header_ != nullptr) {
     if (options.fill) options.fill(data_);
     header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+    kill_point("header");
+    header_->is_whole();
   }
   return status;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that owns the mutexes by which other processes see that this one lives, and that looks
-// for others which died. There is one while something is watched, and one more for each thousand:
-// the system looks at 2048 robust mutexes of a thread that ends, and leaves what is more locked.
+// for others which died. There is one while something is watched, and another for more than a
+// thousand things: the system looks at 2048 robust mutexes of a thread that ends, and leaves what
+// is more locked.
 //
 // A robust mutex that a process has locked says more than its number: the system marks it when the
 // process ends, numbers are used again, and differ between namespaces that share memory.

@@ -2,7 +2,6 @@
 #include "memory_header.hpp"
 
 #include "descriptor.hpp"
-#include "kill_point.hpp"
 
 #include <array>
 #include <cstdio>
@@ -52,8 +51,6 @@ void MemoryHeader::make(std::uint64_t data_size, std::uint32_t kept,
   std::memcpy(boot, boot_id().data(), sizeof boot);
   bp_mutex_init(&mutex);
   if (key_text.size() < sizeof key) key_text.copy(key, sizeof key);
-  kill_point("header");
-  magic = kMagic;
 }
 
 bool MemoryHeader::is_valid(std::uint64_t most) const noexcept {

@@ -26,8 +26,9 @@ struct MemoryHeader {
   bp_mutex mutex;
   char key[1024];  // its text; empty: it is longer
 
-  // Of memory that is zero and that nobody else sees.
+  // Of memory that is zero. All but the magic, which says that the segment is whole.
   void make(std::uint64_t data_size, std::uint32_t kept, std::string_view key_text) noexcept;
+  void is_whole() noexcept { magic = kMagic; }
   // Whether it is a header, of a segment with at most `most` bytes of data.
   bool is_valid(std::uint64_t most) const noexcept;
   // Whether the process that made it is there.

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 #include <set>
 #include <sstream>
 #include <sys/shm.h>
@@ -46,9 +45,7 @@ std::set<std::pair<dev_t, ino_t>> locked_files() {
   return out;
 }
 
-// Nothing: it is no segment of Backplane's.
-std::optional<FoundMemory> found_in(const MemoryHeader& header) {
-  if (header.magic != MemoryHeader::kMagic) return std::nullopt;
+FoundMemory found_in(const MemoryHeader& header) {
   FoundMemory out;
   if ((header.flags & BP_MEMORY_KEPT) != 0) out.flags |= BP_MEMORY_INFO_KEPT;
   if (header.is_maker_alive()) out.flags |= BP_MEMORY_INFO_MAKER_LIVES;
@@ -70,17 +67,17 @@ void list_posix(std::vector<FoundMemory>& out) {
     MemoryHeader header{};
     if (!file || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode) ||
         ::pread(file.get(), static_cast<void*>(&header), sizeof header, 0) !=
-            static_cast<ssize_t>(sizeof header)) {
+            static_cast<ssize_t>(sizeof header) ||
+        header.magic != MemoryHeader::kMagic) {
       continue;
     }
-    std::optional<FoundMemory> found = found_in(header);
-    if (!found) continue;
-    if (locked.count({about.st_dev, about.st_ino}) != 0) found->flags |= BP_MEMORY_INFO_OPEN;
-    found->owner = about.st_uid;
-    found->permissions = about.st_mode & 0777;
-    found->key = text_of({BP_KEY_POSIX, "/" + entry.path().filename().string()});
-    found->path = path;
-    out.push_back(std::move(*found));
+    FoundMemory found = found_in(header);
+    if (locked.count({about.st_dev, about.st_ino}) != 0) found.flags |= BP_MEMORY_INFO_OPEN;
+    found.owner = about.st_uid;
+    found.permissions = about.st_mode & 0777;
+    found.key = text_of({BP_KEY_POSIX, "/" + entry.path().filename().string()});
+    found.path = path;
+    out.push_back(std::move(found));
   }
 }
 
@@ -100,14 +97,19 @@ void list_system_v(std::vector<FoundMemory>& out) {
     }
     const void* const address = ::shmat(id, nullptr, SHM_RDONLY);
     if (address == reinterpret_cast<void*>(-1)) continue;
-    std::optional<FoundMemory> found = found_in(*static_cast<const MemoryHeader*>(address));
+    MemoryHeader header{};
+    std::memcpy(static_cast<void*>(&header), address, sizeof header);
     ::shmdt(address);
-    if (!found) continue;
-    if (about.shm_nattch != 0) found->flags |= BP_MEMORY_INFO_OPEN;
-    found->owner = about.shm_perm.cuid;
-    found->permissions = about.shm_perm.mode & 0777;
-    found->id = id;
-    out.push_back(std::move(*found));
+    // What a killed maker left is there to be cleaned, if it says whose key it has.
+    const bool is_left = SystemVMemory::is_half_made(about) && about.shm_nattch == 0;
+    if (is_left) header.flags = 0;
+    FoundMemory found = found_in(header);
+    if (header.magic != MemoryHeader::kMagic && !(is_left && !found.key.empty())) continue;
+    if (about.shm_nattch != 0) found.flags |= BP_MEMORY_INFO_OPEN;
+    found.owner = about.shm_perm.cuid;
+    found.permissions = about.shm_perm.mode & 0777;
+    found.id = id;
+    out.push_back(std::move(found));
   }
 }
 

@@ -4,8 +4,8 @@
 //
 // A place has `RobustMutex alive` and `std::atomic<std::uint32_t> id`, which is 0 where nobody left
 // anything; `at(i)` gives the i-th. `reclaim(i)` frees what the one at i had, and sets its id to 0
-// as the last; false: not now, so that the next look finds it again. All of this is for the life
-// thread.
+// as the last; false: not now, which takes a while to find out: no more are tried, and the next
+// look finds it again. All of this is for the life thread.
 #pragma once
 
 #include "kill_point.hpp"
@@ -22,6 +22,7 @@ constexpr std::uint32_t kNoPlace = UINT32_MAX;
 template <typename At, typename Reclaim>
 std::uint32_t take_place(std::uint32_t from, std::uint32_t to, At at, Reclaim reclaim) noexcept {
   std::uint32_t taken = kNoPlace;
+  bool may_reclaim = true;
   for (std::uint32_t i = from; i < to; ++i) {
     auto& place = at(i);
     const RobustMutex::Locked locked = place.alive.try_lock();
@@ -30,7 +31,8 @@ std::uint32_t take_place(std::uint32_t from, std::uint32_t to, At at, Reclaim re
     kill_point("place");
     if (is_dead) place.alive.repaired();
     const bool is_left = is_dead || place.id != 0;
-    if ((is_left && !reclaim(i)) || taken != kNoPlace) {
+    if (is_left && may_reclaim) may_reclaim = reclaim(i);
+    if ((is_left && place.id != 0) || taken != kNoPlace) {
       place.alive.unlock();
       continue;
     }
@@ -51,8 +53,9 @@ void look_at_places(std::uint32_t from, std::uint32_t to, std::uint32_t own, At 
     const bool is_dead = locked == RobustMutex::Locked::kOwnerDied;
     if (locked != RobustMutex::Locked::kYes && !is_dead) continue;
     if (is_dead) place.alive.repaired();
-    reclaim(i);
+    const bool is_reclaimed = reclaim(i);
     place.alive.unlock();
+    if (!is_reclaimed) return;
   }
 }
 

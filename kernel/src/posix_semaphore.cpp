@@ -90,10 +90,10 @@ int prepare_table(File& file, const Descriptor& descriptor) noexcept {
   return 0;
 }
 
-OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>& open_ones() {
-  static auto* const objects = new OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>;
-  return *objects;
-}
+// Not made at the first use: a child of fork(2) would wait for a thread that was at that. Never
+// destroyed.
+auto& open_ones = *new OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>;
+const bool is_known = is_layout_known();
 
 // A semaphore of an empty file; an errno, or 0.
 int make_in(const Descriptor& empty, std::uint32_t initial) noexcept {
@@ -124,7 +124,6 @@ int make(const std::string& path, const SemaphoreOptions& options, Descriptor& o
 }
 
 bp_status check(const SemaphoreOptions& options, bp_error* error) {
-  static const bool is_known = is_layout_known();
   if (!is_known) {
     return set_error(error, BP_UNIMPLEMENTED,
                      "the POSIX semaphores of this C library are not known");
@@ -267,15 +266,19 @@ bp_status PosixSemaphore::use(Descriptor descriptor, const std::string& text, bo
     return status;
   }
   const std::pair identity(about.st_dev, about.st_ino);
-  std::shared_ptr<PosixSemaphore> object = open_ones().find(identity);
+  std::shared_ptr<PosixSemaphore> object = open_ones.find(identity);
   if (!object) {
     File* const file = map(descriptor);
     if (file == nullptr) return set_errno_error(error, errno, "cannot map the semaphore " + text);
     object = std::make_shared<PosixSemaphore>(file, std::move(descriptor), text, is_anonymous);
     bp_status status = find_table(*file, object->descriptor_, text, error);
     if (status == BP_OK) status = object->join(error);
-    if (status < 0) return status;
-    object = open_ones().add(identity, object);
+    if (status == BP_OK) {
+      object = open_ones.add(identity, object);
+    } else {  // another thread may have had the last place
+      object = open_ones.find(identity);
+      if (!object) return status;
+    }
   }
   out = std::move(object);
   return BP_OK;

@@ -325,6 +325,8 @@ bp_status Requester::send(std::uint64_t size, std::int64_t deadline_ns, std::uin
                      "who was asked before at " + channel_->segment().name() +
                          " is gone: receive says so, then ask the next");
   }
+  // The newest is in a line of the cache that the responder writes: only where it tells more.
+  const std::uint64_t asked_at = has_forgotten_ ? answers_->newest() : answers_->next();
   *loaned_ = RequestHead::of(id_, number_ + 1, mark_of(joins));
   kill_point("request headed");
   const bp_status status = requests_->publish(size + kHead, deadline_ns, error);
@@ -332,7 +334,7 @@ bp_status Requester::send(std::uint64_t size, std::int64_t deadline_ns, std::uin
   kill_point("asked");
   loaned_ = nullptr;
   asked_ = joins;
-  outstanding_.push_back(++number_);
+  outstanding_.push_back({++number_, asked_at, false});
   number = number_;
   return BP_OK;
 }
@@ -351,23 +353,24 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
     // passed over, so that its descriptor is not readable for ever.
     const bool may_come = !outstanding_.empty() && is_who_was_asked_there();
     const std::int64_t until =
-        may_come && lost_ == 0 ? earlier(monotonic_now() + kBetweenLooks, deadline_ns) : kPast;
+        may_come && !is_any_lost() ? earlier(monotonic_now() + kBetweenLooks, deadline_ns) : kPast;
     const bp_status status = answers_->receive(until, sample, error);
     if (status == BP_DEADLINE_EXCEEDED) {
       if (outstanding_.empty()) {
-        lost_ = 0;
         return set_error(error, BP_FAILED_PRECONDITION,
                          "nothing was asked at " + channel_->segment().name() +
                              " that has no answer: send first");
       }
-      if (lost_ != 0) {
-        outstanding_.clear();
+      if (is_any_lost()) {
+        has_forgotten_ = true;
+        const std::size_t lost = std::erase_if(
+            outstanding_, [](const Outstanding& each) { return each.is_perhaps_lost; });
         return set_error(error, BP_DATA_LOSS,
-                         std::to_string(std::exchange(lost_, 0)) + " answers of " +
-                             channel_->segment().name() +
-                             " were lost: more came than were waited for");
+                         std::to_string(lost) + " answers of " + channel_->segment().name() +
+                             " were lost, perhaps: more came than were waited for");
       }
       if (!may_come) {
+        has_forgotten_ = true;
         outstanding_.clear();
         return set_error(error, BP_UNAVAILABLE,
                          "who was asked at " + channel_->segment().name() +
@@ -378,9 +381,12 @@ bp_status Requester::receive(std::int64_t deadline_ns, bp_response& out, bp_erro
     }
     if (status < 0) return status;
     kill_point("answer found");
-    lost_ += sample.lost;  // perhaps what nobody waits for: what has come is looked at first
+    // Perhaps what nobody waits for: what has come is looked at first.
+    for (Outstanding& each : outstanding_) {
+      each.is_perhaps_lost |= sample.lost != 0 && each.asked_at < sample.sequence;
+    }
     RequestHead head{};
-    if (split(sample, head) && head.requester == id_ && forget(head.number())) {
+    if (split(sample, head) && head.requester == id_ && take(head.number())) {
       if (head.mark() != RequestHead::kGivenBack) {
         out = {sample.data, sample.size, head.number(), sample.slot,
                std::exchange(passed_over_, 0)};
@@ -409,9 +415,19 @@ void Requester::release(const bp_response& response) noexcept {
   kill_point("answer returned");
 }
 
+bool Requester::is_any_lost() const noexcept {
+  return std::any_of(outstanding_.begin(), outstanding_.end(),
+                     [](const Outstanding& each) { return each.is_perhaps_lost; });
+}
+
+bool Requester::take(std::uint64_t number) noexcept {
+  return std::erase_if(outstanding_,
+                       [number](const Outstanding& each) { return each.number == number; }) != 0;
+}
+
 bool Requester::forget(std::uint64_t number) noexcept {
-  const bool was_waited_for = std::erase(outstanding_, number) != 0;
-  if (outstanding_.empty()) lost_ = 0;
+  const bool was_waited_for = take(number);
+  has_forgotten_ = has_forgotten_ || was_waited_for;
   return was_waited_for;
 }
 

@@ -98,8 +98,17 @@ class Requester {
 
  private:
   Requester() = default;
+  // A request without an answer.
+  struct Outstanding {
+    std::uint64_t number;
+    std::uint64_t asked_at;  // no answer of a sequence before it is its
+    bool is_perhaps_lost;
+  };
+
   bool is_somebody_there() const noexcept;
   bool is_who_was_asked_there() const noexcept;
+  bool is_any_lost() const noexcept;
+  bool take(std::uint64_t number) noexcept;
 
   std::uint64_t id_ = 0;
   std::shared_ptr<Channel> channel_;  // of requests
@@ -107,11 +116,11 @@ class Requester {
   std::unique_ptr<ChannelSubscriber> answers_;
   RequestHead* loaned_ = nullptr;
   std::uint64_t loaned_size_ = 0;
-  std::uint64_t number_ = 0;                // of the last request
-  std::uint64_t passed_over_ = 0;           // since the last answer
-  std::vector<std::uint64_t> outstanding_;  // numbers without an answer
-  std::uint64_t lost_ = 0;                  // answers, perhaps to some of these
-  std::uint32_t asked_ = 0;                 // ChannelMemory::joins, of the responder that has them
+  std::uint64_t number_ = 0;       // of the last request
+  std::uint64_t passed_over_ = 0;  // since the last answer
+  std::vector<Outstanding> outstanding_;
+  bool has_forgotten_ = false;  // and so there may be answers that nobody waits for
+  std::uint32_t asked_ = 0;     // ChannelMemory::joins, of the responder that has them
 };
 
 }  // namespace backplane::kernel

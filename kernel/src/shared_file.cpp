@@ -25,16 +25,18 @@ int name_file(const Descriptor& file, const std::string& path) {
 }
 
 bp_status keep_sealed(int descriptor, const std::string& what, Descriptor& out, bp_error* error) {
-  const int seals = ::fcntl(descriptor, F_GET_SEALS);
-  if (seals < 0 && errno == EBADF) {
+  Descriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+  if (!own && errno == EBADF) {
     return set_error(error, BP_INVALID_ARGUMENT, "there is no descriptor", "errno", EBADF);
   }
+  if (!own) return set_errno_error(error, errno, "cannot keep " + what);
+  const int seals = ::fcntl(own.get(), F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
     return set_error(error, BP_FAILED_PRECONDITION,
                      what + " is not sealed against being cut (F_SEAL_SHRINK)");
   }
-  out = Descriptor(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
-  return out ? BP_OK : set_errno_error(error, errno, "cannot keep " + what);
+  out = std::move(own);
+  return BP_OK;
 }
 
 }  // namespace backplane::kernel

@@ -30,42 +30,62 @@ std::optional<shmid_ds> status_of(int id) noexcept {
 // The mode of a new one until it is whole: with bits that say nothing to the system, and that no
 // whole one of ours has.
 constexpr unsigned kHalfMade = 0611;
+constexpr std::uint32_t kPermissions = 0666;
 
-bool is_half_made(const shmid_ds& about) noexcept {
-  return (about.shm_perm.mode & 0777U) == kHalfMade;
+// True: nobody has it attached, and nobody will who is not told of its end.
+bool is_unattached(int id) noexcept {
+  const auto is_so = [id] {
+    const auto about = status_of(id);
+    return about && about->shm_nattch == 0;
+  };
+  if (is_so()) return true;
+  const AttachLock lock(LOCK_SH);  // it is perhaps one who lists
+  return is_so();
+}
+
+// MADV_POPULATE_WRITE: memory that is not there when it is written is SIGBUS. Of huge pages it was
+// taken when the segment was made.
+bool populate(void* address, std::uint64_t size) noexcept {
+  return ::madvise(address, size, MADV_POPULATE_WRITE) == 0 || errno == EINVAL;
 }
 
 // Whether nobody has it, and it was not made to be kept; or whoever made it ended before it was
 // whole. The caller has the file of its key, as its maker had.
 bool is_nobodys(int id) noexcept {
-  const AttachLock lock(LOCK_SH);
   const auto about = status_of(id);
-  if (!about || about->shm_nattch != 0) return false;
-  if (about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
-  if (is_half_made(*about)) return true;
+  if (!about || about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
+  if (!is_unattached(id)) return false;
   const void* const address = ::shmat(id, nullptr, SHM_RDONLY);
   if (address == reinterpret_cast<void*>(-1)) return false;
   const auto* const header = static_cast<const MemoryHeader*>(address);
-  const bool is_ours = header->magic == MemoryHeader::kMagic;
+  const std::uint64_t magic = header->magic;
   const bool is_kept = (header->flags & BP_MEMORY_KEPT) != 0;
   ::shmdt(address);
-  return is_ours && !is_kept;
+  const bool is_ours = magic == MemoryHeader::kMagic;
+  return SystemVMemory::is_half_made(*about) ? is_ours || magic == 0 : is_ours && !is_kept;
 }
 
 }  // namespace
+
+bool SystemVMemory::is_half_made(const shmid_ds& about) noexcept {
+  const uid_t user = ::geteuid();
+  return (about.shm_perm.mode & 0777U) == kHalfMade && (user == 0 || user == about.shm_perm.cuid);
+}
 
 SystemVMemory::SystemVMemory(NativeKey key, int id, const MemoryOptions& options)
     : SharedMemory(options, text_of(key)), key_(std::move(key)), id_(id) {}
 
 SystemVMemory::~SystemVMemory() {
-  // Nobody attaches between the look and the end.
+  const bool is_removed = !is_kept_ && is_of_this_process();
+  // Nobody opens it between the look and its end. Where that cannot be had it stays, nobody's,
+  // until somebody opens it; without its file nobody can.
   SystemVKey system;
-  system.open(key_, false, 0, nullptr);
-  const AttachLock lock(LOCK_SH);
+  const bp_status status = is_removed ? system.open(key_, false, 0, nullptr) : BP_OK;
   if (base_ != nullptr) ::shmdt(base_);
-  if (is_kept_ || !is_of_this_process()) return;
-  const auto about = status_of(id_);
-  if (about && (about->shm_nattch == 0 || begin_ == 0)) ::shmctl(id_, IPC_RMID, nullptr);
+  const bool is_alone = status == BP_OK || status == BP_NOT_FOUND;
+  if (is_removed && is_alone && (begin_ == 0 || is_unattached(id_))) {
+    ::shmctl(id_, IPC_RMID, nullptr);
+  }
 }
 
 bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options,
@@ -97,7 +117,7 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
     }
     const int huge = options.has(BP_MEMORY_HUGE_PAGES) ? SHM_HUGETLB : 0;
     const std::uint32_t mode =
-        options.has(BP_MEMORY_PLAIN) ? options.permissions & 0777 : kHalfMade;
+        options.has(BP_MEMORY_PLAIN) ? options.permissions & kPermissions : kHalfMade;
     id = ::shmget(system.number(), options.begin() + options.size,
                   IPC_CREAT | IPC_EXCL | huge | static_cast<int>(mode));
     kill_point("made");
@@ -111,6 +131,7 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
   }
   std::unique_ptr<SystemVMemory> memory(new SystemVMemory(key, id, options));
   const bp_status status = memory->attach(options.size, is_new, options, error);
+  if (status < 0 && is_new) ::shmctl(id, IPC_RMID, nullptr);
   system.close();  // the end of `memory` needs it
   if (status == BP_OK) out = std::move(memory);
   return status;
@@ -118,7 +139,6 @@ bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options
 
 bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOptions& options,
                                 bp_error* error) {
-  is_kept_ = !is_new;  // of a new one nothing is left after a failure
   const auto about = status_of(id_);
   if (begin_ != 0 && about) {
     // Whoever made it can say that it is anybody's, and keeps the right to write.
@@ -137,15 +157,22 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   const std::uint64_t all = about ? about->shm_segsz : 0;
   if (begin_ != 0 && all > begin_) header_ = static_cast<MemoryHeader*>(address);
   kill_point("attached");
-  if (is_new && ::madvise(address, all, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
+  bool is_there = !is_new || populate(address, begin_);
+  if (is_new && is_there && header_ != nullptr) {
+    header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+    kill_point("header");
+  }
+  is_there = is_there && (!is_new || populate(address, all));
+  if (!is_there) {
     return set_errno_error(error, ENOMEM,
                            "no memory for " + std::to_string(options.size) + " bytes of " + name_);
   }
   if (is_new && header_ != nullptr) {
     if (options.fill) options.fill(data_);
-    header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+    header_->is_whole();
+    kill_point("half made");
     shmid_ds whole = about.value_or(shmid_ds{});
-    whole.shm_perm.mode = options.permissions & 0666;
+    whole.shm_perm.mode = options.permissions & kPermissions;
     if (::shmctl(id_, IPC_SET, &whole) != 0) {
       return set_errno_error(error, errno, "cannot set who may use the segment " + name_);
     }
@@ -158,14 +185,14 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
                          " is no segment of Backplane: open it with BP_MEMORY_PLAIN, or "
                          "remove it");
   }
+  is_kept_ = header_ == nullptr ? !is_new || options.has(BP_MEMORY_KEPT)
+                                : (header_->flags & BP_MEMORY_KEPT) != 0;
   size_ = header_ == nullptr ? most : std::min(header_->size.load(), most);
   if (size_ < least) {
     return set_error(error, BP_OUT_OF_RANGE,
                      "the segment " + name_ + " has " + std::to_string(size_) + " bytes, not " +
                          std::to_string(least));
   }
-  is_kept_ = header_ == nullptr ? !is_new || options.has(BP_MEMORY_KEPT)
-                                : (header_->flags & BP_MEMORY_KEPT) != 0;
   return BP_OK;
 }
 

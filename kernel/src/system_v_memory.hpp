@@ -4,6 +4,8 @@
 
 #include "shared_memory.hpp"
 
+struct shmid_ds;
+
 namespace backplane::kernel {
 
 class SystemVMemory final : public SharedMemory {
@@ -12,6 +14,8 @@ class SystemVMemory final : public SharedMemory {
                         std::unique_ptr<SharedMemory>& out, bp_error* error);
   static bp_status remove(const NativeKey& key, bp_error* error);
 
+  // Whether it is not whole yet, or will never be, and this user may remove it.
+  static bool is_half_made(const shmid_ds& about) noexcept;
   // Removes the segment if nobody has it attached, and it is not kept. False: it is not removed.
   static bool remove_if_nobodys(int id, const std::string& key_text) noexcept;
 

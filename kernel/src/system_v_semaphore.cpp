@@ -48,10 +48,9 @@ bool set_count(int id, std::uint32_t wanted) noexcept {
   }
 }
 
-OpenObjects<int, SystemVSemaphore>& open_ones() {
-  static auto* const objects = new OpenObjects<int, SystemVSemaphore>;
-  return *objects;
-}
+// Not made at the first use: a child of fork(2) would wait for a thread that was at that. Never
+// destroyed.
+auto& open_ones = *new OpenObjects<int, SystemVSemaphore>;
 
 }  // namespace
 
@@ -107,8 +106,8 @@ bp_status SystemVSemaphore::open(const NativeKey& key, const SemaphoreOptions& o
     return set_errno_error(error, errno, "cannot set the count of " + text);
   }
   kill_point("set");
-  std::shared_ptr<SystemVSemaphore> object = open_ones().find(id);
-  if (!object) object = open_ones().add(id, std::make_shared<SystemVSemaphore>(id, text));
+  std::shared_ptr<SystemVSemaphore> object = open_ones.find(id);
+  if (!object) object = open_ones.add(id, std::make_shared<SystemVSemaphore>(id, text));
   out = std::move(object);
   return BP_OK;
 }

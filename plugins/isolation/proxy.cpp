@@ -61,11 +61,19 @@ Proxy::~Proxy() = default;
 
 // ---------------------------------------------------------------- the life cycle
 
-Status Proxy::take_step(Step step, Op op) {
-  const auto now = now_.lock();
-  now->step = step;
-  now->op = op;
-  return Status::pending();
+Status Proxy::take_step(Step step, Op op, std::function<void()> body) {
+  const auto set = [this](Step what, bp_op* its) {
+    const auto now = now_.lock();
+    now->step = what;
+    now->op = its;
+  };
+  set(step, op);
+  const Status posted = post(host(), std::move(body));
+  if (posted.is_ok()) {
+    return Status::pending();
+  }
+  set(Step::kNone, nullptr);
+  return posted;
 }
 
 void Proxy::complete_step(Step step, const Status& status) {
@@ -78,19 +86,18 @@ void Proxy::complete_step(Step step, const Status& status) {
     now->step = Step::kNone;
     op = std::exchange(now->op, nullptr);
   }
-  patience_.cancel();
+  if (!end_) {
+    patience_.cancel();  // else it is for the end of the run
+  }
   host().complete(op, status);
 }
 
 Status Proxy::start(Op op) {
-  const Status pending = take_step(Step::kStart, op);
-  const Status posted = post(host(), [this] { launch(); });
-  return posted.is_ok() ? pending : posted;
+  return take_step(Step::kStart, op, [this] { launch(); });
 }
 
 Status Proxy::drain(Op op) {
-  const Status pending = take_step(Step::kDrain, op);
-  const Status posted = post(host(), [this] {
+  return take_step(Step::kDrain, op, [this] {
     draining_ = true;
     if (phase_ != Phase::kUp) {
       again_.cancel();  // nothing runs that had anything to finish, and nothing shall
@@ -106,16 +113,17 @@ Status Proxy::drain(Op op) {
       complete_step(Step::kDrain, status);
     });
   });
-  return posted.is_ok() ? pending : posted;
 }
 
 Status Proxy::stop(Op op) {
-  const Status pending = take_step(Step::kStop, op);
-  const Status posted = post(host(), [this] {
+  return take_step(Step::kStop, op, [this] {
     again_.cancel();
     const bool was_up = std::exchange(phase_, Phase::kStopping) == Phase::kUp;
     if (process_ == nullptr) {
       return end_step(Step::kStop, Status());
+    }
+    if (end_) {
+      return over();
     }
     if (!was_up) {
       return end_run();
@@ -137,7 +145,6 @@ Status Proxy::stop(Op op) {
       static_cast<void>(patience_.after(kForLeaving));
     });
   });
-  return posted.is_ok() ? pending : posted;
 }
 
 Status Proxy::open(std::string_view path, MessageView options, OpenOp op) {

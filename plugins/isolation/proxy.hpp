@@ -13,6 +13,7 @@
 #include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/plugin.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,7 +71,7 @@ class Proxy final : public Plugin, public PeerUser {
   void report(uint32_t state, const std::string& detail);
 
   // What is completed of a step that is not the present one is late: the kernel has gone on.
-  Status take_step(Step step, Op op);
+  Status take_step(Step step, Op op, std::function<void()> body);
   void complete_step(Step step, const Status& status);
   void end_step(Step step, const Status& status);
   std::shared_ptr<Peer> source(Status& why);

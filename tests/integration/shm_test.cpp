@@ -10,10 +10,15 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 namespace backplane::test {
 namespace {
@@ -49,6 +54,23 @@ class TheCommandShm : public testing::TestWithParam<uint32_t> {
       raise(SIGKILL);
     }
     waitpid(child, nullptr, 0);
+  }
+  /// What a maker leaves of a key of System V that is killed before it is whole.
+  static void leave_half_made(const NativeKey& key) {
+    constexpr size_t kMagic = sizeof(uint64_t);
+    std::vector<char> header(4096);
+    key_t number = -1;
+    {
+      const SharedMemory whole = SharedMemory::open(key, {.size = 10}).value();
+      number = ftok(key.name().c_str(), static_cast<int>(key.type()));
+      void* const address = shmat(shmget(number, 0, 0), nullptr, SHM_RDONLY);
+      std::memcpy(header.data(), address, header.size());
+      shmdt(address);
+    }
+    std::fill_n(header.begin(), kMagic, '\0');
+    void* const half = shmat(shmget(number, 10'000, IPC_CREAT | IPC_EXCL | 0611), nullptr, 0);
+    std::memcpy(half, header.data(), header.size());
+    shmdt(half);
   }
   nlohmann::json inspected(const NativeKey& key) const {
     const Result result = shm({"inspect", "--json", key.to_string()});
@@ -90,6 +112,10 @@ TEST_P(TheCommandShm, CleansWhatIsNobodys) {
   EXPECT_EQ(inspected(key("left"))["open"], false);
   EXPECT_EQ(inspected(key("left"))["maker_lives"], false);
   EXPECT_EQ(inspected(key("kept"))["kept"], true);
+  if (GetParam() == BP_KEY_SYSTEM_V) {
+    leave_half_made(key("half"));
+    EXPECT_EQ(inspected(key("half"))["open"], false);
+  }
   const Result clean = shm({"clean"});
   EXPECT_EQ(clean.code, 0) << clean.err;
   EXPECT_THAT(clean.out, HasSubstr("removed: "));
@@ -97,6 +123,7 @@ TEST_P(TheCommandShm, CleansWhatIsNobodys) {
   EXPECT_THAT(list, HasSubstr(key("open").to_string() + "\n"));
   EXPECT_THAT(list, HasSubstr(key("kept").to_string() + "\n"));
   EXPECT_THAT(list, Not(HasSubstr(key("left").to_string() + "\n")));
+  EXPECT_THAT(list, Not(HasSubstr(key("half").to_string() + "\n")));
   SharedMemory::remove(key("kept")).or_throw();
   close(alone);
 }

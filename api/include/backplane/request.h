@@ -139,7 +139,8 @@ BP_EXPORT bp_status bp_requester_send(bp_requester* requester, uint64_t size, in
  * ABORTED: request `out->number` was given back unanswered; there is nothing to release.
  * UNAVAILABLE: who was asked is gone, so that there will be none to all that was asked; it may have
  * done that. FAILED_PRECONDITION: nothing was asked. DATA_LOSS: answers were lost, since more came
- * than were waited for, and none is waited for any more; or what is in the segment cannot be.
+ * than were waited for, and perhaps some of these, which are waited for no more; or what is in the
+ * segment cannot be.
  * RESOURCE_EXHAUSTED: `outstanding` answers are not released. [one thread] */
 BP_EXPORT bp_status bp_requester_receive(bp_requester* requester, int64_t deadline_ns,
                                          bp_response* out, bp_error* error);

@@ -313,6 +313,21 @@ TEST_P(ARequest, IsAnsweredThoughAnswersToForgottenOnesAreLost) {
   EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_FAILED_PRECONDITION);
 }
 
+TEST_P(ARequest, IsNotLostWithWhatWasAnsweredBeforeIt) {
+  Responder slow = responder({.outstanding = 4});
+  Requester requester = Requester::open(key_).value();
+  for (int i = 0; i < 6; ++i) {
+    requester.forget(requester.send(Pair{1, double(i)}, kForEver).value());
+    slow.receive().value().respond(1.0 + i).or_throw();
+  }
+  const uint64_t number = requester.send(Pair{7, 7}, kForEver).value();
+  EXPECT_EQ(requester.receive_within(1ms).status().code(), BP_DEADLINE_EXCEEDED);
+  slow.receive().value().respond(14.0).or_throw();
+  const Response answer = requester.receive_within(10s).value();
+  EXPECT_EQ(answer.number(), number);
+  EXPECT_EQ(answer.as<double>(), 14.0);
+}
+
 TEST_P(ARequest, CalledWithAsManyAsMayBeWaitsForOne) {
   Responder slow = responder({.outstanding = 1});
   Requester requester = Requester::open(key_).value();

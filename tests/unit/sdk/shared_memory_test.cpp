@@ -313,16 +313,19 @@ TEST(APlainSegment, OfSystemVIsOneOfShmget_NK11) {
 TEST(ASegmentOfSystemV, OfAnotherKindIsNotRemoved) {
   const test::ScratchFolder folder = test::ScratchFolder::of_keys();
   const NativeKey key(folder.write("key", ""), BP_KEY_SYSTEM_V);
-  const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | 0600);
+  const int id = shmget(ftok(key.name().c_str(), 'Q'), 100'000, IPC_CREAT | IPC_EXCL | 0611);
   ASSERT_GE(id, 0);
-  shmdt(shmat(id, nullptr, 0));
+  void* const theirs = shmat(id, nullptr, 0);
+  std::strcpy(static_cast<char*>(theirs), "theirs");
+  shmdt(theirs);
   EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
   EXPECT_EQ(SharedMemory::open(key, {.size = 10}).status().code(), BP_DATA_LOSS);
   EXPECT_EQ(shmget(ftok(key.name().c_str(), 'Q'), 0, 0), id);
   shmctl(id, IPC_RMID, nullptr);
   {
     const SharedMemory kept =
-        SharedMemory::open(key, {.size = 100'000, .plain = true, .kept = true}).value();
+        SharedMemory::open(key, {.size = 100'000, .permissions = 0611, .plain = true, .kept = true})
+            .value();
   }
   EXPECT_EQ(SharedMemory::attach(key).status().code(), BP_DATA_LOSS);
   EXPECT_TRUE(SharedMemory::open(key, {.which = Which::kExisting, .plain = true}).is_ok());
