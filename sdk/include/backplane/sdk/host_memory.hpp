@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Segments and channels for a plugin, by bp.shared_memory/1: `needed` or `optional` of [services] in
-// its manifest has the service, and its configuration the key, in a string that the manifest marks
-// x-backplane-shared-memory.
+// Segments and channels for a plugin, by bp.shared_memory/1: `needed` or `optional` of [services]
+// in its manifest has the service, and its configuration the key, in a string that the manifest
+// marks x-backplane-shared-memory.
 //
 //     Channel frames = open_channel(host(), config.string("frames"),
 //                                   {.sample_size = sizeof(Frame)}).value();
