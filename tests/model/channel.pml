@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model of the channel's algorithm (kernel/src/channel_*.hpp) for spin: every interleaving of
  * publishers and a subscriber over a ring that turns, each of which may be killed between two steps,
- * is reclaimed, and starts anew; a publisher may also be stopped until all others have ended. A step here is one atomic instruction there. What has the name of a
- * function is that function.
+ * is reclaimed, and starts anew; a publisher may also be stopped until all others have ended. A step here is one atomic instruction there, but
+ * of is_in_ring(), which reads a position that its caller alone may write and then the ring. What has
+ * the name of a function is that function.
  *
  * Checked: what a subscriber reads is the whole of the sample of its cursor; nobody writes what is
  * published or held; a loan never fails; with BLOCK nothing is lost; nobody waits for ever; in the

@@ -4,6 +4,7 @@
  * Marks at the end of each function's comment:
  *   [control]  called on the kernel's control thread, one call at a time
  *   [any]      called on any thread, concurrently; allowed inside `done` and `next`
+ *   [one thread] called on any thread; while it runs, nothing else is called with that object
  *   [nb]       never blocks and never waits for another thread's work
  *   [nr]       never calls back into its caller
  * Units: times are nanoseconds; monotonic ones count from CLOCK_MONOTONIC's start, the others from

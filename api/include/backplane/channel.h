@@ -15,8 +15,12 @@
  * with BP_CHANNEL_LOSSLESS publishers wait for the slowest subscriber instead.
  *
  * A publisher, or a subscriber, is for one thread at a time, and of the process that opened it: in
- * a child made by fork(2) its calls give FAILED_PRECONDITION. A channel is for all threads. `error`
- * may be NULL everywhere; native is an errno. Who may open a channel can write all of it.
+ * a child made by fork(2) its calls give FAILED_PRECONDITION. So [one thread] is: any thread, but
+ * while it runs nothing else is called with the same object. A channel is for all threads at once,
+ * until it is closed. `error` may be NULL everywhere; native is an errno. Every function that has
+ * one may also give RESOURCE_EXHAUSTED, no memory or no descriptors, and UNKNOWN with an errno that
+ * means none of what is said. Who may open a channel can write all of it: what cannot be there is
+ * DATA_LOSS. One of POSIX they can also cut, which is SIGBUS for the others.
  *
  * What holds, and why: docs/channels.md. Sources: futex(2), unix(7), shm_overview(7). */
 #pragma once
@@ -58,10 +62,11 @@ typedef struct bp_channel_options {
 
 /* Opens, or makes. `options` NULL: all zero. `*out` is the caller's until bp_channel_close, NULL
  * after an error. One with an anonymous key is always new.
- * INVALID_ARGUMENT: no sample_size for a new one, an unknown option, more than 64 publishers and
- * subscribers or 65535 samples. OUT_OF_RANGE: there is one with smaller samples. DATA_LOSS: what is
- * there is no channel. FAILED_PRECONDITION: it is not lossless. Other errors: as of bp_memory_open.
- * [any] */
+ * INVALID_ARGUMENT: no sample_size for a new one, or 1 GiB or more, an unknown option, more than 64
+ * publishers and subscribers or 65535 samples. OUT_OF_RANGE: there is one with smaller samples.
+ * DATA_LOSS: what is there is no channel, or one of another version, or damaged.
+ * FAILED_PRECONDITION: it is not lossless. ABORTED: others make and remove it all the time. Other
+ * errors: as of bp_memory_open, for which it waits as that does. [any] */
 BP_EXPORT bp_status bp_channel_open(const bp_key* key, const bp_channel_options* options,
                                     bp_channel** out, bp_error* error);
 /* Opens what another process gave by bp_channel_descriptor, which stays the caller's. Of `options`
@@ -69,9 +74,10 @@ BP_EXPORT bp_status bp_channel_open(const bp_key* key, const bp_channel_options*
  * bp_memory_adopt. [any] */
 BP_EXPORT bp_status bp_channel_adopt(int32_t descriptor, const bp_channel_options* options,
                                      bp_channel** out, bp_error* error);
-/* Its publishers and subscribers go on. NULL is nothing. [any] */
+/* Its publishers and subscribers go on. If there are none, as bp_memory_close. NULL is nothing.
+ * [one thread] */
 BP_EXPORT void bp_channel_close(bp_channel* channel);
-/* As bp_memory_descriptor: of one with an anonymous key. [any] */
+/* As bp_memory_descriptor: of one with an anonymous key. Errors: the same. [any] */
 BP_EXPORT int32_t bp_channel_descriptor(bp_channel* channel, bp_error* error);
 /* Takes the channel from its key; who has it open goes on. Errors: as of bp_memory_remove. [any] */
 BP_EXPORT bp_status bp_channel_remove(const bp_key* key, bp_error* error);
@@ -95,23 +101,26 @@ BP_EXPORT bp_status bp_channel_get_info(bp_channel* channel, bp_channel_info* ou
 
 /* ---- publishing ---- */
 
-/* `*out` is the caller's until bp_publisher_close. RESOURCE_EXHAUSTED: there are as many as there
- * may be, or no thread. FAILED_PRECONDITION: in a child made by fork(2). [any] */
+/* `*out` is the caller's until bp_publisher_close, NULL after an error. RESOURCE_EXHAUSTED: there
+ * are as many as there may be, no thread, or no descriptor. FAILED_PRECONDITION: the channel was
+ * opened before fork(2). PERMISSION_DENIED: this process may make no local sockets. [any] */
 BP_EXPORT bp_status bp_publisher_open(bp_channel* channel, bp_publisher** out, bp_error* error);
-/* What it has loaned is given back. NULL is nothing. [any] */
+/* What it has loaned is given back. NULL is nothing. [one thread] */
 BP_EXPORT void bp_publisher_close(bp_publisher* publisher);
 
 /* Memory for a sample of `size` bytes, aligned to 32, from 41 bytes on to 64: the publisher's until
  * it is published. A second loan before that is instead of the first, whose memory it may be. Its
  * bytes are what an earlier sample left. OUT_OF_RANGE: more than sample_size. DATA_LOSS: what is
- * in the segment cannot be. [one thread][nb] */
+ * in the segment cannot be, since no slot is free. FAILED_PRECONDITION: opened before fork(2).
+ * [one thread][nb] */
 BP_EXPORT bp_status bp_publisher_loan(bp_publisher* publisher, uint64_t size, void** out,
                                       bp_error* error);
 /* Publishes the first `size` bytes of what was loaned. Of a lossless channel it waits for room
  * until `deadline_ns` (monotonic; 0: for ever; in the past: not at all); others never wait.
- * FAILED_PRECONDITION: nothing is loaned. OUT_OF_RANGE: it was loaned for fewer bytes.
- * DEADLINE_EXCEEDED: a subscriber has not received what this would overwrite. It is still loaned
- * after an error. [one thread] */
+ * FAILED_PRECONDITION: nothing is loaned, or opened before fork(2). OUT_OF_RANGE: it was loaned for
+ * fewer bytes. DEADLINE_EXCEEDED: a subscriber has not received what this would overwrite.
+ * DATA_LOSS: what is in the segment cannot be. Nothing is published after an error, and it is still
+ * loaned. [one thread] */
 BP_EXPORT bp_status bp_publisher_publish(bp_publisher* publisher, uint64_t size,
                                          int64_t deadline_ns, bp_error* error);
 
@@ -135,16 +144,18 @@ typedef struct bp_subscriber_options {
                        takes a core and answers in less than a microsecond */
 } bp_subscriber_options;
 
-/* `options` NULL: all zero. `*out` is the caller's until bp_subscriber_close. INVALID_ARGUMENT:
- * more history than that. Other errors: as of bp_publisher_open. [any] */
+/* `options` NULL: all zero. `*out` is the caller's until bp_subscriber_close, NULL after an error.
+ * INVALID_ARGUMENT: more history than that, or an unknown option. Other errors: as of
+ * bp_publisher_open. [any] */
 BP_EXPORT bp_status bp_subscriber_open(bp_channel* channel, const bp_subscriber_options* options,
                                        bp_subscriber** out, bp_error* error);
-/* What it holds is given back. NULL is nothing. [any] */
+/* What it holds is given back. NULL is nothing. [one thread] */
 BP_EXPORT void bp_subscriber_close(bp_subscriber* subscriber);
 
 /* The next sample, waited for until `deadline_ns` (as above). It is the subscriber's to read until
  * bp_subscriber_release. DEADLINE_EXCEEDED: there was none. RESOURCE_EXHAUSTED: as many are held as
- * may be. DATA_LOSS: as above. [one thread] */
+ * may be. DATA_LOSS: what is in the segment cannot be. FAILED_PRECONDITION: opened before fork(2).
+ * [one thread] */
 BP_EXPORT bp_status bp_subscriber_receive(bp_subscriber* subscriber, int64_t deadline_ns,
                                           bp_sample* out, bp_error* error);
 /* Once for each sample that was received, in any order. [one thread][nb] */
@@ -153,7 +164,9 @@ BP_EXPORT void bp_subscriber_release(bp_subscriber* subscriber, const bp_sample*
 /* A descriptor for poll(2), the subscriber's: it is readable when there is a sample, after
  * bp_subscriber_receive has found none; it may be so when there is none, and everybody on the
  * machine can make it so. It is found by publishers of the same network namespace.
- * RESOURCE_EXHAUSTED: no descriptors. -1 after an error. [one thread][nb] */
+ * RESOURCE_EXHAUSTED: no descriptors. FAILED_PRECONDITION: opened before fork(2).
+ * PERMISSION_DENIED: this process may make no local sockets. -1 after an error.
+ * [one thread][nb] */
 BP_EXPORT int32_t bp_subscriber_descriptor(bp_subscriber* subscriber, bp_error* error);
 
 #ifdef __cplusplus

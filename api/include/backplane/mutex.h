@@ -14,8 +14,10 @@
  *
  * The memory is mapped as shared and writable, and trusted: a process that can write it can break
  * what is in it. It is not unmapped by a process one of whose threads has a mutex in it locked.
- * Its processes are of one PID namespace: the owner is known by the number of its thread. `error`
- * may be NULL everywhere. Sources: pthread_mutexattr_setrobust(3), futex(2). */
+ * Its processes are of one PID namespace: the owner is known by the number of its thread. All that
+ * is marked [any] may run at once for one mutex or condition, in all its threads and processes, but
+ * who unlocks, repairs or waits is the thread that locked. `error` may be NULL everywhere; no error
+ * has a native number. Sources: pthread_mutexattr_setrobust(3), futex(2). */
 #pragma once
 
 #include "base.h"
@@ -35,15 +37,15 @@ typedef struct bp_condition {
 } bp_condition;
 
 /* Makes it, unlocked; once, before any other process or thread sees it. What was a mutex is one
- * again, if nobody uses it: the way out of DATA_LOSS. [any][nb] */
+ * again, if nobody uses it: the way out of DATA_LOSS. [one thread][nb] */
 BP_EXPORT void bp_mutex_init(bp_mutex* mutex);
 
 /* Locks it, and waits for that until `deadline_ns` (monotonic; 0: for ever; in the past: does not
  * wait). With OK `*owner_died`, unless NULL, is 1 if the last owner ended while it had it: what it
  * guards may be half done, and is to be repaired (bp_mutex_repaired). DEADLINE_EXCEEDED.
  * FAILED_PRECONDITION: this thread has it already. DATA_LOSS: an owner ended, and who came next
- * unlocked it without having repaired anything; or this is no mutex, as zeroed memory is none.
- * [any] */
+ * unlocked it, or waited with it, without having repaired anything; or this is no mutex, as zeroed
+ * memory is none. [any] */
 BP_EXPORT bp_status bp_mutex_lock(bp_mutex* mutex, int64_t deadline_ns, uint32_t* owner_died,
                                   bp_error* error);
 
@@ -55,15 +57,17 @@ BP_EXPORT void bp_mutex_repaired(bp_mutex* mutex);
  * FAILED_PRECONDITION: this thread does not have it. [any][nb] */
 BP_EXPORT bp_status bp_mutex_unlock(bp_mutex* mutex, bp_error* error);
 
-/* Makes it; once, before any other process or thread sees it. Zeroed memory is one, too. [any][nb]
- */
+/* Makes it; once, before any other process or thread sees it. Zeroed memory is one, too.
+ * [one thread][nb] */
 BP_EXPORT void bp_condition_init(bp_condition* condition);
 
 /* Unlocks the mutex, waits for a notification until `deadline_ns` (as above), and locks the mutex
  * again. What is waited for has to be looked at again: it ends without a notification, too, at the
- * latest after a quarter of a second, since whoever was to notify may have been killed.
- * DEADLINE_EXCEEDED: the mutex is locked all the same; so it is with OK. `owner_died` and the other
- * errors as of bp_mutex_lock, with which the mutex is not locked. [any] */
+ * latest after a quarter of a second, since whoever was to notify may have been killed. For the
+ * mutex it waits without a deadline. A dead owner is repaired (bp_mutex_repaired) before it waits.
+ * DEADLINE_EXCEEDED: the mutex is locked all the same; so it is with OK. FAILED_PRECONDITION: this
+ * thread does not have the mutex. DATA_LOSS as of bp_mutex_lock: the mutex is not locked.
+ * `*owner_died` as there, with DEADLINE_EXCEEDED, too. [any] */
 BP_EXPORT bp_status bp_condition_wait(bp_condition* condition, bp_mutex* mutex, int64_t deadline_ns,
                                       uint32_t* owner_died, bp_error* error);
 

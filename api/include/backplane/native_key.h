@@ -14,6 +14,8 @@
  *                             given away
  *   windows:Local\line1       is understood, and supported nowhere
  *
+ * A bp_key is a value of the caller's: of one key all functions that read it may run at once.
+ *
  * Sources: https://doc.qt.io/qt-6/native-ipc-keys.html, https://doc.qt.io/qt-6/qnativeipckey.html.
  */
 #pragma once
@@ -77,9 +79,11 @@ BP_EXPORT bp_status bp_key_safe(uint32_t use, uint32_t type, bp_str string, bp_k
 
 /* The key that Qt's setKey(), and programs of before Qt 6.6, make of a string: a prefix, its
  * letters and its SHA-1, for System V in TMPDIR or /tmp. Those programs use System V unless Qt was
- * built otherwise. A long string makes a name that the system does not take, there and here. Errors
- * as of bp_key_safe. Source: https://doc.qt.io/qt-6/qsharedmemory.html#legacyNativeKey. [any][nb]
- */
+ * built otherwise. A long string makes a name that the system does not take, there and here.
+ * UNIMPLEMENTED: also an anonymous key, which Qt does not have. OUT_OF_RANGE: the name is longer
+ * than BP_KEY_NAME_MAX. INTERNAL: OpenSSL has no SHA-1. Other errors as of bp_key_safe. For System
+ * V it reads the environment, which nobody may set meanwhile. Source:
+ * https://doc.qt.io/qt-6/qsharedmemory.html#legacyNativeKey. [any][nb] */
 BP_EXPORT bp_status bp_key_legacy(uint32_t use, uint32_t type, bp_str string, bp_key* out,
                                   bp_error* error);
 

@@ -19,9 +19,13 @@
  * core dump comes before the end.
  *
  * An object is of the process that opened it: in a child made by fork(2) each call but close gives
- * FAILED_PRECONDITION. All functions may be called for one object at once, but close.
+ * FAILED_PRECONDITION. All functions marked [any] may be called for one object at once; while
+ * close, which is [one thread], runs, no other is.
  *
- * `error` may be NULL everywhere; native is an errno. Sources:
+ * `error` may be NULL everywhere; native is an errno. Every function that has one may also give
+ * RESOURCE_EXHAUSTED, no memory or no descriptors, and UNKNOWN with an errno that means none of
+ * what is said. Who may write the file of a semaphore of POSIX can cut it, and then SIGBUS comes of
+ * using it; an anonymous one is sealed against that (F_SEAL_SHRINK). Sources:
  * https://doc.qt.io/qt-6/qsystemsemaphore.html, sem_overview(7), semop(2). */
 #pragma once
 
@@ -59,53 +63,66 @@ typedef struct bp_semaphore_options {
 /* Opens, or makes. `options` NULL: all zero. `*out` is the caller's until bp_semaphore_close, NULL
  * after an error. An anonymous one is always new, and its name is for people. For a new one of
  * System V the key's file is made, if it is not there, and stays.
- * INVALID_ARGUMENT: the key has no name, a name that the system does not take, or an unknown
- * option. OUT_OF_RANGE: a count above 2147483647, of System V 32767. UNIMPLEMENTED: the type of key
- * is not supported for semaphores. NOT_FOUND, ALREADY_EXISTS: as `which` says; of System V also
- * when the folder of the key's file is not there. PERMISSION_DENIED: also one of another user's
- * (BP_SEMAPHORE_TRUST_OWNER). DATA_LOSS: what is behind the sem_t was damaged; remove it.
+ * INVALID_ARGUMENT: the key has no name, a name that the system does not take, or what it names of
+ * System V is neither a file nor a folder; an unknown option. OUT_OF_RANGE: a count above
+ * 2147483647, of System V 32767. UNIMPLEMENTED: the type of key is not supported for semaphores, or
+ * the sem_t of this C library is not known. NOT_FOUND, ALREADY_EXISTS: as `which` says; NOT_FOUND
+ * of System V also when the key's file is not there, or for a new one its folder.
+ * PERMISSION_DENIED: also one of another user's (BP_SEMAPHORE_TRUST_OWNER). DATA_LOSS: there is
+ * something else by this name, or what is behind the sem_t was damaged; remove it.
  * DEADLINE_EXCEEDED: another has its file locked for a second, or was stopped in the middle of a
  * change. ABORTED: others make and remove it all the time. RESOURCE_EXHAUSTED: no memory, no space
- * in /dev/shm, the system's bound of semaphores (semget(2)), 1024 processes have it open. Waits for
- * others that open the same one, a second at most. [any] */
+ * in /dev/shm, no thread, the system's bound of semaphores (semget(2)), 1024 processes have it
+ * open. Waits for others that open the same one, and with BP_SEMAPHORE_RESET for one that changes
+ * it, each a second at most. [any] */
 BP_EXPORT bp_status bp_semaphore_open(const bp_key* key, const bp_semaphore_options* options,
                                       bp_semaphore** out, bp_error* error);
 
 /* Opens what another process gave by bp_semaphore_descriptor. The descriptor stays the caller's. Of
- * `options` the flags count. FAILED_PRECONDITION: it is not sealed, so that it could be cut
- * (fcntl(2), F_SEAL_SHRINK). Other errors as above. [any] */
+ * `options` the flags count; the rest must be possible. INVALID_ARGUMENT: there is no such
+ * descriptor, or an unknown option. FAILED_PRECONDITION: it is not sealed, so that it could be cut
+ * (fcntl(2), F_SEAL_SHRINK). DATA_LOSS: it is no semaphore, or was damaged. OUT_OF_RANGE,
+ * UNIMPLEMENTED (the sem_t), PERMISSION_DENIED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED as above.
+ * [any] */
 BP_EXPORT bp_status bp_semaphore_adopt(int32_t descriptor, const bp_semaphore_options* options,
                                        bp_semaphore** out, bp_error* error);
 
 /* A descriptor of an anonymous one, to be given to another process, which adopts it: the caller's,
- * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. FAILED_PRECONDITION
- * as below. [any] */
+ * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. RESOURCE_EXHAUSTED:
+ * no descriptors. FAILED_PRECONDITION: opened before fork(2). [any] */
 BP_EXPORT int32_t bp_semaphore_descriptor(bp_semaphore* semaphore, bp_error* error);
 
 /* Returns what this process holds of the semaphore, if this is its last object of it. Wakes nobody
- * who waits with this object: that must be over. NULL is nothing. Allowed after fork(2). [any] */
+ * who waits with this object: that must be over. NULL is nothing. Allowed after fork(2).
+ * [one thread] */
 BP_EXPORT void bp_semaphore_close(bp_semaphore* semaphore);
 
 /* Takes one, and waits for it until `deadline_ns` (monotonic; 0: for ever; in the past: takes one
  * or does not wait, but a tenth of a second for a process that was stopped in the middle of a
- * change). OK: it is taken. DEADLINE_EXCEEDED: there was none. DATA_LOSS: it was damaged.
- * FAILED_PRECONDITION: opened before fork(2); removed (of System V, also while it waits). [any] */
+ * change). OK: it is taken. DEADLINE_EXCEEDED: there was none, or a process was stopped in the
+ * middle of a change. DATA_LOSS: it was damaged (of POSIX). FAILED_PRECONDITION: opened before
+ * fork(2); removed (of System V, also while it waits). PERMISSION_DENIED, RESOURCE_EXHAUSTED: of
+ * System V, as semop(2) says. [any] */
 BP_EXPORT bp_status bp_semaphore_acquire(bp_semaphore* semaphore, int64_t deadline_ns,
                                          bp_error* error);
 
 /* Adds `n` and wakes those that can go on: first what this process holds, then more. Nothing is
  * added after an error. INVALID_ARGUMENT: n is 0. DEADLINE_EXCEEDED: for a second a stopped process
  * was in the middle of a change of a POSIX semaphore. OUT_OF_RANGE: the count would exceed its
- * bound (see bp_semaphore_open). FAILED_PRECONDITION as above. [any] */
+ * bound (see bp_semaphore_open). DATA_LOSS, FAILED_PRECONDITION, PERMISSION_DENIED,
+ * RESOURCE_EXHAUSTED as above. [any] */
 BP_EXPORT bp_status bp_semaphore_release(bp_semaphore* semaphore, uint32_t n, bp_error* error);
 
-/* How many can be taken now, which the next instant may change. FAILED_PRECONDITION as above.
- * [any] */
+/* How many can be taken now, which the next instant may change. FAILED_PRECONDITION and, of System
+ * V, PERMISSION_DENIED as above. [any] */
 BP_EXPORT bp_status bp_semaphore_count(bp_semaphore* semaphore, uint32_t* out, bp_error* error);
 
 /* Takes the semaphore from its key. Who has it open goes on with one of POSIX; of System V their
- * calls give FAILED_PRECONDITION, waiting ones too. NOT_FOUND, PERMISSION_DENIED,
- * INVALID_ARGUMENT, UNIMPLEMENTED (also of an anonymous one). [any] */
+ * calls give FAILED_PRECONDITION, waiting ones too. NOT_FOUND: there is none, or of System V no
+ * file of the key. PERMISSION_DENIED: this user may not. INVALID_ARGUMENT: no name, or one that the
+ * system does not take. UNIMPLEMENTED: the type of key is not supported, or is anonymous.
+ * DEADLINE_EXCEEDED: of System V another has its file locked for a second; it waits no longer than
+ * that. [any] */
 BP_EXPORT bp_status bp_semaphore_remove(const bp_key* key, bp_error* error);
 
 #ifdef __cplusplus

@@ -10,13 +10,17 @@
  * the first byte, and there is no lock. The object that made it removes it, unless it is kept.
  *
  * Memory is given by the system when a segment is made or grows, and not when it is written: where
- * there is none there is an error, and no SIGBUS later. But who may write a POSIX segment may cut
- * it, and then SIGBUS comes of touching what is gone; an anonymous segment is sealed against that
- * (F_SEAL_SHRINK).
+ * there is none there is an error, and no SIGBUS later. But who may write a POSIX segment, a plain
+ * one too, may cut it, and then SIGBUS comes of touching what is gone; an anonymous segment is
+ * sealed against that (F_SEAL_SHRINK), and one of System V has no file that could be cut.
  *
- * Objects are not for several threads at once, but the memory is. `error` may be NULL everywhere;
- * native is an errno. Sources: https://doc.qt.io/qt-6/qsharedmemory.html, shm_overview(7),
- * shmget(2), memfd_create(2), fcntl(2) on seals. */
+ * The memory is for several threads and processes at once. Of an object, functions marked [any] may
+ * run at once; while one marked [one thread] runs, nothing else is done with this object, nor with
+ * what its bp_memory_data gave. `error` may be NULL everywhere; native is an errno. Every function
+ * that has an `error` may also give RESOURCE_EXHAUSTED, no memory or no descriptors, and UNKNOWN
+ * with an errno that means none of what is said. Sources:
+ * https://doc.qt.io/qt-6/qsharedmemory.html, shm_overview(7), shmget(2), memfd_create(2), fcntl(2)
+ * on seals. */
 #pragma once
 
 #include "native_key.h"
@@ -50,16 +54,19 @@ typedef struct bp_memory_options {
   uint32_t struct_size;
   uint32_t which;       /* BP_MEMORY_EXISTING to BP_MEMORY_NEW */
   uint64_t size;        /* bytes of data of a new one; the least of one that there is */
-  uint32_t permissions; /* of a new one, as of chmod(2), whatever the umask; 0: 0600 */
+  uint32_t permissions; /* of a new one, as of chmod(2), whatever the umask; 0: 0600. Of System V
+                           bits of execution are dropped */
   uint32_t flags;       /* BP_MEMORY_* */
 } bp_memory_options;
 
 /* Opens, or makes; a new one is zero. `options` NULL: all zero. `*out` is the caller's until
  * bp_memory_close, NULL after an error. An anonymous one is always new, and its name is for people.
  * For a new one of System V the key's file is made, if it is not there, and stays.
- * INVALID_ARGUMENT: no name, or one that the system does not take; no size for a new one; an
- * unknown option, or two that exclude each other. OUT_OF_RANGE: there is one, smaller than `size`.
- * UNIMPLEMENTED: the type of key is not supported. NOT_FOUND, ALREADY_EXISTS: as `which` says.
+ * INVALID_ARGUMENT: no name, or one that the system does not take; no size for a new one, or one
+ * that no file has; an unknown option, or two that exclude each other; what the key of System V
+ * names is neither a file nor a folder. OUT_OF_RANGE: there is one, smaller than `size`.
+ * UNIMPLEMENTED: the type of key is not supported. NOT_FOUND, ALREADY_EXISTS: as `which` says;
+ * NOT_FOUND of System V also when the key's file is not there, or for a new one its folder.
  * PERMISSION_DENIED: also one of another user's (BP_MEMORY_TRUST_OWNER), or nobody's that only they
  * can remove. DATA_LOSS: there is something else by this name, or it was damaged or cut.
  * RESOURCE_EXHAUSTED: no memory, no space, the system's bound of segments. DEADLINE_EXCEEDED:
@@ -71,13 +78,16 @@ BP_EXPORT bp_status bp_memory_open(const bp_key* key, const bp_memory_options* o
 
 /* Opens what another process gave by bp_memory_descriptor. The descriptor stays the caller's. Of
  * `options` the size, BP_MEMORY_READ_ONLY, BP_MEMORY_PLAIN and BP_MEMORY_TRUST_OWNER count; NULL:
- * all zero. FAILED_PRECONDITION: it is not sealed, so that it could be cut. Other errors as above.
- * [any] */
+ * all zero. INVALID_ARGUMENT: there is no such descriptor, or an unknown option.
+ * FAILED_PRECONDITION: it is not sealed, so that it could be cut. PERMISSION_DENIED: it is of
+ * another user (BP_MEMORY_TRUST_OWNER), or of BP_MEMORY_ONE_WRITER and not opened to read.
+ * OUT_OF_RANGE, DATA_LOSS, RESOURCE_EXHAUSTED as above. [any] */
 BP_EXPORT bp_status bp_memory_adopt(int32_t descriptor, const bp_memory_options* options,
                                     bp_memory** out, bp_error* error);
 
 /* Unmaps it. The last process that closes one which is not kept removes it; a child made by fork(2)
- * closes its own mapping alone. NULL is nothing. [any] */
+ * closes its own mapping alone. Of System V it waits for who opens or removes it, a second at most.
+ * NULL is nothing. [one thread] */
 BP_EXPORT void bp_memory_close(bp_memory* memory);
 
 /* The first byte of its data, aligned to 4096; the next bp_memory_grow or bp_memory_refresh may
@@ -89,9 +99,13 @@ BP_EXPORT uint64_t bp_memory_size(const bp_memory* memory);
 /* Makes it as large as `size`, for all; others see that by bp_memory_refresh. The lock may be had
  * meanwhile; a mutex in the data not, which moves. A smaller size is nothing. UNIMPLEMENTED: of
  * System V, of anonymous huge pages, or fixed. FAILED_PRECONDITION: opened to read.
- * RESOURCE_EXHAUSTED: it is as it was. [any] */
+ * INVALID_ARGUMENT: no file is as large. RESOURCE_EXHAUSTED: no memory, no space; it is as it was.
+ * DATA_LOSS: its file was cut meanwhile, or its header written over; it may have moved, and what is
+ * cut cannot be touched. Several processes may grow it at once: it becomes as large as the largest
+ * says. [one thread] */
 BP_EXPORT bp_status bp_memory_grow(bp_memory* memory, uint64_t size, bp_error* error);
-/* Maps what others made larger. DATA_LOSS: it was cut. [any] */
+/* Maps what others made larger. DATA_LOSS: it was cut, or its header written over; what is mapped
+ * stays. RESOURCE_EXHAUSTED: no memory; it is as it was. [one thread] */
 BP_EXPORT bp_status bp_memory_refresh(bp_memory* memory, bp_error* error);
 
 /* The lock of the whole segment: a bp_mutex (mutex.h) behind bp_memory_mutex, NULL for one that is
@@ -99,11 +113,15 @@ BP_EXPORT bp_status bp_memory_refresh(bp_memory* memory, bp_error* error);
 BP_EXPORT struct bp_mutex* bp_memory_mutex(bp_memory* memory);
 
 /* A descriptor of an anonymous one, to be given to another process, which adopts it: the caller's,
- * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. [any] */
+ * to be closed; -1 after an error. UNIMPLEMENTED: it has a name in the system. RESOURCE_EXHAUSTED:
+ * no descriptors. [any] */
 BP_EXPORT int32_t bp_memory_descriptor(bp_memory* memory, bp_error* error);
 
-/* Takes the segment from its key; who has it open goes on. NOT_FOUND, PERMISSION_DENIED,
- * INVALID_ARGUMENT, UNIMPLEMENTED. [any] */
+/* Takes the segment from its key; who has it open goes on. NOT_FOUND: there is none, or of System V
+ * no file of the key. PERMISSION_DENIED: this user may not. INVALID_ARGUMENT: no name, or one that
+ * the system does not take. UNIMPLEMENTED: the type of key is not supported, or is anonymous.
+ * DEADLINE_EXCEEDED: of System V another has its file locked for a second; it waits no longer than
+ * that. [any] */
 BP_EXPORT bp_status bp_memory_remove(const bp_key* key, bp_error* error);
 
 /* A segment with a name, as it is found. Sized; borrowed for the call. */
@@ -121,8 +139,8 @@ typedef struct bp_memory_info {
 #define BP_MEMORY_INFO_MAKER_LIVES 4u
 
 /* Calls `each` for every segment of Backplane's that this user may read; not for plain ones. Within
- * a call nothing of this header but bp_memory_remove may be used. RESOURCE_EXHAUSTED: no memory;
- * PERMISSION_DENIED, NOT_FOUND: /dev/shm cannot be read. [any] */
+ * a call nothing of this header but bp_memory_remove may be used. PERMISSION_DENIED, NOT_FOUND:
+ * /dev/shm cannot be read. Removes segments of System V that were closed while it looked. [any] */
 BP_EXPORT bp_status bp_memory_list(void (*each)(void* user, const bp_memory_info* info), void* user,
                                    bp_error* error);
 

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.shared_memory/1: segments and channels for a plugin, which links no kernel. An instance gets
  * those whose keys its configuration has (x-backplane-shared-memory in its plugin's manifest), and
- * no others. */
+ * no others.
+ *
+ * Not here, and not made for plugins: semaphores, conditions, requests and answers, native keys
+ * (native_key.h), making a mutex, and removing or listing what there is. Instead: a channel, whose
+ * subscriber is woken by what is published, for a condition or for events that are counted; the
+ * lock of a segment for a mutex; CALL (operation.h) for requests; the text of a key from the
+ * configuration. docs/shared_memory.md has them all. */
 #pragma once
 
 #include "../channel.h"
@@ -24,10 +30,13 @@ typedef struct bp_shared_memory_service {
    * `anonymous:NAME` is found by its name by all instances of this kernel, and by the application:
    * who opens it first makes it, `which` counts as for a key that the system knows, and it lives as
    * long as the kernel. An empty text is a new anonymous one, which nobody else finds.
-   * INVALID_ARGUMENT: also BP_MEMORY_ONE_WRITER with a name, whose writer would be whoever came
-   * first. PERMISSION_DENIED: the configuration has no such key. UNIMPLEMENTED: for a plugin in a
-   * process of its own, which shares what is anonymous alone. In such a process they wait for the
-   * kernel's, and so may block. [any][nr] */
+   * INVALID_ARGUMENT: also a text that is no key, and BP_MEMORY_ONE_WRITER with a name, whose
+   * writer would be whoever came first. PERMISSION_DENIED: also if the configuration has no such
+   * key. NOT_FOUND, ALREADY_EXISTS: as `which` says. UNIMPLEMENTED: also a key of the system for a
+   * plugin in a process of its own, which shares what is anonymous alone. RESOURCE_EXHAUSTED: also
+   * no descriptors, and more than that process may share (memory_mib). In such a process they wait
+   * for the kernel's, and so may block. Other errors: as of bp_memory_open or bp_channel_open, and
+   * of a name that is there as of bp_memory_adopt or bp_channel_adopt. [any][nr] */
   bp_status (*open_memory)(const bp_host* host, bp_str key, const bp_memory_options* options,
                            bp_memory** out, bp_error* error);
   bp_status (*open_channel)(const bp_host* host, bp_str key, const bp_channel_options* options,
@@ -35,15 +44,16 @@ typedef struct bp_shared_memory_service {
 
   /* The descriptor of what these would open, for another process, which adopts it (*descriptor, the
    * caller's; -1 after an error). One that there is, is not looked at here, so that nothing of what
-   * that process has done with it is believed. UNIMPLEMENTED: a key of the system, which is given
-   * away by its text. Other errors as above. [any][nr] */
+   * that process has done with it is believed. INVALID_ARGUMENT: also an empty text.
+   * UNIMPLEMENTED: a key of the system, which is given away by its text. Other errors as above.
+   * [any][nr] */
   bp_status (*share_memory)(const bp_host* host, bp_str key, const bp_memory_options* options,
                             int32_t* descriptor, bp_error* error);
   bp_status (*share_channel)(const bp_host* host, bp_str key, const bp_channel_options* options,
                              int32_t* descriptor, bp_error* error);
 
   /* What opens with them are objects of shared_memory.h, mutex.h and channel.h. These are the
-   * functions of the same names there, bp_memory_adopt first. */
+   * functions of the same names there, bp_memory_adopt first; their marks and errors are there. */
   bp_status (*memory_adopt)(int32_t descriptor, const bp_memory_options* options, bp_memory** out,
                             bp_error* error);
   void (*memory_close)(bp_memory* memory);

@@ -285,7 +285,7 @@ class Channel {
     std::chrono::nanoseconds spin{0};
   };
 
-  /// Errors: as of bp_channel_open.
+  /// Errors: as of bp_channel_open and NativeKey::raw.
   static Result<Channel> open(const NativeKey& key, const Options& options) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -297,7 +297,7 @@ class Channel {
     const bp_status status = bp_channel_open(&raw_key, &raw_options, &raw, &error);
     return made<Channel>(status, error, raw, bp_shared_memory());
   }
-  /// One that there is.
+  /// One that there is. Errors: as of open.
   static Result<Channel> attach(const NativeKey& key) {
     return open(key, {.which = Which::kExisting});
   }
@@ -307,7 +307,7 @@ class Channel {
     return adopt(*bp_shared_memory(), descriptor, options);
   }
   static Result<Channel> adopt(int descriptor) { return adopt(descriptor, Options()); }
-  /// Errors: as of bp_channel_remove.
+  /// Errors: as of bp_channel_remove and NativeKey::raw.
   static Status remove(const NativeKey& key) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -318,7 +318,8 @@ class Channel {
     return Status::from(status, error);
   }
 
-  /// For a plugin, whose host has the service (open_channel of host_memory.hpp).
+  /// For a plugin, whose host has the service (open_channel of host_memory.hpp). Errors: as of
+  /// bp_shared_memory_service.
   static Result<Channel> open(const bp_shared_memory_service& service, const bp_host* host,
                               std::string_view key, const Options& options) {
     const bp_channel_options raw_options = raw_of(options);

@@ -94,7 +94,7 @@ class Responder {
     bool trust_owner = false;
   };
 
-  /// Errors: as of bp_responder_open.
+  /// Errors: as of bp_responder_open and NativeKey::raw.
   static Result<Responder> open(const NativeKey& key, const Options& options) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -180,7 +180,7 @@ class Requester {
     bool trust_owner = false;
   };
 
-  /// Errors: as of bp_requester_open.
+  /// Errors: as of bp_requester_open and NativeKey::raw.
   static Result<Requester> open(const NativeKey& key, const Options& options) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {

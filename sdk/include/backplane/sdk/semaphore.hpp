@@ -37,7 +37,7 @@ class Semaphore {
     bool trust_owner = false;
   };
 
-  /// Errors: as of bp_semaphore_open.
+  /// Errors: as of bp_semaphore_open and NativeKey::raw.
   static Result<Semaphore> open(const NativeKey& key, const Options& options) {
     const bp_semaphore_options raw_options = raw_of(options);
     bp_key raw_key{};
@@ -60,7 +60,7 @@ class Semaphore {
     return made(status, error, raw);
   }
   static Result<Semaphore> adopt(int descriptor) { return adopt(descriptor, Options()); }
-  /// Errors: as of bp_semaphore_remove.
+  /// Errors: as of bp_semaphore_remove and NativeKey::raw.
   static Status remove(const NativeKey& key) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -71,16 +71,16 @@ class Semaphore {
     return Status::from(status, error);
   }
 
-  /// Waits for as long as it takes.
+  /// Waits for as long as it takes. Errors: as of bp_semaphore_acquire.
   Status acquire() { return acquire_raw(0); }
-  /// DEADLINE_EXCEEDED: there was none until then.
+  /// DEADLINE_EXCEEDED: there was none until then. Other errors as above.
   Status acquire_until(Clock::time_point deadline) {
     return acquire_raw(detail::deadline_of(deadline));
   }
   Status acquire_within(std::chrono::nanoseconds at_most) {
     return acquire_until(detail::time_after(at_most));
   }
-  /// False: there is none now.
+  /// False: there is none now. Errors as above.
   Result<bool> try_acquire() {
     Status status = acquire_raw(1);
     if (status.code() == BP_DEADLINE_EXCEEDED) {
@@ -91,11 +91,13 @@ class Semaphore {
     }
     return true;
   }
+  /// Errors: as of bp_semaphore_release.
   Status release(uint32_t n = 1) {
     bp_error error{};
     const bp_status status = bp_semaphore_release(raw_.get(), n, &error);
     return Status::from(status, error);
   }
+  /// Errors: as of bp_semaphore_count.
   Result<uint32_t> count() const {
     bp_error error{};
     uint32_t out = 0;

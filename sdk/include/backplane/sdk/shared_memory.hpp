@@ -33,6 +33,10 @@ struct MemoryInfo {
 ///     SharedMemory memory = SharedMemory::open(key, {.size = sizeof(Line)}).value();
 ///     ProcessLock lock = memory.lock().value();
 ///     memory.as<Line>().speed = 1.5;
+///
+/// The memory is for several threads at once. Of an object size, data, as, lock and descriptor are,
+/// too; while grow or refresh runs, or it is moved or destroyed, nothing else uses it, nor its
+/// memory.
 class SharedMemory {
  public:
   enum class Which : uint32_t {
@@ -53,7 +57,7 @@ class SharedMemory {
     bool trust_owner = false;  // it may be another user's (BP_MEMORY_TRUST_OWNER)
   };
 
-  /// Errors: as of bp_memory_open.
+  /// Errors: as of bp_memory_open and NativeKey::raw.
   static Result<SharedMemory> open(const NativeKey& key, const Options& options) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -65,7 +69,7 @@ class SharedMemory {
     const bp_status status = bp_memory_open(&raw_key, &raw_options, &raw, &error);
     return made(status, error, raw, options, bp_shared_memory());
   }
-  /// One that there is.
+  /// One that there is. Errors: as of open.
   static Result<SharedMemory> attach(const NativeKey& key, bool read_only = false) {
     return open(key, {.which = Which::kExisting, .read_only = read_only});
   }
@@ -74,7 +78,7 @@ class SharedMemory {
   static Result<SharedMemory> adopt(int descriptor, Options options) {
     return adopt(*bp_shared_memory(), descriptor, options);
   }
-  /// Errors: as of bp_memory_remove.
+  /// Errors: as of bp_memory_remove and NativeKey::raw.
   static Status remove(const NativeKey& key) {
     bp_key raw_key{};
     if (Status status = key.raw(raw_key); status.is_error()) {
@@ -113,7 +117,8 @@ class SharedMemory {
     return removed;
   }
 
-  /// For a plugin, whose host has the service (open_memory of host_memory.hpp).
+  /// For a plugin, whose host has the service (open_memory of host_memory.hpp). Errors: as of
+  /// bp_shared_memory_service.
   static Result<SharedMemory> open(const bp_shared_memory_service& service, const bp_host* host,
                                    std::string_view key, const Options& options) {
     const bp_memory_options raw_options = raw_of(options);
@@ -138,7 +143,8 @@ class SharedMemory {
     return is_read_only_ ? std::span<std::byte>() : std::span(first(), size());
   }
   std::span<const std::byte> const_data() const noexcept { return {first(), size()}; }
-  /// The object at its first byte. OUT_OF_RANGE is thrown: it is too small for one.
+  /// The object at its first byte. Thrown are OUT_OF_RANGE: it is too small for one;
+  /// FAILED_PRECONDITION: it is opened to read, and the object is not const.
   template <class Object>
   Object& as() {
     check_for(sizeof(Object), true);
