@@ -93,7 +93,7 @@ int prepare_table(File& file, const Descriptor& descriptor) noexcept {
 // Not made at the first use: a child of fork(2) would wait for a thread that was at that. Never
 // destroyed.
 auto& open_ones = *new OpenObjects<std::pair<dev_t, ino_t>, PosixSemaphore>;
-const bool is_known = is_layout_known();
+const bool kIsKnown = is_layout_known();
 
 // A semaphore of an empty file; an errno, or 0.
 int make_in(const Descriptor& empty, std::uint32_t initial) noexcept {
@@ -124,7 +124,7 @@ int make(const std::string& path, const SemaphoreOptions& options, Descriptor& o
 }
 
 bp_status check(const SemaphoreOptions& options, bp_error* error) {
-  if (!is_known) {
+  if (!kIsKnown) {
     return set_error(error, BP_UNIMPLEMENTED,
                      "the POSIX semaphores of this C library are not known");
   }

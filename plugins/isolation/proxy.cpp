@@ -68,7 +68,7 @@ Status Proxy::take_step(Step step, Op op, std::function<void()> body) {
     now->op = its;
   };
   set(step, op);
-  const Status posted = post(host(), std::move(body));
+  Status posted = post(host(), std::move(body));
   if (posted.is_ok()) {
     return Status::pending();
   }
