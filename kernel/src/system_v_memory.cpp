@@ -32,15 +32,12 @@ std::optional<shmid_ds> status_of(int id) noexcept {
 constexpr unsigned kHalfMade = 0611;
 constexpr std::uint32_t kPermissions = 0666;
 
-// True: nobody has it attached, and nobody will who is not told of its end.
-bool is_unattached(int id) noexcept {
-  const auto is_so = [id] {
-    const auto about = status_of(id);
-    return about && about->shm_nattch == 0;
-  };
-  if (is_so()) return true;
-  const AttachLock lock(LOCK_SH);  // it is perhaps one who lists
-  return is_so();
+// The same, where who only lists is not counted as one who has it attached.
+std::optional<shmid_ds> settled_status_of(int id) noexcept {
+  const auto about = status_of(id);
+  if (!about || about->shm_nattch == 0) return about;
+  const AttachLock lock(LOCK_SH);
+  return status_of(id);
 }
 
 // MADV_POPULATE_WRITE: memory that is not there when it is written is SIGBUS. Of huge pages it was
@@ -52,9 +49,9 @@ bool populate(void* address, std::uint64_t size) noexcept {
 // Whether nobody has it, and it was not made to be kept; or whoever made it ended before it was
 // whole. The caller has the file of its key, as its maker had.
 bool is_nobodys(int id) noexcept {
-  const auto about = status_of(id);
-  if (!about || about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
-  if (!is_unattached(id)) return false;
+  const auto about = settled_status_of(id);
+  if (!about || about->shm_nattch != 0) return false;
+  if (about->shm_segsz <= MemoryHeader::kSize) return false;  // of another kind
   const void* const address = ::shmat(id, nullptr, SHM_RDONLY);
   if (address == reinterpret_cast<void*>(-1)) return false;
   const auto* const header = static_cast<const MemoryHeader*>(address);
@@ -83,9 +80,9 @@ SystemVMemory::~SystemVMemory() {
   const bp_status status = is_removed ? system.open(key_, false, 0, nullptr) : BP_OK;
   if (base_ != nullptr) ::shmdt(base_);
   const bool is_alone = status == BP_OK || status == BP_NOT_FOUND;
-  if (is_removed && is_alone && (begin_ == 0 || is_unattached(id_))) {
-    ::shmctl(id_, IPC_RMID, nullptr);
-  }
+  if (!is_removed || !is_alone) return;
+  const auto about = settled_status_of(id_);
+  if (about && (begin_ == 0 || about->shm_nattch == 0)) ::shmctl(id_, IPC_RMID, nullptr);
 }
 
 bp_status SystemVMemory::open(const NativeKey& key, const MemoryOptions& options,
@@ -157,25 +154,8 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
   const std::uint64_t all = about ? about->shm_segsz : 0;
   if (begin_ != 0 && all > begin_) header_ = static_cast<MemoryHeader*>(address);
   kill_point("attached");
-  bool is_there = !is_new || populate(address, begin_);
-  if (is_new && is_there && header_ != nullptr) {
-    header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
-    kill_point("header");
-  }
-  is_there = is_there && (!is_new || populate(address, all));
-  if (!is_there) {
-    return set_errno_error(error, ENOMEM,
-                           "no memory for " + std::to_string(options.size) + " bytes of " + name_);
-  }
-  if (is_new && header_ != nullptr) {
-    if (options.fill) options.fill(data_);
-    header_->is_whole();
-    kill_point("half made");
-    shmid_ds whole = about.value_or(shmid_ds{});
-    whole.shm_perm.mode = options.permissions & kPermissions;
-    if (::shmctl(id_, IPC_SET, &whole) != 0) {
-      return set_errno_error(error, errno, "cannot set who may use the segment " + name_);
-    }
+  if (is_new && about) {
+    if (const bp_status status = make(*about, options, error); status < 0) return status;
   }
   kill_point("whole");
   const std::uint64_t most = all > begin_ ? all - begin_ : 0;
@@ -194,6 +174,28 @@ bp_status SystemVMemory::attach(std::uint64_t least, bool is_new, const MemoryOp
                          std::to_string(least));
   }
   return BP_OK;
+}
+
+// Takes the memory of a new one, and says at last that it is whole.
+bp_status SystemVMemory::make(shmid_ds about, const MemoryOptions& options, bp_error* error) {
+  const auto is_taken = [&](std::uint64_t size) {
+    return populate(base_, size) ? BP_OK
+                                 : set_errno_error(error, ENOMEM,
+                                                   "no memory for " + std::to_string(options.size) +
+                                                       " bytes of " + name_);
+  };
+  if (header_ == nullptr) return is_taken(about.shm_segsz);
+  if (const bp_status status = is_taken(begin_); status < 0) return status;
+  header_->make(options.size, options.flags & BP_MEMORY_KEPT, name_);
+  kill_point("header");
+  if (const bp_status status = is_taken(about.shm_segsz); status < 0) return status;
+  if (options.fill) options.fill(data_);
+  header_->is_whole();
+  kill_point("half made");
+  about.shm_perm.mode = options.permissions & kPermissions;
+  return ::shmctl(id_, IPC_SET, &about) == 0
+             ? BP_OK
+             : set_errno_error(error, errno, "cannot set who may use the segment " + name_);
 }
 
 bp_status SystemVMemory::remove(const NativeKey& key, bp_error* error) {

@@ -30,6 +30,7 @@ class SystemVMemory final : public SharedMemory {
   SystemVMemory(NativeKey key, int id, const MemoryOptions& options);
 
   bp_status attach(std::uint64_t least, bool is_new, const MemoryOptions& options, bp_error* error);
+  bp_status make(shmid_ds about, const MemoryOptions& options, bp_error* error);
 
   const NativeKey key_;
   const int id_;
