@@ -179,14 +179,14 @@ void Executor::run_timers() {
     Task task{};
     {
       const std::lock_guard lock(mutex_);
-      running_ = 0;
+      running_.store(0, std::memory_order_release);
       if (due_.empty() || due_.begin()->first > now) {
         arm_timer();
         return;
       }
       const auto first = registrations_.find(due_.begin()->second);
       task = {first->second.run, first->second.user};
-      running_ = first->first;
+      running_.store(first->first, std::memory_order_relaxed);
       erase(first);
     }
     task.run(task.user);
@@ -205,11 +205,10 @@ void Executor::run_descriptor(std::uint64_t id, std::uint32_t epoll_events) {
     if (events == 0) return;
     run = found->second.run_fd;
     user = found->second.user;
-    running_ = id;
+    running_.store(id, std::memory_order_relaxed);
   }
   run(user, events);
-  const std::lock_guard lock(mutex_);
-  running_ = 0;
+  running_.store(0, std::memory_order_release);
 }
 
 bool Executor::on_loop() const noexcept { return loop_of_this_thread == this; }
@@ -306,7 +305,8 @@ bp_status Executor::set_events(Registrations::iterator descriptor, std::uint32_t
 bp_status Executor::remove(std::uint64_t id) noexcept {
   const std::lock_guard lock(mutex_);
   const auto found = registrations_.find(id);
-  const bool is_running = id != 0 && id == running_;
+  // 0: whatever ran is over, and what it did is seen by who is told so.
+  const bool is_running = id != 0 && id == running_.load(std::memory_order_acquire);
   if (found == registrations_.end() && !is_running) return BP_NOT_FOUND;
   if (found != registrations_.end()) erase(found);
   return is_running && !on_loop() ? BP_PENDING : BP_OK;

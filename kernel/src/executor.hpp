@@ -98,6 +98,9 @@ class Executor {
   std::thread thread_;
   std::atomic<bool> asleep_{false};  // in epoll_wait without a timeout
   std::vector<Task> running_tasks_;  // the loop's own
+  // The registration that runs now: set with mutex_ held, so that remove() finds it registered or
+  // running; cleared without, after the run.
+  std::atomic<std::uint64_t> running_{0};
 
   std::mutex mutex_;
   std::condition_variable ended_changed_;
@@ -107,7 +110,6 @@ class Executor {
   Registrations registrations_;
   std::set<std::pair<std::int64_t, std::uint64_t>> due_;  // time and number of each timer
   std::int64_t armed_for_ = INT64_MAX;                    // what timer_ is set to
-  std::uint64_t running_ = 0;                             // the registration that runs now
   std::uint64_t next_id_;
 };
 

@@ -86,15 +86,11 @@ void Operation::leave_without_done() noexcept {
 }
 
 bool Operation::enter_to_complete(bp_status status, std::uint32_t flags) noexcept {
-  if (!enter()) return false;
   // Two completers at a time are a breach, but an abandon may meet one; the flag decides.
   std::uint32_t state = state_.load(std::memory_order_relaxed);
   do {
-    if ((state & kCompleted) != 0) {
-      leave();
-      return false;
-    }
-  } while (!state_.compare_exchange_weak(state, state | kCompleted | flags,
+    if ((state & kCompleted) != 0) return false;
+  } while (!state_.compare_exchange_weak(state, (state + 1) | kCompleted | flags,
                                          std::memory_order_acq_rel, std::memory_order_relaxed));
   final_status_ = status;  // nobody finishes it while this call is inside
   return true;
@@ -155,7 +151,8 @@ void Operation::add_credit(std::uint32_t n) noexcept {
 }
 
 void Operation::tell_credit() noexcept {
-  if (kind != Kind::kSubmit) return;
+  // Most operations are never granted any.
+  if (kind != Kind::kSubmit || untold_credit_.load(std::memory_order_seq_cst) == 0) return;
   if (const std::uint32_t n = untold_credit_.exchange(0, std::memory_order_seq_cst); n != 0) {
     slot->ops()->credit(&op, n);
   }

@@ -10,6 +10,7 @@
 // bp.executor/1.
 #pragma once
 
+#include "detail/call_gate.hpp"
 #include "host.hpp"
 
 #include <algorithm>
@@ -72,23 +73,14 @@ class LoopBlock {
     }
   }
   void call(Args... args) noexcept {
-    const std::lock_guard serial(serial_);
-    if (closed_) {
+    if (!gate_.enter()) {
       return;
     }
-    runner_ = std::this_thread::get_id();
     boundary([&] { body_(args...); }, [this](const Status& status) { log_failure(host_, status); });
-    runner_ = std::thread::id();
+    gate_.leave();
   }
   /// After it no call begins, and none is under way but one that this is called from.
-  void close() noexcept {
-    if (runner_ == std::this_thread::get_id()) {
-      closed_ = true;
-    } else {
-      const std::lock_guard serial(serial_);
-      closed_ = true;
-    }
-  }
+  void close() noexcept { gate_.close(); }
   const Host& host() const noexcept { return host_; }
   const bp_executor_service& executor() const noexcept { return host_.services().executor; }
 
@@ -96,9 +88,7 @@ class LoopBlock {
   const Host& host_;
   std::function<void(Args...)> body_;
   std::atomic<uint32_t> owners_{1};
-  std::atomic<std::thread::id> runner_{};
-  std::mutex serial_;  // held while the body runs
-  bool closed_ = false;
+  CallGate gate_;
 };
 
 }  // namespace detail

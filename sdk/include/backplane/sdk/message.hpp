@@ -72,38 +72,38 @@ class MessageView {
   const bp_message* message_;
 };
 
-/// Makes a message whose tree lies in its own arena (the stack, while it is small). Text and bytes
-/// given to it are borrowed, unless copied with arena().copy(). Stays where it is: what view()
-/// gives is valid until the builder changes or ends.
-///
-///     MessageBuilder message(21.5);
-///     message.header(BP_H_CONTENT_TYPE, "application/json").header("unit", "Cel").time_now();
-///     hub.publish(message);
-class MessageBuilder {
+/// A message that is being made in somebody's arena, which several may share. Text and bytes given
+/// to it are borrowed, unless copied with arena().copy(). Stays where it is: what view() gives is
+/// valid until the draft changes, or its arena ends.
+class MessageDraft {
  public:
-  explicit MessageBuilder(ValueView body = {}) : headers_(arena_) { message_.body = body; }
+  explicit MessageDraft(Arena& arena, ValueView body = {}) : headers_(arena), arena_(arena) {
+    message_.body = body;
+  }
+  MessageDraft(const MessageDraft&) = delete;
+  MessageDraft& operator=(const MessageDraft&) = delete;
 
-  MessageBuilder& body(ValueView body) { return message_.body = body, *this; }
-  MessageBuilder& header(uint32_t id, ValueView value) { return headers_.add(id, value), *this; }
-  MessageBuilder& header(std::string_view name, ValueView value) {
+  MessageDraft& body(ValueView body) { return message_.body = body, *this; }
+  MessageDraft& header(uint32_t id, ValueView value) { return headers_.add(id, value), *this; }
+  MessageDraft& header(std::string_view name, ValueView value) {
     return headers_.add(name, value), *this;
   }
-  MessageBuilder& headers(std::span<const bp_pair> pairs) {
+  MessageDraft& headers(std::span<const bp_pair> pairs) {
     for (const bp_pair& pair : pairs) {
       headers_.add(pair.key, pair.val);
     }
     return *this;
   }
-  MessageBuilder& headers(Pairs pairs) { return headers(to_span(pairs)); }
-  MessageBuilder& flags(uint32_t flags) { return message_.flags = flags, *this; }
-  MessageBuilder& seq(uint64_t seq) { return message_.seq = seq, *this; }
-  MessageBuilder& time(Time time) {
+  MessageDraft& headers(Pairs pairs) { return headers(to_span(pairs)); }
+  MessageDraft& flags(uint32_t flags) { return message_.flags = flags, *this; }
+  MessageDraft& seq(uint64_t seq) { return message_.seq = seq, *this; }
+  MessageDraft& time(Time time) {
     return message_.time_ns = time.time_since_epoch().count(), *this;
   }
-  MessageBuilder& time_now() { return time(std::chrono::system_clock::now()); }
+  MessageDraft& time_now() { return time(std::chrono::system_clock::now()); }
   /// The buffer that body and headers lie in, borrowed: who keeps the message then shares it
   /// instead of copying.
-  MessageBuilder& owner(bp_buffer* buffer) { return message_.owner = buffer, *this; }
+  MessageDraft& owner(bp_buffer* buffer) { return message_.owner = buffer, *this; }
 
   Arena& arena() noexcept { return arena_; }
   const bp_message& view() noexcept {
@@ -114,9 +114,19 @@ class MessageBuilder {
   operator MessageView() noexcept { return view(); }
 
  private:
-  StackArena<512> arena_;
   MapBuilder headers_;
+  Arena& arena_;
   bp_message message_ = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+};
+
+/// The same with an arena of its own: the stack, while it is small.
+///
+///     MessageBuilder message(21.5);
+///     message.header(BP_H_CONTENT_TYPE, "application/json").header("unit", "Cel").time_now();
+///     hub.publish(message);
+class MessageBuilder : private StackArena<512>, public MessageDraft {
+ public:
+  explicit MessageBuilder(ValueView body = {}) : MessageDraft(static_cast<Arena&>(*this), body) {}
 };
 
 /// A message that stays: shares the owner of a counted one, else holds a copy of the whole tree in

@@ -65,14 +65,7 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
   /// From now on no callback begins, and none runs but one that this is called from. Completes by
   /// itself.
   void close() noexcept {
-    closed_.store(true);
-    for (;;) {
-      const std::thread::id runner = runner_.load();
-      if (runner == std::thread::id() || runner == std::this_thread::get_id()) {
-        break;
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
+    gate_.close();
     cancel();
   }
   /// Blocks until it has ended; not on the loop, which may have to end it.
@@ -108,13 +101,16 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     return of(op).receive({messages, n});
   }
   bp_status receive(std::span<const bp_message> messages) noexcept {
+    if (!gate_.enter()) {
+      return BP_CANCELLED;
+    }
     bp_status status = BP_OK;
     for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
-      if (!begin_callback()) {
-        return BP_CANCELLED;
+      if (gate_.is_closed()) {
+        status = BP_CANCELLED;
+        break;
       }
       status = boundary(nullptr, [&] { return on_message_(messages[i]); });
-      end_callback();
       if (acknowledges_) {
         if (status != BP_PENDING) {
           ack(messages[i].seq, status);
@@ -122,6 +118,7 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
         status = BP_OK;
       }
     }
+    gate_.leave();
     return status < 0 ? status : BP_OK;
   }
   void end(bp_status status) noexcept {
@@ -133,9 +130,9 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
       trailers = OwnedMessage(MessageView(op_->out));
     });
     static_cast<void>(op_.take_owner());
-    if (on_end_ && begin_callback()) {
+    if (on_end_ && gate_.enter()) {
       boundary(nullptr, [&] { on_end_(outcome); });
-      end_callback();
+      gate_.leave();
     }
     const std::lock_guard lock(mutex_);
     outcome_ = std::move(outcome);
@@ -143,25 +140,12 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     ended_ = true;
     changed_.notify_all();
   }
-  // One of them at a time, since deliveries are serial and the end comes after them. One atomic
-  // step for each message: the runner's name is seen before it looks whether it is closed. A second
-  // one would wake close(), which seldom meets a callback: so that looks again.
-  bool begin_callback() noexcept {
-    runner_.exchange(std::this_thread::get_id());
-    if (closed_.load()) {
-      end_callback();
-      return false;
-    }
-    return true;
-  }
-  void end_callback() noexcept { runner_.store(std::thread::id(), std::memory_order_release); }
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &next};
 
   // What each message needs comes first, in one line of the processor's cache.
   const OnMessage on_message_;
-  std::atomic<std::thread::id> runner_;  // of a callback
-  std::atomic<bool> closed_{false};      // none begins any more
-  bool acknowledges_ = false;            // constant after start()
+  CallGate gate_;              // one at a time: deliveries are serial, and the end comes after them
+  bool acknowledges_ = false;  // constant after start()
   const Host& host_;
   UniqueOp op_;
   const OwnedMessage in_;
