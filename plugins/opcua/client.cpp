@@ -34,12 +34,23 @@ Client::~Client() {
 }
 
 void Client::submit(std::shared_ptr<Job> job) {
-  submitted_.lock()->jobs.push_back(std::move(job));
+  {
+    auto submitted = submitted_.lock();
+    submitted->jobs.push_back(std::move(job));
+    has_submitted_ = true;
+  }
   static_cast<void>(run_submitted_.post());
 }
 
+/// Who reads again in a completion is on the loop. Reads have no order, so these need no lock.
 void Client::submit(Read read) {
-  submitted_.lock()->reads.push_back(std::move(read));
+  if (on_loop(host_)) {
+    submitted_here_.push_back(std::move(read));
+  } else {
+    auto submitted = submitted_.lock();
+    submitted->reads.push_back(std::move(read));
+    has_submitted_ = true;
+  }
   static_cast<void>(run_submitted_.post());
 }
 
@@ -71,9 +82,8 @@ void Client::on_addresses(const Resolver::Answer& found) {
     std::rotate(addresses.begin(), addresses.begin() + first, addresses.end());
     session_ = std::make_unique<Session>(
         host_, settings_, std::move(addresses), *security_,
-        Session::Events{
-            [this] { on_up(); }, [this](const Status& status) { on_down(status); },
-            [this](Watch& watch, const UA_DataValue& value) { watches_.changed(watch, value); }});
+        Session::Events{[this] { on_up(); }, [this](const Status& status) { on_down(status); },
+                        [this](std::span<const Change> changes) { watches_.changed(changes); }});
     session_->connect();
   } catch (...) {
     on_down(current_exception_status());
@@ -127,10 +137,17 @@ void Client::retire() { std::exchange(retired_, {}).clear(); }
 
 void Client::run_submitted() {
   Submitted taken;
-  {
+  if (has_submitted_) {  // at the latest when it was posted
     auto submitted = submitted_.lock();
     taken.reads.reserve(submitted->reads.size());  // the next turn is most often like this one
     std::swap(taken, *submitted);
+    has_submitted_ = false;
+  }
+  if (taken.reads.empty()) {
+    taken.reads.swap(submitted_here_);
+  } else {
+    std::move(submitted_here_.begin(), submitted_here_.end(), std::back_inserter(taken.reads));
+    submitted_here_.clear();
   }
   std::erase_if(taken.reads, [this](Read& read) {
     const bool is_found = session() != nullptr && read.target->generation == generation_;

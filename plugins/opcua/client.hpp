@@ -18,6 +18,8 @@
 #include <backplane/sdk/reconnect.hpp>
 #include <backplane/sdk/resolver.hpp>
 
+#include <atomic>
+
 namespace backplane::opcua {
 
 class Client {
@@ -76,6 +78,8 @@ class Client {
   Writes writes_;
   std::optional<Security> security_;  // nothing: stopped
   Guarded<Submitted> submitted_;
+  std::atomic<bool> has_submitted_{false};
+  std::vector<Read> submitted_here_;        // on the loop
   std::vector<std::shared_ptr<Job>> held_;  // for the first session
   std::optional<Status> unavailable_;       // why there is no session; nothing: not known yet
   uint64_t generation_ = 0;

@@ -18,7 +18,7 @@ Connection::Connection(const Host& host, const Settings& settings,
     : events_(std::move(events)),
       logger_(logger_to(host)),
       loop_(host, &logger_),
-      tcp_(host, loop_, std::move(addresses), settings.port) {
+      tcp_(host, loop_, std::move(addresses), settings.port, events_.after_read) {
   UA_ClientConfig config{};
   config.clientContext = this;
   config.logging = &logger_;

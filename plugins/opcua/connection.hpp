@@ -17,7 +17,8 @@ class Connection {
   struct Events {
     void* owner;  // owner_of()
     std::function<void(UA_SecureChannelState, UA_SessionState, UA_StatusCode)> changed;
-    std::function<void()> silent;  // the server does not answer
+    std::function<void()> silent;      // the server does not answer
+    std::function<void()> after_read;  // what has come was looked at; may be empty
   };
   /// `configure` sets what is special; the logger that it needs is `config.logging`. `host`
   /// outlives it. Throws Error, and what `configure` throws.

@@ -32,7 +32,8 @@ Discovery::Discovery(const Host& host, const Settings& settings, std::vector<std
                    [this](UA_SecureChannelState channel, UA_SessionState, UA_StatusCode status) {
                      changed(channel, status);
                    },
-                   [this] { finish(Status(BP_UNAVAILABLE, "the server does not answer")); }},
+                   [this] { finish(Status(BP_UNAVAILABLE, "the server does not answer")); },
+                   {}},
                   [&](UA_ClientConfig& config) {
                     config.noSession = true;
                     // An endpoint that is given is not looked for: the choice is not the library's.

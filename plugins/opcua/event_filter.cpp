@@ -280,7 +280,7 @@ EventOptions::Filter EventOptions::filter(const std::vector<std::string>& namesp
   return out;
 }
 
-void fill_event(MessageBuilder& message, const EventOptions& options, const UA_DataValue& event,
+void fill_event(MessageDraft& message, const EventOptions& options, const UA_DataValue& event,
                 DataTypes* types) {
   const auto* const values = static_cast<const UA_Variant*>(event.value.data);
   const size_t n = std::min(options.select.size(), event.value.arrayLength);

@@ -44,7 +44,7 @@ struct EventOptions {
 
 /// The fields of an event by their names, and its time, into a message that borrows from `options`
 /// and `event`: an array of variants, which the library gives one by one. Throws Error.
-void fill_event(MessageBuilder& message, const EventOptions& options, const UA_DataValue& event,
+void fill_event(MessageDraft& message, const EventOptions& options, const UA_DataValue& event,
                 DataTypes* types);
 
 }  // namespace backplane::opcua

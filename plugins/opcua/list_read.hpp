@@ -11,50 +11,11 @@
 //   there.
 #pragma once
 
-#include "job.hpp"
-#include <backplane/sdk/guarded.hpp>
+#include "node_list.hpp"
 
 namespace backplane::opcua {
 
 class Client;
-
-/// Shared by its endpoint and its reads.
-class NodeList {
- public:
-  /// A list of addresses, or of maps of `node` and `range`. Throws Error (INVALID_ARGUMENT).
-  explicit NodeList(ValueView nodes);
-
-  bool is(const ValueView& nodes) const noexcept;
-
-  struct Item {
-    std::shared_ptr<Target> target;
-    std::string range;
-  };
-  /// What is asked for in one session.
-  struct Found {
-    std::vector<NodeId> ids;
-    std::vector<UA_ReadValueId> asked;    // borrow from `ids` and the items
-    std::vector<UA_StatusCode> statuses;  // of each item; one that is not good is not asked for
-  };
-  const std::vector<Item>& items() const noexcept { return items_; }
-  // ---- the loop's ----
-  std::shared_ptr<const Found> found;  // when each item was
-  uint64_t generation = 0;             // of `found`
-
- private:
-  const OwnedMessage nodes_;
-  std::vector<Item> items_;
-};
-
-/// The last list of an endpoint. [any]
-class LastList {
- public:
-  /// Throws Error (INVALID_ARGUMENT).
-  std::shared_ptr<NodeList> of(const ValueView& nodes);
-
- private:
-  Guarded<std::shared_ptr<NodeList>> last_;
-};
 
 class ListRead final : public Job, public std::enable_shared_from_this<ListRead> {
  public:

@@ -81,13 +81,12 @@ bool set_of_events(EventOptions& events, std::string_view name, const ValueView&
 
 }  // namespace
 
-MonitorOptions::MonitorOptions(MessageView in, UA_UInt32 attribute,
+MonitorOptions::MonitorOptions(MessageView in, const Address& address,
                                std::chrono::nanoseconds default_publishing)
-    : is_reversible(opcua::is_reversible(in)),
-      publishing(default_publishing),
-      range(in.header<std::string>(BP_H_INDEX_RANGE).value_or("")) {
+    : is_reversible(opcua::is_reversible(in)), publishing(default_publishing) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
-  if (attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
+  const bool is_list = address.is_objects();
+  if (address.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
     events = std::make_unique<EventOptions>();
   }
   const auto options = in.header(BP_H_OPTIONS);
@@ -96,10 +95,12 @@ MonitorOptions::MonitorOptions(MessageView in, UA_UInt32 attribute,
   }
   for (const auto& [key, value] : options->entries()) {
     const auto name = key.get<std::string_view>().value_or("");
-    if (!set(name, value)) {
+    if (!set(name, value) && !(is_list && name == "nodes")) {
       throw Error(BP_INVALID_ARGUMENT, "there is no option '", name, "'; there are publishing_ns, ",
                   "queue, discard_oldest, ",
-                  events ? "select, where" : "sampling_ns, deadband, trigger, start, end");
+                  events    ? "select, where"
+                  : is_list ? "sampling_ns, deadband, trigger, nodes"
+                            : "sampling_ns, deadband, trigger, start, end");
     }
   }
 }

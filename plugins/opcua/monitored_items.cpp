@@ -3,6 +3,8 @@
 #include "client.hpp"
 #include "error_map.hpp"
 
+#include <algorithm>
+
 namespace backplane::opcua {
 namespace {
 
@@ -11,11 +13,13 @@ namespace {
 constexpr std::chrono::nanoseconds kLongestKeepAlive = std::chrono::seconds(30);
 constexpr UA_UInt32 kLifetime = 3;  // in keep-alives, the least that there is
 
-Watch& watch_of(void* context) noexcept { return *static_cast<Watch*>(context); }
+WatchedItem& item_of(void* context) noexcept { return *static_cast<WatchedItem*>(context); }
 
 /// Of events the server may say which field it does not know.
-Status refusal(const Watch& watch, UA_StatusCode status, const UA_ExtensionObject* filter_result) {
-  const std::string context = concat("watching '", watch.target->text, "'");
+Status refusal(const WatchedItem& item, UA_StatusCode status,
+               const UA_ExtensionObject* filter_result) {
+  const Watch& watch = *item.watch;
+  const std::string context = concat("watching '", watch.nodes.address(watch.index_of(item)), "'");
   const auto& events = watch.options.events;
   const bool has_result =
       events && filter_result != nullptr && filter_result->encoding >= UA_EXTENSIONOBJECT_DECODED &&
@@ -134,8 +138,8 @@ void Watches::subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 
   }
   const Waiting refused = std::move(subscriptions_[publishing].waiting);
   subscriptions_.erase(publishing);
-  for (const auto& [number, node] : refused) {
-    refuse(number, bad_status(status, "making a subscription"));
+  for (const NewItem& item : refused) {
+    refuse_all(item.name, bad_status(status, "making a subscription"));
   }
 }
 
@@ -165,25 +169,25 @@ bool Watches::create_some(Publishing publishing) {
   auto creation = std::make_unique<Creation>(Creation{*this, session_number_, publishing, {}});
   size_t cancelled = 0;
   while (!subscription.waiting.empty() && items.size() < session->most_items()) {
-    const auto found = watches_.find(subscription.waiting.back().first);
-    if (found == watches_.end()) {
+    WatchedItem* const found = find(subscription.waiting.back().name);
+    if (found == nullptr) {
       subscription.waiting.pop_back();
       ++cancelled;
       continue;
     }
-    Watch& watch = *found->second;
+    Watch& watch = *found->watch;
     const MonitorOptions& options = watch.options;
     const bool is_event = options.events != nullptr;
     if (are_events.value_or(is_event) != is_event) {
       break;  // in the next request
     }
     are_events = is_event;
-    auto [number, node] = std::move(subscription.waiting.back());
+    NewItem wanted = std::move(subscription.waiting.back());
     subscription.waiting.pop_back();
-    UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*node);
-    item.itemToMonitor.attributeId = watch.target->address.attribute;
-    item.itemToMonitor.indexRange =
-        options.range.empty() ? UA_STRING_NULL : borrowed(options.range);
+    const std::string_view range = watch.nodes.range(wanted.name.item);
+    UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*wanted.node);
+    item.itemToMonitor.attributeId = wanted.attribute;
+    item.itemToMonitor.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
     item.requestedParameters.samplingInterval = options.sampling_ms;
     item.requestedParameters.queueSize = options.queue;
     item.requestedParameters.discardOldest = options.discard_oldest;
@@ -197,12 +201,14 @@ bool Watches::create_some(Publishing publishing) {
                                           &UA_TYPES[UA_TYPES_DATACHANGEFILTER]);
     }
     items.push_back(item);
-    creation->items.emplace_back(number, std::move(node));
-    contexts.push_back(&watch);
+    creation->items.push_back(std::move(wanted));
+    contexts.push_back(found);
   }
-  for (; cancelled > 0; --cancelled) {
-    drop_item(*session, publishing, 0);  // calls the library only when none is left
+  if (subscription.waiting.empty()) {
+    Waiting().swap(subscription.waiting);  // room for thousands
   }
+  // Calls the library only when none is left, and then there is no subscription any more.
+  drop_items(*session, publishing, std::vector<UA_UInt32>(cancelled, 0));
   if (items.empty()) {
     return false;
   }
@@ -214,7 +220,7 @@ bool Watches::create_some(Publishing publishing) {
   request.itemsToCreateSize = items.size();
   const UA_Client_DataChangeNotificationCallback notified =
       [](UA_Client* client, UA_UInt32, void*, UA_UInt32, void* context, UA_DataValue* value) {
-        Session::of(client).notify(watch_of(context), *value);
+        Session::of(client).notify(item_of(context), *value);
       };
   const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32, void*,
                                                       UA_UInt32, void* context, size_t n,
@@ -223,13 +229,16 @@ bool Watches::create_some(Publishing publishing) {
     UA_DataValue_init(&event);
     event.hasValue = true;
     UA_Variant_setArray(&event.value, fields, n, &UA_TYPES[UA_TYPES_VARIANT]);
-    Session::of(client).notify(watch_of(context), event);
+    Session::of(client).notify_now({&item_of(context), event});
   };
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
   std::vector<UA_Client_EventNotificationCallback> happened(items.size(), told);
   // Of each item that is asked for, also when there will be none.
-  const UA_Client_DeleteMonitoredItemCallback gone =
-      [](UA_Client*, UA_UInt32, void*, UA_UInt32, void* context) { watch_of(context).give_back(); };
+  const UA_Client_DeleteMonitoredItemCallback gone = [](UA_Client* client, UA_UInt32, void*,
+                                                        UA_UInt32, void* context) {
+    Session::of(client).tell();  // perhaps of this one
+    item_of(context).watch->give_back();
+  };
   std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), gone);
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Creation> made(static_cast<Creation*>(user));
@@ -238,7 +247,8 @@ bool Watches::create_some(Publishing publishing) {
         [](const Status&) noexcept {});
   };
   for (void* const context : contexts) {
-    watch_of(context).lend(watches_.at(watch_of(context).number));
+    Watch& watch = *item_of(context).watch;
+    watch.lend(watches_.at(watch.number));
   }
   const UA_StatusCode status =
       are_events.value_or(false)
@@ -253,7 +263,7 @@ bool Watches::create_some(Publishing publishing) {
     return true;
   }
   for (void* const context : contexts) {
-    watch_of(context).give_back();
+    item_of(context).watch->give_back();
   }
   UA_CreateMonitoredItemsResponse failed;
   UA_CreateMonitoredItemsResponse_init(&failed);
@@ -272,7 +282,7 @@ void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse&
   }
   Session& session = *client_.session();
   if (service == UA_STATUSCODE_BADTOOMANYOPERATIONS && creation.items.size() > 1) {
-    session.halve_most_items();
+    session.refused_items(creation.items.size());
     auto& waiting = subscriptions_[creation.publishing].waiting;
     std::move(creation.items.begin(), creation.items.end(), std::back_inserter(waiting));
     static_cast<void>(create_waiting_.post());
@@ -281,47 +291,86 @@ void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse&
   for (size_t i = 0; i < creation.items.size() && !ends_session(UA_STATUSCODE_GOOD); ++i) {
     const bool is_answered = service == UA_STATUSCODE_GOOD;
     const UA_StatusCode status = is_answered ? response.results[i].statusCode : service;
-    const UA_UInt32 item = is_answered ? response.results[i].monitoredItemId : 0;
-    const uint64_t number = creation.items[i].first;
-    const auto at = watches_.find(number);
-    if (at != watches_.end() && status == UA_STATUSCODE_GOOD) {
-      at->second->item = item;
-      at->second->has_had_item = true;
+    const UA_UInt32 id = is_answered ? response.results[i].monitoredItemId : 0;
+    const Name name = creation.items[i].name;
+    WatchedItem* const item = find(name);
+    if (item != nullptr && status == UA_STATUSCODE_GOOD) {
+      item->id = id;
+      item->has_had_id = true;
       continue;
     }
-    const Status why = at == watches_.end()
-                           ? Status()
-                           : refusal(*at->second, status,
-                                     is_answered ? &response.results[i].filterResult : nullptr);
-    drop_item(session, creation.publishing, item);
-    refuse(number, why);
+    const Status why =
+        item == nullptr
+            ? Status()
+            : refusal(*item, status, is_answered ? &response.results[i].filterResult : nullptr);
+    drop_items(session, creation.publishing, {id});
+    is_answered ? refuse(name, why) : refuse_all(name, why);
   }
 }
 
-void Watches::drop_item(Session& session, Publishing publishing, UA_UInt32 item) {
+/// Those that are 0 are none that the server has.
+void Watches::drop_items(Session& session, Publishing publishing, std::vector<UA_UInt32> items) {
   const auto at = subscriptions_.find(publishing);
-  if (at == subscriptions_.end() || !session.is_open()) {
+  if (at == subscriptions_.end() || !session.is_open() || items.empty()) {
     return;
   }
   UA_UInt32 subscription = at->second.id;
-  at->second.items -= 1;
-  const auto nothing = [](UA_Client*, void*, UA_UInt32, void*) {};
-  if (at->second.items == 0) {
-    subscriptions_.erase(at);
-    UA_DeleteSubscriptionsRequest request;
-    UA_DeleteSubscriptionsRequest_init(&request);
-    request.requestHeader.timeoutHint = Session::kNoTimeout;
-    request.subscriptionIds = &subscription;
-    request.subscriptionIdsSize = 1;
-    UA_Client_Subscriptions_delete_async(session.client(), request, nothing, nullptr, nullptr);
-  } else if (item != 0) {
+  at->second.items -= items.size();
+  if (at->second.items > 0) {
+    std::erase(items, 0U);
+    return delete_items(subscription, items);
+  }
+  subscriptions_.erase(at);
+  UA_DeleteSubscriptionsRequest request;
+  UA_DeleteSubscriptionsRequest_init(&request);
+  request.requestHeader.timeoutHint = Session::kNoTimeout;
+  request.subscriptionIds = &subscription;
+  request.subscriptionIdsSize = 1;
+  UA_Client_Subscriptions_delete_async(
+      session.client(), request, [](UA_Client*, void*, UA_UInt32, void*) {}, nullptr, nullptr);
+}
+
+/// Items that are deleted in one request.
+struct Watches::Deletion {
+  Watches& watches;
+  const uint64_t session_number;
+  const UA_UInt32 subscription;
+  std::vector<UA_UInt32> items;
+};
+
+/// In as many requests as the server wants; what it does not say, it has to refuse.
+void Watches::delete_items(UA_UInt32 subscription, std::span<UA_UInt32> items) {
+  const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
+    const std::unique_ptr<Deletion> deletion(static_cast<Deletion*>(user));
+    const UA_StatusCode status =
+        static_cast<UA_DeleteMonitoredItemsResponse*>(raw)->responseHeader.serviceResult;
+    Watches& watches = deletion->watches;
+    if (status != UA_STATUSCODE_BADTOOMANYOPERATIONS || deletion->items.size() == 1 ||
+        deletion->session_number != watches.session_number_ ||
+        watches.client_.session() == nullptr) {
+      return;
+    }
+    watches.client_.session()->refused_items(deletion->items.size());
+    boundary([&] { watches.delete_items(deletion->subscription, deletion->items); },
+             [](const Status&) noexcept {});
+  };
+  Session* const session = client_.session();
+  while (!items.empty() && session != nullptr && session->is_open()) {
+    const auto some = items.first(std::min(items.size(), session->most_items()));
+    items = items.subspan(some.size());
     UA_DeleteMonitoredItemsRequest request;
     UA_DeleteMonitoredItemsRequest_init(&request);
     request.requestHeader.timeoutHint = Session::kNoTimeout;
     request.subscriptionId = subscription;
-    request.monitoredItemIds = &item;
-    request.monitoredItemIdsSize = 1;
-    UA_Client_MonitoredItems_delete_async(session.client(), request, nothing, nullptr, nullptr);
+    request.monitoredItemIds = some.data();
+    request.monitoredItemIdsSize = some.size();
+    auto deletion = std::make_unique<Deletion>(
+        Deletion{*this, session_number_, subscription, {some.begin(), some.end()}});
+    const UA_StatusCode status = UA_Client_MonitoredItems_delete_async(
+        session->client(), request, answered, deletion.get(), nullptr);
+    if (status == UA_STATUSCODE_GOOD) {
+      static_cast<void>(deletion.release());
+    }
   }
 }
 

@@ -21,7 +21,9 @@ uint32_t NodeEndpoint::verbs_of_address(const Address& address) noexcept {
   if (address.has_attribute) {
     return kValue;
   }
-  return address.is_objects() ? BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_BROWSE) : kValue | kNode;
+  return address.is_objects()
+             ? BP_VERB_BIT(BP_V_READ) | BP_VERB_BIT(BP_V_WATCH) | BP_VERB_BIT(BP_V_BROWSE)
+             : kValue | kNode;
 }
 
 /// `start(key)` hands the request over, or throws.
@@ -87,16 +89,21 @@ Status NodeEndpoint::browse(Op op) {
 }
 
 Status NodeEndpoint::watch(Op op) {
-  if (auto past = HistoryOptions::of(op.in())) {
-    if (target_->address.attribute != UA_ATTRIBUTEID_VALUE) {
-      return Status(BP_INVALID_ARGUMENT, "'", target_->text, "': only values have a past");
+  const Address& address = target_->address;
+  if (!address.is_objects()) {
+    if (auto past = HistoryOptions::of(op.in())) {
+      if (address.attribute != UA_ATTRIBUTEID_VALUE) {
+        return Status(BP_INVALID_ARGUMENT, "'", target_->text, "': only values have a past");
+      }
+      return client_.paged().begin(
+          std::make_shared<HistoryRead>(client_, target_, op, *std::move(past)));
     }
-    return client_.paged().begin(
-        std::make_shared<HistoryRead>(client_, target_, op, *std::move(past)));
   }
   return client_.watches().begin(
-      target_, MonitorOptions(op.in(), target_->address.attribute, client_.settings().publishing),
-      op);
+      address.is_objects()
+          ? WatchedNodes(op.in())
+          : WatchedNodes(target_, op.in().header<std::string>(BP_H_INDEX_RANGE).value_or("")),
+      MonitorOptions(op.in(), address, client_.settings().publishing), op);
 }
 
 void NodeEndpoint::cancel(Op op) noexcept {

@@ -34,18 +34,19 @@ void Reads::send(Session& session) {
 }
 
 void Reads::send_some(Session& session, std::vector<Read> reads) {
-  std::vector<UA_ReadValueId> nodes(reads.size());
-  for (size_t i = 0; i < reads.size(); ++i) {
-    UA_ReadValueId_init(&nodes[i]);
-    nodes[i].nodeId = *reads[i].target->node;
-    nodes[i].attributeId = reads[i].target->address.attribute;
-    nodes[i].indexRange = reads[i].range.empty() ? UA_STRING_NULL : borrowed(reads[i].range);
+  nodes_.clear();
+  for (const Read& read : reads) {
+    UA_ReadValueId& node = nodes_.emplace_back();
+    UA_ReadValueId_init(&node);
+    node.nodeId = *read.target->node;
+    node.attributeId = read.target->address.attribute;
+    node.indexRange = read.range.empty() ? UA_STRING_NULL : borrowed(read.range);
   }
   UA_ReadRequest request;
   UA_ReadRequest_init(&request);
   request.timestampsToReturn = UA_TIMESTAMPSTORETURN_BOTH;
-  request.nodesToRead = nodes.data();
-  request.nodesToReadSize = nodes.size();
+  request.nodesToRead = nodes_.data();
+  request.nodesToReadSize = nodes_.size();
   session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
       request, UA_TYPES_READREQUEST,
       [this, &session, reads = std::move(reads)](const UA_ReadResponse& response) {

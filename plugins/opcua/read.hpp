@@ -42,6 +42,7 @@ class Reads {
   Requests& requests_;
   TypeReader& reader_;
   std::vector<Read> added_;
+  std::vector<UA_ReadValueId> nodes_;  // of a request that is made
 };
 
 /// One whose node has to be found first.

@@ -43,7 +43,10 @@ Session::Session(const Host& host, const Settings& settings, std::vector<std::st
         }
       }) {}
 
-Session::~Session() { phase_ = Phase::kDown; }
+Session::~Session() {
+  phase_ = Phase::kDown;
+  tell();
+}
 
 void Session::connect() {
   discovery_.emplace(
@@ -103,7 +106,8 @@ void Session::open(const Identity* identity) {
       Connection::Events{this,
                          [this](UA_SecureChannelState channel, UA_SessionState session,
                                 UA_StatusCode status) { state_changed(channel, session, status); },
-                         [this] { end(Status(BP_UNAVAILABLE, "the server does not answer")); }},
+                         [this] { end(Status(BP_UNAVAILABLE, "the server does not answer")); },
+                         [this] { tell(); }},
       [&](UA_ClientConfig& config) {
         config.noNewSession = true;
         config.outStandingPublishRequests = kPublishRequests;
@@ -259,9 +263,9 @@ void Session::be_up() {
 
 void Session::send(const void* request, const UA_DataType& request_type,
                    const UA_DataType& response_type, Answered answered) {
-  const uint64_t number = ++last_asked_;
+  const uint64_t number = first_asked_ + asked_.size();
   const int64_t due = monotonic_after(request_timeout_);
-  asked_.try_emplace(number, Asked{due, std::move(answered)});
+  asked_.emplace_back(Asked{due, std::move(answered)});
   const auto callback = [](UA_Client* client, void* user, UA_UInt32, void* response) {
     of(client).take(reinterpret_cast<uintptr_t>(user), response);
   };
@@ -270,22 +274,56 @@ void Session::send(const void* request, const UA_DataType& request_type,
                                            &response_type, reinterpret_cast<void*>(number), nullptr)
                 : static_cast<UA_StatusCode>(UA_STATUSCODE_BADNOTCONNECTED);
   if (status != UA_STATUSCODE_GOOD) {
-    const auto failed = asked_.extract(number);
-    answer(failed.mapped().answered, nullptr, status);
+    answer(take_asked(number)->answered, nullptr, status);
   } else if (!is_timing_) {
     is_timing_ = overdue_.at(due).is_ok();
   }
 }
 
+void Session::notify_now(const Change& change) noexcept {
+  tell();
+  if (is_up()) {
+    boundary([&] { events_.changed({&change, 1}); }, [this](const Status& status) { end(status); });
+  }
+}
+
+/// Who is told may end the session, but nothing more is notified meanwhile.
+void Session::tell() noexcept {
+  if (n_changes_ == 0 || std::exchange(is_telling_, true)) {
+    return;
+  }
+  const auto changes = std::span(changes_).first(std::exchange(n_changes_, 0));
+  if (is_up()) {
+    boundary([&] { events_.changed(changes); }, [this](const Status& status) { end(status); });
+  }
+  for (Change& each : changes) {
+    UA_Variant_clear(&each.value.value);
+  }
+  is_telling_ = false;
+}
+
 void Session::take(uint64_t number, void* response) {
-  const auto asked = asked_.extract(number);
-  if (asked.empty()) {
+  tell();
+  const auto asked = take_asked(number);
+  if (!asked) {
     --late_;
     return;
   }
   // Every response begins with its header.
-  answer(asked.mapped().answered, response,
-         static_cast<const UA_ResponseHeader*>(response)->serviceResult);
+  answer(asked->answered, response, static_cast<const UA_ResponseHeader*>(response)->serviceResult);
+}
+
+/// Nothing: it was given up before.
+std::optional<Session::Asked> Session::take_asked(uint64_t number) noexcept {
+  if (number < first_asked_) {
+    return std::nullopt;
+  }
+  auto out = std::exchange(asked_[number - first_asked_], std::nullopt);
+  while (!asked_.empty() && !asked_.front()) {
+    asked_.pop_front();
+    ++first_asked_;
+  }
+  return out;
 }
 
 void Session::answer(const Answered& answered, void* response, UA_StatusCode status) noexcept {
@@ -301,12 +339,12 @@ void Session::answer(const Answered& answered, void* response, UA_StatusCode sta
 
 void Session::give_up_overdue() {
   const int64_t now = monotonic_ns();
-  while (!asked_.empty() && asked_.begin()->second.due <= now) {
-    const auto asked = asked_.extract(asked_.begin());
+  while (!asked_.empty() && asked_.front()->due <= now) {
+    const auto asked = take_asked(first_asked_);
     ++late_;
-    answer(asked.mapped().answered, nullptr, UA_STATUSCODE_BADTIMEOUT);
+    answer(asked->answered, nullptr, UA_STATUSCODE_BADTIMEOUT);
   }
-  is_timing_ = !asked_.empty() && overdue_.at(asked_.begin()->second.due).is_ok();
+  is_timing_ = !asked_.empty() && overdue_.at(asked_.front()->due).is_ok();
   if (late_ > kMostLate) {
     end(Status(BP_UNAVAILABLE, "the server has left ", late_, " requests unanswered"));
   }
@@ -350,6 +388,7 @@ void Session::read_namespaces(std::function<void()> done) {
 }
 
 void Session::end(const Status& status) {
+  tell();
   if (phase_ == Phase::kDown || phase_ == Phase::kClosing) {
     return;
   }

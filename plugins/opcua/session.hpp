@@ -13,25 +13,37 @@
 // - It is not destroyed inside a call of the library: who is told that it is down does that later.
 // - A request that takes too long fails, and its answer is still taken when it comes: the library
 //   would close the connection of everybody for it.
+// - Values that the server tells together are given together: taken out of the library's response,
+//   a few at a time, so that they are still in the processor's cache. None waits for longer than
+//   what came with it is looked at, and what was asked is answered behind them.
 // - A session that the library would make by itself is not wanted: nobody would know of it.
 #pragma once
 
 #include "discovery.hpp"
 #include "security.hpp"
 
-#include <map>
+#include <array>
+#include <cassert>
+#include <deque>
 #include <open62541/client.h>
+#include <span>
 
 namespace backplane::opcua {
 
-struct Watch;
+struct WatchedItem;
+
+/// A value that the server has told.
+struct Change {
+  WatchedItem* item;
+  UA_DataValue value;  // borrowed by who is told
+};
 
 class Session {
  public:
   struct Events {
     std::function<void()> up;
-    std::function<void(const Status&)> down;                   // once
-    std::function<void(Watch&, const UA_DataValue&)> changed;  // what notify() is told
+    std::function<void(const Status&)> down;               // once
+    std::function<void(std::span<const Change>)> changed;  // what notify() was told
   };
   /// `host` outlives it; `addresses` are those of the server, numeric. Throws Error.
   Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
@@ -52,13 +64,21 @@ class Session {
   /// The same, for a status with which a request was answered, or not.
   void lost(UA_StatusCode status) { end(reason(status)); }
 
-  /// A monitored item has a value. Throws nothing.
-  void notify(Watch& watch, const UA_DataValue& value) {
-    if (is_up()) {
-      boundary([&] { events_.changed(watch, value); },
-               [this](const Status& status) { end(status); });
+  // ---- for callbacks of the library ----
+  static constexpr size_t kMostChanges = 16;  // that are given together
+  /// A monitored item has a value, which is taken.
+  void notify(WatchedItem& item, UA_DataValue& value) noexcept {
+    assert(!is_telling_);
+    changes_[n_changes_++] = {&item, value};
+    UA_Variant_init(&value.value);  // nothing else has members of its own
+    if (n_changes_ == kMostChanges) {
+      tell();
     }
   }
+  /// The same of a value that nobody may take.
+  void notify_now(const Change& change) noexcept;
+  /// Gives what it was notified of.
+  void tell() noexcept;
 
   bool is_up() const noexcept { return phase_ == Phase::kUp; }
   /// Of one that is or was up.
@@ -74,8 +94,10 @@ class Session {
   /// What the server takes in one request.
   size_t most_reads() const noexcept { return most_reads_; }
   size_t most_items() const noexcept { return most_items_; }
-  /// It has refused so many.
-  void halve_most_items() noexcept { most_items_ = std::max<size_t>(most_items_ / 2, 1); }
+  /// It has refused `n`: requests of that size may be under way still.
+  void refused_items(size_t n) noexcept {
+    most_items_ = std::min(most_items_, std::max<size_t>(n / 2, 1));
+  }
   size_t most_writes() const noexcept { return most_writes_; }
 
   /// `answer(Response&)` is called once, perhaps inside this; the response has the service's status
@@ -119,6 +141,7 @@ class Session {
   void send(const void* request, const UA_DataType& request_type, const UA_DataType& response_type,
             Answered answered);
   void take(uint64_t number, void* response);
+  std::optional<Asked> take_asked(uint64_t number) noexcept;
   void answer(const Answered& answered, void* response, UA_StatusCode status) noexcept;
   void give_up_overdue();
   EndpointWanted wanted() const;
@@ -137,14 +160,17 @@ class Session {
   Security& security_;
   Events events_;
   Phase phase_ = Phase::kDiscovering;
+  size_t n_changes_ = 0;
+  bool is_telling_ = false;
+  std::array<Change, kMostChanges> changes_;  // owned
   std::function<void()> closed_;
   std::vector<std::string> namespaces_;
   size_t most_reads_ = 1000;
   size_t most_items_ = 500;
   const std::chrono::nanoseconds request_timeout_;
-  std::map<uint64_t, Asked> asked_;  // by their numbers: the oldest first
-  uint64_t last_asked_ = 0;
-  size_t late_ = 0;  // given up, and not answered yet
+  std::deque<std::optional<Asked>> asked_;  // by their numbers; nothing: it was answered
+  uint64_t first_asked_ = 1;                // the number of the first, which was not
+  size_t late_ = 0;                         // given up, and not answered yet
   bool is_timing_ = false;
   bool has_been_open_ = false;   // the channel
   std::string our_certificate_;  // where it is from

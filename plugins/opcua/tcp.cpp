@@ -53,8 +53,13 @@ struct Tcp::Connection {
   bool is_closing = false;
 };
 
-Tcp::Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port)
-    : ConnectionManager(loop), host_(host), addresses_(std::move(addresses)), port_(port) {}
+Tcp::Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port,
+         std::function<void()> after_read)
+    : ConnectionManager(loop),
+      host_(host),
+      addresses_(std::move(addresses)),
+      port_(port),
+      after_read_(std::move(after_read)) {}
 
 Tcp::~Tcp() { loop_.native()->removeDelayedCallback(loop_.native(), &closing_); }
 
@@ -146,7 +151,11 @@ void Tcp::on_ready(uint32_t events) {
   std::array<UA_Byte, kReceive> buffer;
   const ssize_t n = recv(connection_->socket.get(), buffer.data(), buffer.size(), 0);
   if (n > 0) {
-    return tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
+    tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
+    if (after_read_) {
+      after_read_();
+    }
+    return;
   }
   if (n == 0) {
     close_later("the server closed the connection");

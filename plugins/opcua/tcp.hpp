@@ -22,8 +22,10 @@ namespace backplane::opcua {
 
 class Tcp final : private ConnectionManager {
  public:
-  /// `host` and `loop` outlive it. `addresses` are numeric.
-  Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port);
+  /// `host` and `loop` outlive it. `addresses` are numeric. `after_read`, which may be empty: after
+  /// each time that the library was given what has come.
+  Tcp(const Host& host, EventLoop& loop, std::vector<std::string> addresses, uint16_t port,
+      std::function<void()> after_read);
   ~Tcp() override;
 
   /// No connection is opened any more.
@@ -54,6 +56,7 @@ class Tcp final : private ConnectionManager {
   const Host& host_;
   const std::vector<std::string> addresses_;
   const uint16_t port_;
+  const std::function<void()> after_read_;
   int opens_left_ = 2;
   bool was_established_ = false;
   uintptr_t last_id_ = 0;

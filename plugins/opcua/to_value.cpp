@@ -338,7 +338,7 @@ ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   return has_name ? typed(arena, name, out) : out;
 }
 
-void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes* types,
+void fill_message(MessageDraft& message, const UA_DataValue& value, DataTypes* types,
                   bool is_reversible) {
   if (is_reversible) {
     message.body(to_reversible(message.arena(), value, types));

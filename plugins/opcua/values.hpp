@@ -33,7 +33,7 @@ Variant to_variant(ValueView value, const Wanted& wanted = {}, DataTypes* types 
 
 /// Body, status and times into a message that borrows from `value`; `is_reversible`: the body is
 /// all of it (reversible.hpp). Throws Error.
-void fill_message(MessageBuilder& message, const UA_DataValue& value, DataTypes* types = nullptr,
+void fill_message(MessageDraft& message, const UA_DataValue& value, DataTypes* types = nullptr,
                   bool is_reversible = false);
 
 /// A list with a record of each: value, status, source time, server time; null where there is none,

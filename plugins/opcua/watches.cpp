@@ -2,24 +2,69 @@
 #include "watches.hpp"
 
 #include "client.hpp"
+#include "error_map.hpp"
 #include "values.hpp"
+
+#include <algorithm>
+#include <new>
 
 namespace backplane::opcua {
 namespace {
 
 constexpr auto kAgainAfter = std::chrono::seconds(5);
 
-/// Starts a watch in a session, once its node is known.
-class WatchJob final : public Job {
+/// A value that there is not.
+UA_DataValue only_status(UA_StatusCode status) noexcept {
+  UA_DataValue out;
+  UA_DataValue_init(&out);
+  out.hasStatus = true;
+  out.status = status;
+  return out;
+}
+
+/// The messages of what is told together. Only those that are made cost anything.
+class Batch {
  public:
-  WatchJob(Watches& watches, const Watch& watch)
-      : Job(watch.target), watches_(watches), number_(watch.number) {}
-  void run(Session& session) override { watches_.create(session, number_, *target().node); }
-  void fail(const Status& status) override { watches_.refuse(number_, status); }
+  Batch() noexcept = default;
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  /// One more, of those that a session gives together.
+  MessageDraft& add() {
+    return *new (&memory_[made_++ * sizeof(MessageDraft)]) MessageDraft(arena_);
+  }
+  /// Of the first n. Two loops: what was written in parts is not to be read whole at once.
+  std::span<const bp_message> messages(size_t n) noexcept {
+    std::array<const bp_message*, Session::kMostChanges> views;
+    for (size_t i = 0; i < n; ++i) {
+      views[i] = &std::launder(reinterpret_cast<MessageDraft*>(memory_ + i * sizeof(MessageDraft)))
+                      ->view();
+    }
+    for (size_t i = 0; i < n; ++i) {
+      messages_[i] = *views[i];
+    }
+    return {messages_.data(), n};
+  }
+
+ private:
+  static_assert(std::is_trivially_destructible_v<MessageDraft>);
+  StackArena<size_t{512} * Session::kMostChanges> arena_;
+  size_t made_ = 0;
+  alignas(MessageDraft) std::byte memory_[Session::kMostChanges * sizeof(MessageDraft)];
+  std::array<bp_message, Session::kMostChanges> messages_;
+};
+
+/// Starts an item in a session, once its node is known.
+class ItemJob final : public Job {
+ public:
+  ItemJob(Watches& watches, Watches::Name name, std::shared_ptr<Target> target)
+      : Job(std::move(target)), watches_(watches), name_(name) {}
+  void run(Session& session) override { watches_.create(session, name_, target()); }
+  void fail(const Status& status) override { watches_.refuse(name_, status); }
 
  private:
   Watches& watches_;
-  const uint64_t number_;
+  const Watches::Name name_;
 };
 
 }  // namespace
@@ -30,8 +75,8 @@ Watches::Watches(Client& client)
       create_waiting_(client.host(), [this] { create_waiting(); }),
       start_again_(client.host(), [this] { start_again(); }) {}
 
-Status Watches::begin(std::shared_ptr<Target> target, MonitorOptions options, Op op) {
-  const auto watch = std::make_shared<Watch>(client_.host(), counters_, std::move(target),
+Status Watches::begin(WatchedNodes nodes, MonitorOptions options, Op op) {
+  const auto watch = std::make_shared<Watch>(client_.host(), counters_, std::move(nodes),
                                              std::move(options), ++last_number_, op);
   const Status posted = post(client_.host(), [this, watch] { add(watch); });
   return posted.is_error() ? posted : Status::pending();
@@ -71,8 +116,19 @@ void Watches::add(const std::shared_ptr<Watch>& watch) {
 }
 
 void Watches::start(const std::shared_ptr<Watch>& watch) {
+  const uint64_t session_number = session_number_;
+  for (size_t i = 0; i < watch->nodes.size(); ++i) {
+    if (!watch->is_running || session_number != session_number_) {
+      return;
+    }
+    start(*watch, i);
+  }
+}
+
+void Watches::start(const Watch& watch, size_t item) {
   if (client_.session() != nullptr) {
-    client_.run(std::make_shared<WatchJob>(*this, *watch));
+    client_.run(
+        std::make_shared<ItemJob>(*this, Name{watch.number, item}, watch.nodes.target(item)));
   }
 }
 
@@ -84,9 +140,10 @@ void Watches::start_all() {
 }
 
 void Watches::start_again() {
-  for (const uint64_t number : std::exchange(again_, {})) {
-    if (const auto at = watches_.find(number); at != watches_.end()) {
-      start(std::shared_ptr(at->second));
+  for (const Name name : std::exchange(again_, {})) {
+    if (const auto at = watches_.find(name.watch); at != watches_.end()) {
+      const std::shared_ptr<Watch> watch = at->second;
+      start(*watch, name.item);
     }
   }
 }
@@ -96,8 +153,10 @@ void Watches::forget_session() {
   subscriptions_.clear();
   again_.clear();
   for (const auto& [number, watch] : watches_) {
-    watch->item = 0;
-    watch->is_first = true;
+    for (WatchedItem& item : watch->items()) {
+      item.id = 0;
+      item.is_first = true;
+    }
     watch->held.clear();
   }
 }
@@ -114,20 +173,45 @@ void Watches::stop(const Status& status) {
   }
 }
 
-void Watches::refuse(uint64_t number, const Status& status) {
-  const auto at = watches_.find(number);
-  if (client_.session() == nullptr || at == watches_.end()) {
-    return;  // of a session that is gone: the next one starts it again
+/// Null: the watch is gone.
+WatchedItem* Watches::find(Name name) noexcept {
+  const auto at = watches_.find(name.watch);
+  return at == watches_.end() ? nullptr : &at->second->items()[name.item];
+}
+
+void Watches::refuse(Name name, const Status& status) {
+  WatchedItem* const item = find(name);
+  if (item == nullptr || !item->watch->nodes.is_list()) {
+    return refuse_all(name, status);
   }
+  if (client_.session() == nullptr || try_again(name, *item, status)) {
+    return;
+  }
+  const Change change{item, only_status(code_of(status))};
+  changed({&change, 1});
+}
+
+/// Not for what one node of a list is.
+void Watches::refuse_all(Name name, const Status& status) {
+  const WatchedItem* const item = find(name);
+  // Of a session that is gone: the next one starts it again.
+  if (client_.session() != nullptr && item != nullptr && !try_again(name, *item, status)) {
+    end(name.watch, status);
+  }
+}
+
+/// False: it is final.
+bool Watches::try_again(Name name, const WatchedItem& item, const Status& status) {
   const bool is_full = status.code() == BP_RESOURCE_EXHAUSTED || status.code() == BP_UNAVAILABLE;
-  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && at->second->has_had_item)) {
-    return end(number, status);
+  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && item.has_had_id)) {
+    return false;
   }
   if (again_.empty()) {
     client_.host().log().warning("a watch is tried again", {{"error", status.to_string()}});
     static_cast<void>(start_again_.after(kAgainAfter));
   }
-  again_.push_back(number);
+  again_.push_back(name);
+  return true;
 }
 
 /// When it has taken what waits for it.
@@ -142,17 +226,19 @@ void Watches::end(uint64_t number, const Status& status) {
   ending_.emplace(number, std::pair(watch, status));
 }
 
-void Watches::create(Session& session, uint64_t number, const UA_NodeId& node) {
-  const auto at = watches_.find(number);
-  if (at == watches_.end()) {
+void Watches::create(Session& session, Name name, const Target& target) {
+  WatchedItem* const item = find(name);
+  if (item == nullptr) {
     return;
   }
-  const auto& events = at->second->options.events;
-  at->second->event_filter = events ? events->filter(session.namespaces()) : EventOptions::Filter();
-  const auto publishing = at->second->options.publishing;
+  const auto& events = item->watch->options.events;
+  if (events != nullptr) {
+    item->watch->event_filter = events->filter(session.namespaces());
+  }
+  const auto publishing = item->watch->options.publishing;
   Subscription& subscription = subscriptions_[publishing];
   subscription.items += 1;
-  subscription.waiting.emplace_back(number, NodeId::copy_of(node));
+  subscription.waiting.push_back({name, NodeId::copy_of(*target.node), target.address.attribute});
   if (subscription.id != 0) {
     static_cast<void>(create_waiting_.post());
   } else if (!std::exchange(subscription.is_asked_for, true)) {
@@ -171,9 +257,15 @@ std::shared_ptr<Watch> Watches::take(uint64_t number) {
   }
   auto watch = std::move(node.mapped());
   watch->is_running = false;
+  std::vector<UA_UInt32> items;
+  for (const WatchedItem& item : watch->items()) {
+    if (item.id != 0) {
+      items.push_back(item.id);
+    }
+  }
   Session* const session = client_.session();
-  if (session != nullptr && watch->item != 0) {
-    drop_item(*session, watch->options.publishing, watch->item);
+  if (session != nullptr && !items.empty()) {
+    drop_items(*session, watch->options.publishing, std::move(items));
   }
   return watch;
 }
@@ -196,19 +288,19 @@ void Watches::go_on(uint64_t number) {
   ended.mapped().first->feed.end(ended.mapped().second);
 }
 
-void Watches::changed(Watch& watch, const UA_DataValue& value) {
-  if (!watch.is_running) {
-    return;  // the server does not know yet
-  }
-  give(watch, [&] {
-    if (watch.held.empty()) {
-      if (auto given = publish(watch, value, &client_.type_reader().types())) {
-        return *std::move(given);
-      }
+/// What is given, or asked for, may end the session: the rest is of one that is gone then.
+void Watches::changed(std::span<const Change> changes) {
+  const uint64_t session_number = session_number_;
+  while (!changes.empty() && session_number == session_number_) {
+    Watch& watch = *changes.front().item->watch;
+    const auto end = std::find_if(changes.begin(), changes.end(),
+                                  [&](const Change& each) { return each.item->watch != &watch; });
+    const auto its = changes.first(static_cast<size_t>(end - changes.begin()));
+    changes = changes.subspan(its.size());
+    if (watch.is_running) {  // else the server does not know yet
+      give(watch, [&] { return publish(watch, its); });
     }
-    watch.held.push_back(DataValue::copy_of(value));
-    return Status::ok();
-  });
+  }
 }
 
 /// What is given may be nothing that a message can hold, or be refused by its consumer.
@@ -225,25 +317,77 @@ void Watches::give(Watch& watch, Body body) {
   }
 }
 
-/// Nothing: it has a structure that nobody has asked for yet; it comes when that is known.
-std::optional<Status> Watches::publish(Watch& watch, const UA_DataValue& value, DataTypes* types) {
-  MessageBuilder message;
+/// At most so many as a session gives together. What is wrong with one comes behind those before.
+Status Watches::publish(Watch& watch, std::span<const Change> changes) {
+  Batch batch;
+  std::array<size_t, Session::kMostChanges> sources;
+  std::exception_ptr wrong;
+  size_t n = 0;
+  const bool is_behind = !watch.held.empty();
+  try {
+    while (!is_behind && n < changes.size() &&
+           fill(batch.add(), changes[n], &client_.type_reader().types())) {
+      sources[n] = watch.index_of(*changes[n].item);
+      ++n;
+    }
+  } catch (...) {
+    wrong = std::current_exception();
+  }
+  const uint64_t session_number = session_number_;
+  if (n > 0) {
+    Status status = watch.feed.give(batch.messages(n), std::span(sources).first(n));
+    if (status.is_error()) {
+      return status;
+    }
+  }
+  if (wrong != nullptr) {
+    std::rethrow_exception(wrong);
+  }
+  if (n < changes.size() && session_number == session_number_) {
+    for (const Change& each : changes.subspan(n)) {
+      watch.held.push_back({watch.index_of(*each.item), DataValue::copy_of(each.value)});
+    }
+    if (!is_behind) {
+      ask_for_types(watch.number);
+    }
+  }
+  return Status::ok();
+}
+
+/// False: it has a structure that nobody has asked for yet; it comes when that is known.
+bool Watches::fill(MessageDraft& message, const Change& change, DataTypes* types) {
+  WatchedItem& item = *change.item;
+  Watch& watch = *item.watch;
   if (watch.options.events) {
-    fill_event(message, *watch.options.events, value, types);
+    fill_event(message, *watch.options.events, change.value, types);
   } else {
-    fill_message(message, value, types, watch.options.is_reversible);
+    try {
+      fill_message(message, change.value, types, watch.options.is_reversible);
+    } catch (const Error& error) {
+      if (!watch.nodes.is_list()) {
+        throw;
+      }
+      fill_message(message, only_status(code_of(error.status())), nullptr,
+                   watch.options.is_reversible);
+    }
   }
   if (types != nullptr && types->has_missing()) {
-    client_.type_reader().read_missing(
-        *client_.session(), [this, number = watch.number](const Status& status) {
-          publish_held(number, status.is_error() ? nullptr : &client_.type_reader().types());
-        });
-    return std::nullopt;
+    return false;
   }
+  watch.nodes.name(message, watch.index_of(item));
   // Events have no present value.
-  const bool is_initial = std::exchange(watch.is_first, false) && !watch.options.events;
+  const bool is_initial = std::exchange(item.is_first, false) && !watch.options.events;
   message.flags(is_initial ? BP_M_INITIAL : 0u).seq(watch.feed.next_seq());
-  return watch.feed.give(message);
+  return true;
+}
+
+/// For what is held. Perhaps answered before it returns, and the session's end.
+void Watches::ask_for_types(uint64_t number) {
+  if (Session* const session = client_.session()) {
+    client_.type_reader().read_missing(*session, [this, number](const Status& status) {
+      publish_held(number, status.is_error() ? nullptr : &client_.type_reader().types());
+    });
+  }
 }
 
 /// None of the types: the server has not told them in time, and structures stay as they came.
@@ -256,14 +400,15 @@ void Watches::publish_held(uint64_t number, DataTypes* types) {
   give(watch, [&] {
     Status status;
     while (!watch.held.empty() && !status.is_error()) {
-      const DataValue value = std::move(watch.held.front());
+      Watch::Held first = std::move(watch.held.front());
       watch.held.pop_front();
-      const auto given = publish(watch, *value, types);
-      if (!given) {
-        watch.held.push_front(DataValue::copy_of(*value));
+      MessageBuilder message;
+      if (!fill(message, {&watch.items()[first.item], *first.value}, types)) {
+        watch.held.push_front(std::move(first));
+        ask_for_types(number);
         return Status::ok();
       }
-      status = *given;
+      status = watch.feed.give({&message.view(), 1}, {&first.item, 1});
     }
     return status;
   });

@@ -2,10 +2,13 @@
 // Watches: monitored items, and the subscriptions that they are in.
 //
 // Design notes.
-// - One monitored item a watch, since each has options of its own; one subscription a publishing
+// - A watch is of one node, or of a list: a monitored item each. One subscription a publishing
 //   interval, made for the first item and deleted with the last.
-// - They are made again in each session. An item that the server refuses ends its watch; a session
-//   that is lost does not, nor does the service that makes items when it does not answer.
+// - Of a list an item has 16 bytes here: what its element says is parsed again in each session, and
+//   forgotten when the item is made.
+// - They are made again in each session. An item that the server refuses ends its watch, or is a
+//   status of that node of a list; a session that is lost does not, nor does the service that makes
+//   items when it does not answer.
 // - The sessions that were lost live on at the server for a while, with their items: what an item
 //   that was there before is refused for want of room is tried again.
 // - Each call of the library may end the session, and with it all that is known of subscriptions:
@@ -18,7 +21,7 @@
 
 #include "event_filter.hpp"
 #include "feed.hpp"
-#include "job.hpp"
+#include "watched_nodes.hpp"
 
 #include <list>
 #include <map>
@@ -35,9 +38,10 @@ struct MonitorOptions {
   /// A subscription that reports more seldom would not be told from one that is gone.
   static constexpr std::chrono::seconds kLongestPublishing{60};
 
-  /// Of the attribute EventNotifier events are watched. Throws Error (INVALID_ARGUMENT,
-  /// OUT_OF_RANGE).
-  MonitorOptions(MessageView in, UA_UInt32 attribute, std::chrono::nanoseconds default_publishing);
+  /// Of the attribute EventNotifier events are watched; of the folder Objects a list. Throws Error
+  /// (INVALID_ARGUMENT, OUT_OF_RANGE).
+  MonitorOptions(MessageView in, const Address& address,
+                 std::chrono::nanoseconds default_publishing);
 
   std::unique_ptr<EventOptions> events;  // of a watch of events
   bool is_reversible = false;
@@ -47,22 +51,41 @@ struct MonitorOptions {
   bool discard_oldest = true;
   bool has_filter = false;
   UA_DataChangeFilter filter{};
-  std::string range;
 
  private:
   /// False: there is no such option.
   bool set(std::string_view name, const ValueView& value);
 };
 
+struct Watch;
+
+/// A node of a watch. What each value needs: the library knows it.
+struct WatchedItem {
+  Watch* watch;
+  UA_UInt32 id = 0;         // the server's; 0: there is none
+  bool is_first = true;     // in this session nothing was told of it
+  bool has_had_id = false;  // in this session or in one before
+};
+
 /// Made on any thread, then the loop's.
 struct Watch {
   /// Throws Error (INVALID_ARGUMENT).
-  Watch(const Host& host, const FeedCounters& counters, std::shared_ptr<Target> its_target,
+  Watch(const Host& host, const FeedCounters& counters, WatchedNodes its_nodes,
         MonitorOptions its_options, uint64_t its_number, Op op)
-      : feed(host, counters, op, its_number),
+      : feed(host, counters, op, its_number, its_nodes.size()),
         options(std::move(its_options)),
         number(its_number),
-        target(std::move(its_target)) {}
+        nodes(std::move(its_nodes)),
+        listed(nodes.is_list() ? nodes.size() : 0, WatchedItem{this}) {}
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  std::span<WatchedItem> items() noexcept {
+    return nodes.is_list() ? std::span(listed) : std::span(&only, 1);
+  }
+  size_t index_of(const WatchedItem& item) const noexcept {
+    return nodes.is_list() ? static_cast<size_t>(&item - listed.data()) : 0;
+  }
   /// The library has one more item of `self`, this; or one less, and this may be gone.
   void lend(std::shared_ptr<Watch> self) noexcept {
     if (lent_++ == 0) {
@@ -72,20 +95,23 @@ struct Watch {
   void give_back() noexcept { const auto last = --lent_ == 0 ? std::move(self_) : nullptr; }
 
   // What each value needs comes first: thousands of watches do not stay in the processor's cache.
+  WatchedItem only{this};   // of one that is no list
+  bool is_running = false;  // from add() to take()
   Feed feed;
-  std::list<DataValue> held;  // until a structure in the first of them is known
-  bool is_running = false;    // from add() to take()
-  bool is_first = true;
-  bool has_had_item = false;  // in this session or in one before
-  UA_UInt32 item = 0;         // 0: there is none
+  struct Held {
+    size_t item;
+    DataValue value;
+  };
+  std::list<Held> held;  // until a structure in the first of them is known
   const MonitorOptions options;
   const uint64_t number;
-  const std::shared_ptr<Target> target;
+  const WatchedNodes nodes;
+  std::vector<WatchedItem> listed;
   EventOptions::Filter event_filter;  // by the namespaces of this session
 
  private:
   std::shared_ptr<Watch> self_;  // while the library has items of it
-  unsigned lent_ = 0;
+  size_t lent_ = 0;
 };
 
 class Watches {
@@ -93,7 +119,7 @@ class Watches {
   explicit Watches(Client& client);
 
   // ---- any thread ----
-  Status begin(std::shared_ptr<Target> target, MonitorOptions options, Op op);
+  Status begin(WatchedNodes nodes, MonitorOptions options, Op op);
   void cancel(Op op) noexcept;
   void credit(Op op) noexcept;
   // ---- loop ----
@@ -101,15 +127,25 @@ class Watches {
   void start_all();
   void forget_session();
   void stop(const Status& status);
-  /// The node of a watch is known; or will not be.
-  void create(Session& session, uint64_t number, const UA_NodeId& node);
-  /// Ends the watch, unless it may be tried again.
-  void refuse(uint64_t number, const Status& status);
-  void changed(Watch& watch, const UA_DataValue& value);
+  /// An item of a watch, which may be gone.
+  struct Name {
+    uint64_t watch;
+    size_t item;
+  };
+  /// Its node is known; or will not be.
+  void create(Session& session, Name name, const Target& target);
+  /// Ends the watch, or is a status of that node of a list, unless it may be tried again.
+  void refuse(Name name, const Status& status);
+  void changed(std::span<const Change> changes);
 
  private:
   using Publishing = std::chrono::nanoseconds;  // the interval
-  using Waiting = std::vector<std::pair<uint64_t, NodeId>>;
+  struct NewItem {
+    Name name;
+    NodeId node;
+    UA_UInt32 attribute;
+  };
+  using Waiting = std::vector<NewItem>;
   struct Subscription {
     UA_UInt32 id = 0;
     bool is_asked_for = false;
@@ -117,16 +153,23 @@ class Watches {
     Waiting waiting;
   };
   struct Creation;
+  struct Deletion;
 
   void add(const std::shared_ptr<Watch>& watch);
   void go_on(uint64_t number);
   template <class Body>
   void give(Watch& watch, Body body);
-  std::optional<Status> publish(Watch& watch, const UA_DataValue& value, DataTypes* types);
+  Status publish(Watch& watch, std::span<const Change> changes);
+  bool fill(MessageDraft& message, const Change& change, DataTypes* types);
+  void ask_for_types(uint64_t number);
   void publish_held(uint64_t number, DataTypes* types);
   std::shared_ptr<Watch> take(uint64_t number);
   void start(const std::shared_ptr<Watch>& watch);
+  void start(const Watch& watch, size_t item);
   void start_again();
+  WatchedItem* find(Name name) noexcept;
+  void refuse_all(Name name, const Status& status);
+  bool try_again(Name name, const WatchedItem& item, const Status& status);
   void end(uint64_t number, const Status& status);
   UA_UInt32 keep_alive_count(Publishing publishing) const;
   void fit_keep_alive(const UA_CreateSubscriptionResponse& granted);
@@ -136,7 +179,8 @@ class Watches {
   bool create_some(Publishing publishing);
   void created(Creation& creation, const UA_CreateMonitoredItemsResponse& response);
   bool ends_session(UA_StatusCode status);
-  void drop_item(Session& session, Publishing publishing, UA_UInt32 item);
+  void drop_items(Session& session, Publishing publishing, std::vector<UA_UInt32> items);
+  void delete_items(UA_UInt32 subscription, std::span<UA_UInt32> items);
 
   Client& client_;
   std::atomic<uint64_t> last_number_{0};
@@ -145,7 +189,7 @@ class Watches {
   std::unordered_map<uint64_t, std::pair<std::shared_ptr<Watch>, Status>>
       ending_;  // when they are empty
   std::map<Publishing, Subscription> subscriptions_;
-  std::vector<uint64_t> again_;
+  std::vector<Name> again_;
   uint64_t session_number_ = 0;
   std::optional<Status> stopped_;
   Wakeup create_waiting_;

@@ -71,6 +71,13 @@ class TcpRelay {
     });
   }
   size_t seen() const { return seen_; }
+  /// Once: behind what a server says with `seen` in it, and in one piece with that, it says this.
+  void add_behind(std::string seen, std::string bytes) {
+    thread_->order([this, seen = std::move(seen), bytes = std::move(bytes)] {
+      added_behind_ = seen;
+      added_ = bytes;
+    });
+  }
   /// How often it has harmed something: a connection, or a block of bytes.
   size_t harmed() const { return harmed_; }
 
@@ -129,12 +136,16 @@ class TcpRelay {
 
   bool pass(Link& link, bool from_client, bool from_server) {
     const size_t blocks = link.requests.blocks.size();
+    const size_t answers = link.answers.blocks.size();
     if (!take(link.client.get(), link.requests, from_client) ||
         !take(link.server.get(), link.answers, from_server)) {
       return false;
     }
     if (link.requests.blocks.size() > blocks) {
       look_at(link.requests.blocks.back().bytes);
+    }
+    if (link.answers.blocks.size() > answers) {
+      add_to(link.answers.blocks.back().bytes);
     }
     const bool is_alive =
         (holds().requests ? hold() : give(link, link.requests, link.server.get())) &&
@@ -152,6 +163,12 @@ class TcpRelay {
     for (size_t at = bytes.find(wanted_); at != std::string::npos;
          at = bytes.find(wanted_, at + 1)) {
       ++seen_;
+    }
+  }
+  void add_to(std::string& bytes) {
+    if (!added_.empty() && bytes.find(added_behind_) != std::string::npos) {
+      bytes += std::exchange(added_, {});
+      ++harmed_;
     }
   }
   bool hold() {
@@ -253,6 +270,7 @@ class TcpRelay {
   // ---- the thread's ----
   TcpFaults faults_;
   std::string wanted_;
+  std::string added_behind_, added_;
   std::list<Link> links_;
   std::optional<RelayThread> thread_;  // the last member: it uses the others
 };

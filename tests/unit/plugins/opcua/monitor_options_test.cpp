@@ -14,7 +14,7 @@ MonitorOptions parsed(std::string_view key, const ValueView& value) {
   StackArena arena;
   MessageBuilder message;
   message.header(BP_H_OPTIONS, arena.map({{key, value}}));
-  return MonitorOptions(message.view(), UA_ATTRIBUTEID_VALUE, 100ms);
+  return MonitorOptions(message.view(), parse_address("i=1").value(), 100ms);
 }
 std::string why_not(std::string_view key, const ValueView& value) {
   try {
@@ -27,13 +27,12 @@ std::string why_not(std::string_view key, const ValueView& value) {
 
 TEST(MonitorOptions, AreTheUsualOnesWithoutAHeader) {
   MessageBuilder message;
-  const MonitorOptions options(message.view(), UA_ATTRIBUTEID_VALUE, 100ms);
+  const MonitorOptions options(message.view(), parse_address("i=1").value(), 100ms);
   EXPECT_EQ(options.publishing, 100ms);
   EXPECT_EQ(options.sampling_ms, 0);
   EXPECT_EQ(options.queue, 16u);
   EXPECT_TRUE(options.discard_oldest);
   EXPECT_FALSE(options.has_filter);
-  EXPECT_TRUE(options.range.empty());
 }
 
 TEST(MonitorOptions, TakeTimesInNanoseconds) {

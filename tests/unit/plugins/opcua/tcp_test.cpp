@@ -32,7 +32,7 @@ class Listening {
 class ATcp : public testing::Test {
  protected:
   void make(std::vector<std::string> addresses, uint16_t port) {
-    sut_.emplace(host_, loop_, std::move(addresses), port);
+    sut_.emplace(host_, loop_, std::move(addresses), port, [this] { seen_ = received_; });
     manager_ = reinterpret_cast<UA_ConnectionManager*>(loop_.native()->eventSources);
   }
   UA_StatusCode open() {
@@ -73,6 +73,7 @@ class ATcp : public testing::Test {
   uintptr_t id_ = 0;
   std::vector<UA_ConnectionState> states_;
   std::string received_;
+  std::string seen_;  // what had been received after a read
 };
 
 TEST_F(ATcp, ConnectsSendsAndReceives) {
@@ -86,6 +87,7 @@ TEST_F(ATcp, ConnectsSendsAndReceives) {
   EXPECT_EQ(recv(peer, bytes, sizeof bytes, 0), 5);
   EXPECT_EQ(::send(peer, "world", 5, 0), 5);
   EXPECT_TRUE(eventually([&] { return fake_.loop.run(), received_ == "world"; }));
+  EXPECT_EQ(seen_, "world") << "told after the library was";
 }
 
 TEST_F(ATcp, TriesTheNextAddressWhenOneRefuses) {
