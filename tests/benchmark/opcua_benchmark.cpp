@@ -16,8 +16,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <malloc.h>
+#include <optional>
+#include <sstream>
 #include <stdexcept>
+#include <unistd.h>
 
 namespace backplane::benchmark {
 namespace {
@@ -61,6 +65,7 @@ class Server {
   // While another is measured: with items, a bare server takes up to a tenth of the core for
   // itself.
   void rest() { child_->signal(SIGSTOP); }
+  [[nodiscard]] pid_t pid() const { return child_->pid(); }
   void go_on() { child_->signal(SIGCONT); }
 
  private:
@@ -268,7 +273,7 @@ Experiment notifications(const Question& question) {
   Experiment out;
   out.name = "opcua";
   out.repetitions = 3;
-  out.preparations = 5;
+  out.preparations = 9;
   out.cases = {question.prefix + "_rate"};
   out.prepare = [question] {
     const auto measure = [question](std::shared_ptr<Bed> bed) {
@@ -311,6 +316,66 @@ double heap_bytes() {
   };
   return last("<system type=\"current\"") - last("<total type=\"fast\"") -
          last("<total type=\"rest\"");
+}
+
+// Of another process, user and system: the times 14 and 15 of its line, in ticks of the clock.
+std::int64_t cpu_ns(pid_t process) {
+  std::ifstream in(concat("/proc/", process, "/stat"));
+  std::string line;
+  std::getline(in, line);
+  std::istringstream fields(line.substr(line.rfind(')') + 2));  // its name may have spaces
+  std::string skipped;
+  for (int i = 3; i < 14; ++i) fields >> skipped;
+  std::int64_t user = 0;
+  std::int64_t system = 0;
+  fields >> user >> system;
+  return (user + system) * (1'000'000'000 / sysconf(_SC_CLK_TCK));
+}
+
+// What it has written to and nobody else has.
+double private_bytes(pid_t process) {
+  std::ifstream in(concat("/proc/", process, "/smaps_rollup"));
+  for (std::string word; in >> word;) {
+    double kilobytes = 0;
+    if (word == "Private_Dirty:" && in >> kilobytes) return kilobytes * 1024;
+  }
+  throw std::runtime_error("opcua: no memory is told of a server");
+}
+
+// Those of a server: its client writes all of them, and is told so within the second.
+Experiment many_items_of_server(const Question& question) {
+  Experiment out;
+  out.name = "opcua";
+  out.repetitions = 1;
+  out.preparations = 3;
+  out.cases = {question.prefix + "_bytes", question.prefix + "_cpu_per_s"};
+  out.prepare = [question] {
+    const auto measure = [question](std::shared_ptr<Bed> bed) {
+      bed->server.rest();
+      // Of the first time: memory that was given back is used again.
+      return [question, bed, bytes = std::optional<double>()]() mutable {
+        bed->server.go_on();
+        const pid_t server = bed->server.pid();
+        const double before = private_bytes(server);
+        bed->side->watch();
+        if (!bytes) bytes = private_bytes(server) - before;
+        const std::int64_t begin_ns = now_ns();
+        const std::int64_t begin = cpu_ns(server);
+        Changes work(question, *bed->side);
+        bed->side->run(work);
+        const std::int64_t used = cpu_ns(server) - begin;
+        const double seconds = static_cast<double>(now_ns() - begin_ns) / 1e9;
+        bed->side->leave();
+        bed->server.rest();
+        return std::vector<Metric>{
+            {question.prefix + "_bytes", *bytes, {}},
+            {question.prefix + "_cpu_per_s", static_cast<double>(used) / seconds, {}}};
+      };
+    };
+    const auto both = beds(question);
+    return std::vector<Side>{{"", measure(both[0])}, {"open62541_raw", measure(both[1])}};
+  };
+  return out;
 }
 
 Experiment many_items(const Question& question) {
@@ -356,7 +421,7 @@ std::vector<Experiment> opcua_experiments() {
       out.push_back(reads(question("read", {}, 4'000)));
       out.push_back(reads(question("read_100_nodes", {.nodes = 100}, 1'000)));
       if (!is_of_server)
-        out.push_back(reads(question("read_100_joined", {.nodes = 100, .is_joined = true}, 1'000)));
+        out.push_back(reads(question("read_100_each", {.nodes = 100, .is_each = true}, 1'000)));
       out.push_back(reads(question("read_outstanding64", {.outstanding = 64}, 20'000)));
       const OpcuaOptions changes{.nodes = is_of_server ? 1'000U : 1U,
                                  .outstanding = 8,
@@ -365,6 +430,11 @@ std::vector<Experiment> opcua_experiments() {
       // So many that the ten milliseconds of a publishing interval do not decide.
       constexpr unsigned kRounds = 400;
       out.push_back(notifications(question("notifications", changes, kRounds)));
+      if (!is_of_server) {
+        OpcuaOptions each = changes;
+        each.is_each = true;
+        out.push_back(notifications(question("notifications_each", each, kRounds)));
+      }
       if (is_of_server) {
         Question threaded = question("notifications_threaded", changes, kRounds);
         threaded.is_threaded = true;
@@ -372,8 +442,20 @@ std::vector<Experiment> opcua_experiments() {
       }
     }
   }
-  out.push_back(many_items(
-      {"client_items_10000", {.items = 10'000, .sampling_ms = 1'000, .publishing_ms = 1'000}, 0}));
+  out.push_back(many_items_of_server({"server_items_10000",
+                                      {.nodes = 10'000,
+                                       .writes_nodes = true,
+                                       .items = 10'000,
+                                       .sampling_ms = 1'000,
+                                       .publishing_ms = 1'000},
+                                      5,
+                                      true}));
+  for (const bool is_each : {false, true}) {
+    const OpcuaOptions items{
+        .is_each = is_each, .items = 10'000, .sampling_ms = 1'000, .publishing_ms = 1'000};
+    out.push_back(
+        many_items({is_each ? "client_items_10000_each" : "client_items_10000", items, 0}));
+  }
   return out;
 }
 

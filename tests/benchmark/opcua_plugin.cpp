@@ -31,12 +31,15 @@ std::string manifest(const OpcuaOptions& options) {
       "\"\nkey = \"@file:", security.key, "\"\n");
 }
 
+ValueView list_of(Arena& arena, unsigned nodes) {
+  ListBuilder list(arena);
+  for (unsigned i = 0; i < nodes; ++i) list.add(arena.copy(concat("ns=1;s=N", i)));
+  return list.view();
+}
 /// What a read of a list of so many nodes says.
-OwnedMessage list_of(unsigned nodes) {
+OwnedMessage read_of(unsigned nodes) {
   MessageBuilder message;
-  ListBuilder list(message.arena());
-  for (unsigned i = 0; i < nodes; ++i) list.add(message.arena().copy(concat("ns=1;s=N", i)));
-  message.header(BP_H_OPTIONS, message.arena().map({{"nodes", list.view()}}));
+  message.header(BP_H_OPTIONS, message.arena().map({{"nodes", list_of(message.arena(), nodes)}}));
   return OwnedMessage(message.view());
 }
 
@@ -52,7 +55,7 @@ class Plugin final : public OpcuaSide {
     std::vector<bp_ref> each;
     for (unsigned i = 0; i < options.nodes; ++i) each.push_back(nodes_[i].ref());
     // More than one: by an operation for all of them, unless each is to have its own.
-    const bool is_list = options.nodes > 1 && !options.is_joined;
+    const bool is_list = options.nodes > 1 && !options.is_each;
     for (unsigned i = 0; i < options.outstanding; ++i) {
       reads_.push_back(is_list ? request(BP_V_READ, {objects_.ref()}, &list_.view().raw())
                                : request(BP_V_READ, each, nullptr));
@@ -85,26 +88,15 @@ class Plugin final : public OpcuaSide {
   void watch() override {
     heard_ = 0;
     StackArena arena;
-    const ValueView options = arena.map({
-        {"sampling_ns", static_cast<std::int64_t>(options_.sampling_ms * 1e6)},
-        {"publishing_ns", static_cast<std::int64_t>(options_.publishing_ms * 1e6)},
-        {"queue", options_.queue},
-    });
-    const Pair header(BP_H_OPTIONS, options);
-    for (unsigned i = 0; i < options_.items; ++i) {
-      WatchOptions watching;
-      watching.headers = {static_cast<const bp_pair*>(&header), 1};
-      subscriptions_.push_back(nodes_[i]
-                                   .watch(
-                                       [this](MessageView message) {
-                                         look_at(message);
-                                         // Nobody else writes to it.
-                                         heard_.store(heard_.load(std::memory_order_relaxed) + 1,
-                                                      std::memory_order_relaxed);
-                                         if (work_ != nullptr) go_on(&OpcuaWork::notified);
-                                       },
-                                       std::move(watching))
-                                   .value());
+    MapBuilder options(arena);
+    options.add("sampling_ns", static_cast<std::int64_t>(options_.sampling_ms * 1e6));
+    options.add("publishing_ns", static_cast<std::int64_t>(options_.publishing_ms * 1e6));
+    options.add("queue", options_.queue);
+    if (options_.is_each) {
+      for (unsigned i = 0; i < options_.items; ++i) watch(nodes_[i], options.view());
+    } else {
+      options.add("nodes", list_of(arena, options_.items));
+      watch(objects_, options.view());
     }
     const std::int64_t end = now() + std::int64_t{kOpcuaPatienceSeconds} * 1'000'000'000;
     while (heard_ < options_.items) {
@@ -134,6 +126,19 @@ class Plugin final : public OpcuaSide {
   };
 
   static std::int64_t now() { return monotonic_ns(); }
+
+  void watch(const Endpoint& endpoint, ValueView options) {
+    const Pair header(BP_H_OPTIONS, options);
+    WatchOptions watching;
+    watching.headers = {static_cast<const bp_pair*>(&header), 1};
+    const auto hear = [this](MessageView message) {
+      look_at(message);
+      // Nobody else writes to it.
+      heard_.store(heard_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      if (work_ != nullptr) go_on(&OpcuaWork::notified);
+    };
+    subscriptions_.push_back(endpoint.watch(hear, std::move(watching)).value());
+  }
   const bp_endpoint_service& service() const { return kernel_.host().services().endpoint; }
 
   std::unique_ptr<Request> request(std::uint16_t verb, const std::vector<bp_ref>& targets,
@@ -205,7 +210,7 @@ class Plugin final : public OpcuaSide {
   // Before the kernel: operations that are under way at its end are completed by it.
   const OpcuaOptions options_;
   const OwnedMessage value_{MessageView(MessageBuilder(ValueView(1.0)).view())};
-  const OwnedMessage list_ = list_of(options_.nodes);
+  const OwnedMessage list_ = read_of(options_.nodes);
   OpcuaWork* work_ = nullptr;  // on the loop, while it is under way
   bp_status failure_ = BP_OK;
   double last_ = 0;

@@ -50,7 +50,7 @@ struct OpcuaOptions {
   std::uint16_t port = 0;
   unsigned nodes = 1;        // of a request
   unsigned outstanding = 1;  // requests, at most
-  bool is_joined = false;    // the plugin's reads: an operation for each node, one request
+  bool is_each = false;      // the plugin has an operation for each node, not one for all
   bool writes_nodes = false;
   unsigned items = 0;
   double sampling_ms = 0;
