@@ -145,18 +145,15 @@ std::vector<UA_DataValue> ListRead::values() const {
   auto part = parts_.begin();
   size_t i = 0;
   for (const UA_StatusCode status : found_->statuses) {
-    UA_DataValue& value = out.emplace_back();
     if (status != UA_STATUSCODE_GOOD) {
-      UA_DataValue_init(&value);
-      value.hasStatus = true;
-      value.status = status;
+      out.push_back(only_status(status));
       continue;
     }
     if (i == (*part)->resultsSize) {
       ++part;
       i = 0;
     }
-    value = (*part)->results[i++];
+    out.push_back((*part)->results[i++]);
   }
   return out;
 }

@@ -36,6 +36,15 @@ Variant to_variant(ValueView value, const Wanted& wanted = {}, DataTypes* types 
 void fill_message(MessageDraft& message, const UA_DataValue& value, DataTypes* types = nullptr,
                   bool is_reversible = false);
 
+/// What there is of a value that there is not.
+inline UA_DataValue only_status(UA_StatusCode status) noexcept {
+  UA_DataValue out;
+  UA_DataValue_init(&out);
+  out.hasStatus = true;
+  out.status = status;
+  return out;
+}
+
 /// A list with a record of each: value, status, source time, server time; null where there is none,
 /// but a status there always is. It owns all that it points to. Throws Error.
 OwnedMessage to_records(std::span<const UA_DataValue> values, DataTypes* types = nullptr);

@@ -13,15 +13,6 @@ namespace {
 
 constexpr auto kAgainAfter = std::chrono::seconds(5);
 
-/// A value that there is not.
-UA_DataValue only_status(UA_StatusCode status) noexcept {
-  UA_DataValue out;
-  UA_DataValue_init(&out);
-  out.hasStatus = true;
-  out.status = status;
-  return out;
-}
-
 /// The messages of what is told together. Only those that are made cost anything.
 class Batch {
  public:
