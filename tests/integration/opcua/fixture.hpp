@@ -239,14 +239,16 @@ class Reading : public Asking {
   }
 };
 
-/// Watches, and what becomes of it.
-class Watched {
+/// Watches, and what becomes of it. `Teller` is told, and says what it was.
+template <class Teller>
+class WatchedBy {
  public:
-  Watched(const Endpoint& node, ValueView options = {}, WatchOptions watching = {}) {
-    const Pair header(BP_H_OPTIONS, options);
+  WatchedBy(const Endpoint& node, ValueView options = {}, WatchOptions watching = {}) {
+    std::vector<bp_pair> headers(watching.headers.begin(), watching.headers.end());
     if (!options.is_null()) {
-      watching.headers = {static_cast<const bp_pair*>(&header), 1};
+      headers.push_back(Pair(BP_H_OPTIONS, options));
     }
+    watching.headers = headers;
     watching.on_end = [ended = ended_](const Status& status) { ended->lock()->emplace(status); };
     auto begun = node.watch(told, std::move(watching));
     if (begun) {
@@ -255,8 +257,8 @@ class Watched {
       ended_->lock()->emplace(begun.status());
     }
   }
-  Watched(Endpoint&& node, ValueView options = {}, WatchOptions watching = {})
-      : Watched(std::as_const(node), options, std::move(watching)) {
+  WatchedBy(Endpoint&& node, ValueView options = {}, WatchOptions watching = {})
+      : WatchedBy(std::as_const(node), options, std::move(watching)) {
     node_ = std::move(node);
   }
   bool has_ended() const { return ended_->copy().has_value(); }
@@ -267,7 +269,7 @@ class Watched {
   }
   void credit(uint32_t n) { subscription_->credit(n); }
   void cancel() { subscription_.reset(); }
-  const Told told;
+  const Teller told;
 
  private:
   const std::shared_ptr<Guarded<std::optional<Status>>> ended_ =
@@ -275,6 +277,7 @@ class Watched {
   Endpoint node_;  // where it is nobody else's
   std::optional<Subscription> subscription_;
 };
+using Watched = WatchedBy<Told>;
 
 /// A browse whose credit the test grants.
 class Look {

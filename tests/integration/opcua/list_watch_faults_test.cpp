@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a server may refuse of a watch of many nodes, and what may go wrong with it.
+#include "list_watched.hpp"
+#include "support/tcp_relay.hpp"
+
+namespace backplane::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr uint32_t kTooMany = 0x80DB0000;  // BadTooManyMonitoredItems
+
+TEST(ListWatchLimits, NoMoreAreMadeOrEndedAtOnceThanTheServerTakes) {
+  for (const OpcuaServer::Options& limits :
+       {OpcuaServer::Options{"items_a_call=90"},
+        OpcuaServer::Options{"items_a_call=90", "hides_limits=1"}}) {
+    const OpcuaServer server(limits);
+    OpcuaSystem system(server.port());
+    const Watched other(system.connected().open(kTemperature));
+    ASSERT_TRUE(other.told.reaches(1));
+    StackArena arena;
+    ListBuilder nodes(arena);
+    constexpr int kNodes = 2000;  // several requests of as many as are thought of at first
+    for (int i = 0; i < kNodes; ++i) {
+      nodes.add(i == 50 ? "ns=1;s=Nothing" : kTemperature);
+    }
+    ListWatched watched(system, nodes.view());
+    ASSERT_TRUE(watched.told.reaches(kNodes));
+    EXPECT_EQ(watched.told.statuses().at("ns=1;s=Nothing"), kIdUnknown);
+    const auto items = [&] { return system.open("ns=1;s=Line2.Items").read<int>().value(); };
+    EXPECT_EQ(items(), kNodes);
+    watched.cancel();
+    EXPECT_TRUE(eventually([&] { return items() == 1; }, kPatience));
+  }
+}
+
+TEST(ListWatchLimits, WhatTheServerHasNoRoomForIsTheStatusOfThoseNodes) {
+  const OpcuaServer server({"items=2"});
+  OpcuaSystem system(server.port());
+  StackArena arena;
+  const ListWatched watched(system.connected(), arena.list({kTemperature, kFixed, kProfile}));
+  ASSERT_TRUE(watched.told.reaches(3));
+  const auto statuses = watched.told.statuses();
+  EXPECT_EQ(std::count_if(statuses.begin(), statuses.end(),
+                          [](const auto& each) { return each.second == kTooMany; }),
+            1);
+  EXPECT_FALSE(watched.has_ended());
+}
+
+TEST(ListWatchLimits, ASubscriptionThatTheServerRefusesEndsIt) {
+  const OpcuaServer server({"subscriptions=1"});
+  OpcuaSystem system(server.port());
+  const Watched first(system.connected().open(kTemperature));
+  ASSERT_TRUE(first.told.has(20.5));
+  StackArena arena;
+  const ListWatched watched(system, arena.list({kTemperature, kFixed}),
+                            {{"publishing_ns", int64_t{1'000'000'000}}});
+  EXPECT_EQ(watched.end().code(), BP_RESOURCE_EXHAUSTED);
+  EXPECT_THAT(std::string(watched.end().message()), HasSubstr("BadTooManySubscriptions"));
+  EXPECT_THAT(watched.told.all(), IsEmpty());
+}
+
+TEST(ListWatchFaults, NextSessionHasItAgainAndTellsHowEachNodeIsThen) {
+  OpcuaServer server({"namespace=2"});
+  OpcuaSystem system(server.port());
+  StackArena arena;
+  const ListWatched watched(
+      system.connected(),
+      arena.list({"nsu=urn:plant;s=Line1.Temperature", "ns=2;s=Line1.Fixed", "ns=2;s=Nothing"}));
+  ASSERT_TRUE(watched.told.reaches(3));
+  server.kill();
+  server.become({"namespace=3"});
+  server.start();
+  ASSERT_TRUE(watched.told.reaches(6));
+  EXPECT_EQ(watched.told.initial(), 6u);
+  EXPECT_FALSE(watched.has_ended());
+  EXPECT_THAT(watched.told.of("ns=2;s=Line1.Fixed"), ElementsAre("7", "null"));
+}
+
+// Cut off at other places of what is sent: no item is made twice, none is left out.
+TEST(ListWatchFaults, AResetWhileThousandsOfItemsAreAskedForIsSurvived) {
+  constexpr size_t kNodes = 2000;
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port(), "session_timeout_s = 3\nkeepalive_s = 1");
+  OpcuaSystem other(server.port());
+  StackArena arena;
+  ListBuilder nodes(arena);
+  for (size_t i = 0; i < kNodes; ++i) {
+    nodes.add(kTemperature);
+  }
+  const ListWatched watched(system.connected(), nodes.view());
+  ASSERT_TRUE(watched.told.reaches(kNodes));
+  for (const size_t bytes : {30'000u, 60'000u, 90'000u}) {
+    const int64_t losses = system.losses();
+    relay.become({.cut_after = bytes});
+    relay.cut();
+    ASSERT_TRUE(eventually([&] { return system.losses() > losses; }, kPatience));
+    relay.open();
+  }
+  ASSERT_TRUE(system.becomes(BP_STATE_UP));
+  other.open(kTemperature).write(77.0).or_throw();
+  EXPECT_TRUE(eventually([&] { return watched.told.of(kTemperature).size() >= kNodes; }));
+  EXPECT_TRUE(eventually(
+      [&] {
+        const auto texts = watched.told.of(kTemperature);
+        return std::count(texts.begin(), texts.end(), "77") >= static_cast<ptrdiff_t>(kNodes);
+      },
+      kPatience));
+  EXPECT_TRUE(eventually(
+      [&] { return other.open("ns=1;s=Line2.Items").read<int>().value() == int{kNodes}; },
+      kPatience))
+      << "those of lost sessions end with them";
+  EXPECT_FALSE(watched.has_ended());
+}
+
+// The channel is over when what came before that is given, and asks the server for types.
+TEST(ListWatchFaults, AnErrorOfTheServerRightBehindAReportEndsNoWatch) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  StackArena arena;
+  system.connected();
+  const std::string point("\0\0\0\0\0\0\xF0\x3F\0\0\0\0\0\0\0\x40", 16);  // {1, 2}
+  // BadTcpInternalError, without a text (part 6, 7.1.2.5)
+  const std::string error("ERRF\x10\0\0\0\0\0\x82\x80\xFF\xFF\xFF\xFF", 16);
+  relay.add_behind(point, error);
+  const size_t harmed = relay.harmed();
+  const ListWatched list(system, arena.list({"ns=1;s=Types.Point", kFixed}));
+  const Watched alone(system.open("ns=1;s=Types.Point"));
+  const ListWatched plain(system, arena.list({kTemperature}));
+  ASSERT_TRUE(eventually([&] { return relay.harmed() > harmed; }, kPatience));
+  ASSERT_TRUE(eventually([&] { return system.losses() == 1; }, kPatience));
+  EXPECT_TRUE(list.told.has(kFixed, "7"));
+  EXPECT_TRUE(eventually([&] { return !list.told.of("ns=1;s=Types.Point").empty(); }, kPatience));
+  EXPECT_TRUE(alone.told.reaches(1));
+  EXPECT_TRUE(plain.told.has(kTemperature, "20.5"));
+  system.open(kTemperature).write(21.5).or_throw();
+  EXPECT_TRUE(plain.told.has(kTemperature, "21.5"));
+  EXPECT_TRUE(alone.told.all().back().is_initial);
+  for (const Story::Entry& each : list.told.all()) {
+    EXPECT_TRUE(each.is_initial) << each.node << " " << each.text;
+  }
+}
+
+TEST(ListWatchFaults, WhatThereIsNoRoomForYetInTheNextSessionIsTriedAgain) {
+  const OpcuaServer server({"items=2"});
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port(),
+                     "session_timeout_s = 2\nkeepalive_s = 0.2\nrequest_timeout_s = 0.5");
+  StackArena arena;
+  const ListWatched watched(system.connected(), arena.list({kTemperature, kFixed}));
+  ASSERT_TRUE(watched.told.reaches(2));
+  relay.strand();  // the server knows nothing of it, and keeps the old session with its items
+  ASSERT_TRUE(eventually([&] { return system.losses() == 1; }, kPatience));
+  ASSERT_TRUE(watched.told.reaches(4)) << "once the old session is over";
+  EXPECT_THAT(watched.told.of(kFixed), ElementsAre("7", "7"));
+  EXPECT_FALSE(watched.has_ended());
+}
+
+TEST(ListWatchFaults, BeforeThereIsASessionItWaitsForOne) {
+  OpcuaServer server;
+  server.kill();
+  OpcuaSystem system(server.port());
+  EXPECT_TRUE(system.becomes(BP_STATE_CONNECTING));
+  StackArena arena;
+  const ListWatched watched(system, arena.list({kTemperature, kFixed}));
+  server.start();
+  EXPECT_TRUE(watched.told.reaches(2));
+}
+
+}  // namespace
+}  // namespace backplane::test
