@@ -13,13 +13,24 @@ namespace {
 constexpr std::chrono::nanoseconds kLongestKeepAlive = std::chrono::seconds(30);
 constexpr UA_UInt32 kLifetime = 3;  // in keep-alives, the least that there is
 
-WatchedItem& item_of(void* context) noexcept { return *static_cast<WatchedItem*>(context); }
+/// What the library knows of an item: of a list its subscription has the watch, and the item its
+/// place; else the item has the watch.
+struct Item {
+  Item(void* of_subscription, void* of_item) noexcept
+      : watch(*static_cast<Watch*>(of_subscription != nullptr ? of_subscription : of_item)),
+        place(of_subscription != nullptr ? reinterpret_cast<uintptr_t>(of_item) : 0) {}
+  Watch& watch;
+  size_t place;
+};
+
+void* context_of(Watch& watch, size_t place) noexcept {
+  return watch.nodes.is_list() ? reinterpret_cast<void*>(uintptr_t{place}) : &watch;
+}
 
 /// Of events the server may say which field it does not know.
-Status refusal(const WatchedItem& item, UA_StatusCode status,
+Status refusal(const Watch& watch, size_t item, UA_StatusCode status,
                const UA_ExtensionObject* filter_result) {
-  const Watch& watch = *item.watch;
-  const std::string context = concat("watching '", watch.nodes.address(watch.index_of(item)), "'");
+  const std::string context = concat("watching '", watch.nodes.address(item), "'");
   const auto& events = watch.options.events;
   const bool has_result =
       events && filter_result != nullptr && filter_result->encoding >= UA_EXTENSIONOBJECT_DECODED &&
@@ -45,7 +56,8 @@ Status refusal(const WatchedItem& item, UA_StatusCode status,
 struct Watches::Creation {
   Watches& watches;
   const uint64_t session_number;
-  const Publishing publishing;
+  const Group group;
+  const UA_UInt32 subscription;
   Waiting items;
 };
 
@@ -87,77 +99,89 @@ void Watches::fit_keep_alive(const UA_CreateSubscriptionResponse& granted) {
   }
 }
 
-void Watches::subscribe(Session& session, Publishing publishing) {
+void Watches::subscribe(Session& session, const Group& group) {
   if (!session.is_open()) {
     return;
   }
   UA_CreateSubscriptionRequest request = UA_CreateSubscriptionRequest_default();
-  request.requestedPublishingInterval = static_cast<double>(publishing.count()) / 1e6;
-  request.requestedMaxKeepAliveCount = keep_alive_count(publishing);
+  request.requestedPublishingInterval = static_cast<double>(group.publishing.count()) / 1e6;
+  request.requestedMaxKeepAliveCount = keep_alive_count(group.publishing);
   request.requestedLifetimeCount =
       std::max(request.requestedLifetimeCount, kLifetime * request.requestedMaxKeepAliveCount);
   struct Asked {
     Watches& watches;
     uint64_t session_number;
-    Publishing publishing;
+    Group group;
+    std::shared_ptr<Watch> list;
   };
   const auto lost = [](UA_Client* client, UA_UInt32, void*, UA_StatusChangeNotification* change) {
     Session::of(client).end(bad_status(change->status, "a subscription ended"));
+  };
+  const auto gone = [](UA_Client* client, UA_UInt32, void* list) {
+    if (list != nullptr) {
+      Session::of(client).tell();  // perhaps of its items
+      static_cast<Watch*>(list)->give_back();
+    }
   };
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Asked> asked(static_cast<Asked*>(user));
     boundary(
         [&] {
           const auto& response = *static_cast<UA_CreateSubscriptionResponse*>(raw);
+          const UA_StatusCode status = response.responseHeader.serviceResult;
+          if (status == UA_STATUSCODE_GOOD && asked->list != nullptr) {
+            asked->list->lend(asked->list);
+          }
           if (asked->session_number == asked->watches.session_number_) {
-            asked->watches.subscribed(asked->publishing, response.responseHeader.serviceResult,
-                                      response.subscriptionId);
+            asked->watches.subscribed(asked->group, status, response.subscriptionId);
             asked->watches.fit_keep_alive(response);
           }
         },
         [](const Status&) noexcept {});
   };
-  auto asked = std::make_unique<Asked>(Asked{*this, session_number_, publishing});
+  auto asked = std::make_unique<Asked>(
+      Asked{*this, session_number_, group, group.list != 0 ? watches_.at(group.list) : nullptr});
   const UA_StatusCode status = UA_Client_Subscriptions_create_async(
-      session.client(), request, nullptr, lost, nullptr, answered, asked.get(), nullptr);
+      session.client(), request, asked->list.get(), lost, gone, answered, asked.get(), nullptr);
   if (status == UA_STATUSCODE_GOOD) {
     static_cast<void>(asked.release());
   } else if (asked->session_number == session_number_) {
-    subscribed(publishing, status, 0);
+    subscribed(group, status, 0);
   }
 }
 
-void Watches::subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 id) {
+void Watches::subscribed(const Group& group, UA_StatusCode status, UA_UInt32 id) {
   if (ends_session(status)) {
     return;
   }
   if (status == UA_STATUSCODE_GOOD) {
-    subscriptions_[publishing].id = id;
+    subscriptions_[group].id = id;
+    client_.session()->has_subscriptions(subscriptions_.size());
     static_cast<void>(create_waiting_.post());
     return;
   }
-  const Waiting refused = std::move(subscriptions_[publishing].waiting);
-  subscriptions_.erase(publishing);
+  const Waiting refused = std::move(subscriptions_[group].waiting);
+  subscriptions_.erase(group);
   for (const NewItem& item : refused) {
     refuse_all(item.name, bad_status(status, "making a subscription"));
   }
 }
 
 void Watches::create_waiting() {
-  std::vector<Publishing> all;
-  for (const auto& [publishing, subscription] : subscriptions_) {
-    all.push_back(publishing);
+  std::vector<Group> all;
+  for (const auto& [group, subscription] : subscriptions_) {
+    all.push_back(group);
   }
-  for (const Publishing publishing : all) {
-    while (create_some(publishing)) {
+  for (const Group& group : all) {
+    while (create_some(group)) {
     }
   }
 }
 
 /// False: nothing more is to be made, or can be.
-bool Watches::create_some(Publishing publishing) {
+bool Watches::create_some(const Group& group) {
   Session* const session = client_.session();
-  const auto at = subscriptions_.find(publishing);
+  const auto at = subscriptions_.find(group);
   if (session == nullptr || !session->is_open() || at == subscriptions_.end() ||
       at->second.id == 0) {
     return false;
@@ -166,17 +190,17 @@ bool Watches::create_some(Publishing publishing) {
   std::vector<void*> contexts;
   std::vector<UA_MonitoredItemCreateRequest> items;
   std::optional<bool> are_events;  // all, or none
-  auto creation = std::make_unique<Creation>(Creation{*this, session_number_, publishing, {}});
+  auto creation =
+      std::make_unique<Creation>(Creation{*this, session_number_, group, subscription.id, {}});
   size_t cancelled = 0;
   while (!subscription.waiting.empty() && items.size() < session->most_items()) {
-    WatchedItem* const found = find(subscription.waiting.back().name);
-    if (found == nullptr) {
+    Watch* const watch = find(subscription.waiting.back().name.watch);
+    if (watch == nullptr) {
       subscription.waiting.pop_back();
       ++cancelled;
       continue;
     }
-    Watch& watch = *found->watch;
-    const MonitorOptions& options = watch.options;
+    const MonitorOptions& options = watch->options;
     const bool is_event = options.events != nullptr;
     if (are_events.value_or(is_event) != is_event) {
       break;  // in the next request
@@ -184,7 +208,7 @@ bool Watches::create_some(Publishing publishing) {
     are_events = is_event;
     NewItem wanted = std::move(subscription.waiting.back());
     subscription.waiting.pop_back();
-    const std::string_view range = watch.nodes.range(wanted.name.item);
+    const std::string_view range = watch->nodes.range(wanted.name.item);
     UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(*wanted.node);
     item.itemToMonitor.attributeId = wanted.attribute;
     item.itemToMonitor.indexRange = range.empty() ? UA_STRING_NULL : borrowed(range);
@@ -193,7 +217,7 @@ bool Watches::create_some(Publishing publishing) {
     item.requestedParameters.discardOldest = options.discard_oldest;
     if (options.events) {
       UA_ExtensionObject_setValueNoDelete(&item.requestedParameters.filter,
-                                          watch.event_filter.get(),
+                                          watch->event_filter.get(),
                                           &UA_TYPES[UA_TYPES_EVENTFILTER]);
     } else if (options.has_filter) {
       UA_ExtensionObject_setValueNoDelete(&item.requestedParameters.filter,
@@ -201,14 +225,14 @@ bool Watches::create_some(Publishing publishing) {
                                           &UA_TYPES[UA_TYPES_DATACHANGEFILTER]);
     }
     items.push_back(item);
+    contexts.push_back(context_of(*watch, wanted.name.item));
     creation->items.push_back(std::move(wanted));
-    contexts.push_back(found);
   }
   if (subscription.waiting.empty()) {
     Waiting().swap(subscription.waiting);  // room for thousands
   }
   // Calls the library only when none is left, and then there is no subscription any more.
-  drop_items(*session, publishing, std::vector<UA_UInt32>(cancelled, 0));
+  drop_items(*session, group, cancelled);
   if (items.empty()) {
     return false;
   }
@@ -218,37 +242,45 @@ bool Watches::create_some(Publishing publishing) {
   request.timestampsToReturn = UA_TIMESTAMPSTORETURN_BOTH;
   request.itemsToCreate = items.data();
   request.itemsToCreateSize = items.size();
-  const UA_Client_DataChangeNotificationCallback notified =
-      [](UA_Client* client, UA_UInt32, void*, UA_UInt32, void* context, UA_DataValue* value) {
-        Session::of(client).notify(item_of(context), *value);
-      };
-  const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32, void*,
-                                                      UA_UInt32, void* context, size_t n,
-                                                      UA_Variant* fields) {
+  const UA_Client_DataChangeNotificationCallback notified = [](UA_Client* client, UA_UInt32,
+                                                               void* of_subscription, UA_UInt32,
+                                                               void* of_item, UA_DataValue* value) {
+    const Item item(of_subscription, of_item);
+    Session::of(client).notify(item.watch, item.place, *value);
+  };
+  const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32,
+                                                      void* of_subscription, UA_UInt32,
+                                                      void* of_item, size_t n, UA_Variant* fields) {
+    const Item item(of_subscription, of_item);
     UA_DataValue event;
     UA_DataValue_init(&event);
     event.hasValue = true;
     UA_Variant_setArray(&event.value, fields, n, &UA_TYPES[UA_TYPES_VARIANT]);
-    Session::of(client).notify_now({&item_of(context), event});
+    Session::of(client).notify_now({&item.watch, item.place, event});
   };
   std::vector<UA_Client_DataChangeNotificationCallback> callbacks(items.size(), notified);
   std::vector<UA_Client_EventNotificationCallback> happened(items.size(), told);
-  // Of each item that is asked for, also when there will be none.
+  // Of each item that is asked for, also when there will be none. A list's go with their
+  // subscription.
   const UA_Client_DeleteMonitoredItemCallback gone = [](UA_Client* client, UA_UInt32, void*,
-                                                        UA_UInt32, void* context) {
+                                                        UA_UInt32, void* of_item) {
     Session::of(client).tell();  // perhaps of this one
-    item_of(context).watch->give_back();
+    static_cast<Watch*>(of_item)->give_back();
   };
-  std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(), gone);
+  const bool are_lent = group.list == 0;
+  std::vector<UA_Client_DeleteMonitoredItemCallback> deletes(items.size(),
+                                                             are_lent ? gone : nullptr);
   const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
     const std::unique_ptr<Creation> made(static_cast<Creation*>(user));
     boundary(
         [&] { made->watches.created(*made, *static_cast<UA_CreateMonitoredItemsResponse*>(raw)); },
         [](const Status&) noexcept {});
   };
-  for (void* const context : contexts) {
-    Watch& watch = *item_of(context).watch;
-    watch.lend(watches_.at(watch.number));
+  for (const NewItem& item : creation->items) {
+    if (are_lent) {
+      const std::shared_ptr<Watch>& watch = watches_.at(item.name.watch);
+      watch->lend(watch);
+    }
   }
   const UA_StatusCode status =
       are_events.value_or(false)
@@ -263,7 +295,9 @@ bool Watches::create_some(Publishing publishing) {
     return true;
   }
   for (void* const context : contexts) {
-    item_of(context).watch->give_back();
+    if (are_lent) {
+      static_cast<Watch*>(context)->give_back();
+    }
   }
   UA_CreateMonitoredItemsResponse failed;
   UA_CreateMonitoredItemsResponse_init(&failed);
@@ -273,17 +307,22 @@ bool Watches::create_some(Publishing publishing) {
 }
 
 void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse& response) {
+  const auto at = subscriptions_.find(creation.group);
+  if (creation.session_number != session_number_ || at == subscriptions_.end() ||
+      at->second.id != creation.subscription) {
+    return;  // deleted with its subscription
+  }
   UA_StatusCode service = response.responseHeader.serviceResult;
   if (service == UA_STATUSCODE_GOOD && response.resultsSize != creation.items.size()) {
     service = UA_STATUSCODE_BADUNKNOWNRESPONSE;
   }
-  if (creation.session_number != session_number_ || ends_session(service)) {
+  if (ends_session(service)) {
     return;
   }
   Session& session = *client_.session();
   if (service == UA_STATUSCODE_BADTOOMANYOPERATIONS && creation.items.size() > 1) {
     session.refused_items(creation.items.size());
-    auto& waiting = subscriptions_[creation.publishing].waiting;
+    Waiting& waiting = at->second.waiting;
     std::move(creation.items.begin(), creation.items.end(), std::back_inserter(waiting));
     static_cast<void>(create_waiting_.post());
     return;
@@ -293,33 +332,42 @@ void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse&
     const UA_StatusCode status = is_answered ? response.results[i].statusCode : service;
     const UA_UInt32 id = is_answered ? response.results[i].monitoredItemId : 0;
     const Name name = creation.items[i].name;
-    WatchedItem* const item = find(name);
-    if (item != nullptr && status == UA_STATUSCODE_GOOD) {
-      item->id = id;
-      item->has_had_id = true;
+    Watch* const watch = find(name.watch);
+    if (watch != nullptr && status == UA_STATUSCODE_GOOD) {
+      watch->items()[name.item].has_been_made = true;
+      watch->id = watch->nodes.is_list() ? 0 : id;
       continue;
     }
-    const Status why =
-        item == nullptr
-            ? Status()
-            : refusal(*item, status, is_answered ? &response.results[i].filterResult : nullptr);
-    drop_items(session, creation.publishing, {id});
+    const Status why = watch == nullptr
+                           ? Status()
+                           : refusal(*watch, name.item, status,
+                                     is_answered ? &response.results[i].filterResult : nullptr);
+    drop_items(session, creation.group, 1, id);
     is_answered ? refuse(name, why) : refuse_all(name, why);
   }
 }
 
-/// Those that are 0 are none that the server has.
-void Watches::drop_items(Session& session, Publishing publishing, std::vector<UA_UInt32> items) {
-  const auto at = subscriptions_.find(publishing);
-  if (at == subscriptions_.end() || !session.is_open() || items.empty()) {
+/// So many less, of which the server has `id`; 0: none.
+void Watches::drop_items(Session& session, const Group& group, size_t n, UA_UInt32 id) {
+  const auto at = subscriptions_.find(group);
+  if (at == subscriptions_.end() || !session.is_open() || n == 0) {
+    return;
+  }
+  at->second.items -= n;
+  if (at->second.items == 0) {
+    drop(session, group);
+  } else if (id != 0) {
+    delete_item(session, at->second.id, id);
+  }
+}
+
+/// With all that is in it. One that is asked for goes when it comes, and nothing waits for it.
+void Watches::drop(Session& session, const Group& group) {
+  const auto at = subscriptions_.find(group);
+  if (at == subscriptions_.end() || at->second.id == 0 || !session.is_open()) {
     return;
   }
   UA_UInt32 subscription = at->second.id;
-  at->second.items -= items.size();
-  if (at->second.items > 0) {
-    std::erase(items, 0U);
-    return delete_items(subscription, items);
-  }
   subscriptions_.erase(at);
   UA_DeleteSubscriptionsRequest request;
   UA_DeleteSubscriptionsRequest_init(&request);
@@ -330,48 +378,15 @@ void Watches::drop_items(Session& session, Publishing publishing, std::vector<UA
       session.client(), request, [](UA_Client*, void*, UA_UInt32, void*) {}, nullptr, nullptr);
 }
 
-/// Items that are deleted in one request.
-struct Watches::Deletion {
-  Watches& watches;
-  const uint64_t session_number;
-  const UA_UInt32 subscription;
-  std::vector<UA_UInt32> items;
-};
-
-/// In as many requests as the server wants; what it does not say, it has to refuse.
-void Watches::delete_items(UA_UInt32 subscription, std::span<UA_UInt32> items) {
-  const auto answered = [](UA_Client*, void* user, UA_UInt32, void* raw) {
-    const std::unique_ptr<Deletion> deletion(static_cast<Deletion*>(user));
-    const UA_StatusCode status =
-        static_cast<UA_DeleteMonitoredItemsResponse*>(raw)->responseHeader.serviceResult;
-    Watches& watches = deletion->watches;
-    if (status != UA_STATUSCODE_BADTOOMANYOPERATIONS || deletion->items.size() == 1 ||
-        deletion->session_number != watches.session_number_ ||
-        watches.client_.session() == nullptr) {
-      return;
-    }
-    watches.client_.session()->refused_items(deletion->items.size());
-    boundary([&] { watches.delete_items(deletion->subscription, deletion->items); },
-             [](const Status&) noexcept {});
-  };
-  Session* const session = client_.session();
-  while (!items.empty() && session != nullptr && session->is_open()) {
-    const auto some = items.first(std::min(items.size(), session->most_items()));
-    items = items.subspan(some.size());
-    UA_DeleteMonitoredItemsRequest request;
-    UA_DeleteMonitoredItemsRequest_init(&request);
-    request.requestHeader.timeoutHint = Session::kNoTimeout;
-    request.subscriptionId = subscription;
-    request.monitoredItemIds = some.data();
-    request.monitoredItemIdsSize = some.size();
-    auto deletion = std::make_unique<Deletion>(
-        Deletion{*this, session_number_, subscription, {some.begin(), some.end()}});
-    const UA_StatusCode status = UA_Client_MonitoredItems_delete_async(
-        session->client(), request, answered, deletion.get(), nullptr);
-    if (status == UA_STATUSCODE_GOOD) {
-      static_cast<void>(deletion.release());
-    }
-  }
+void Watches::delete_item(Session& session, UA_UInt32 subscription, UA_UInt32 id) {
+  UA_DeleteMonitoredItemsRequest request;
+  UA_DeleteMonitoredItemsRequest_init(&request);
+  request.requestHeader.timeoutHint = Session::kNoTimeout;
+  request.subscriptionId = subscription;
+  request.monitoredItemIds = &id;
+  request.monitoredItemIdsSize = 1;
+  UA_Client_MonitoredItems_delete_async(
+      session.client(), request, [](UA_Client*, void*, UA_UInt32, void*) {}, nullptr, nullptr);
 }
 
 }  // namespace backplane::opcua

@@ -13,6 +13,7 @@ constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 // The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
 // first (Watches: at most a minute), so all of them have to come in turn in less.
 constexpr UA_UInt16 kPublishRequests = 4;
+constexpr UA_UInt16 kMostPublishRequests = 8;
 // A server that leaves so many requests unanswered is of no use, and each costs memory.
 constexpr size_t kMostLate = 1000;
 
@@ -375,6 +376,13 @@ void Session::read_attribute(const UA_NodeId& node, UA_UInt32 attribute, Attribu
         const UA_StatusCode service = service_status(response);
         answer(service, is_bad(service) ? UA_DataValue() : response.results[0]);
       });
+}
+
+void Session::has_subscriptions(size_t n) noexcept {
+  if (n >= kPublishRequests) {
+    UA_Client_getConfig(client())->outStandingPublishRequests =
+        static_cast<UA_UInt16>(std::min<size_t>(n + 1, kMostPublishRequests));
+  }
 }
 
 void Session::read_namespaces(std::function<void()> done) {

@@ -30,11 +30,12 @@
 
 namespace backplane::opcua {
 
-struct WatchedItem;
+struct Watch;
 
 /// A value that the server has told.
 struct Change {
-  WatchedItem* item;
+  Watch* watch;
+  size_t item;         // of the watch
   UA_DataValue value;  // borrowed by who is told
 };
 
@@ -67,9 +68,9 @@ class Session {
   // ---- for callbacks of the library ----
   static constexpr size_t kMostChanges = 16;  // that are given together
   /// A monitored item has a value, which is taken.
-  void notify(WatchedItem& item, UA_DataValue& value) noexcept {
+  void notify(Watch& watch, size_t item, UA_DataValue& value) noexcept {
     assert(!is_telling_);
-    changes_[n_changes_++] = {&item, value};
+    changes_[n_changes_++] = {&watch, item, value};
     UA_Variant_init(&value.value);  // nothing else has members of its own
     if (n_changes_ == kMostChanges) {
       tell();
@@ -99,6 +100,8 @@ class Session {
     most_items_ = std::min(most_items_, std::max<size_t>(n / 2, 1));
   }
   size_t most_writes() const noexcept { return most_writes_; }
+  /// So that those that have something to tell do not wait for each other's answers.
+  void has_subscriptions(size_t n) noexcept;
 
   /// `answer(Response&)` is called once, perhaps inside this; the response has the service's status
   /// also when it was not sent, or not answered within request_timeout. Its members may be taken

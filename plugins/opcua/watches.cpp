@@ -144,8 +144,8 @@ void Watches::forget_session() {
   subscriptions_.clear();
   again_.clear();
   for (const auto& [number, watch] : watches_) {
+    watch->id = 0;
     for (WatchedItem& item : watch->items()) {
-      item.id = 0;
       item.is_first = true;
     }
     watch->held.clear();
@@ -165,28 +165,29 @@ void Watches::stop(const Status& status) {
 }
 
 /// Null: the watch is gone.
-WatchedItem* Watches::find(Name name) noexcept {
-  const auto at = watches_.find(name.watch);
-  return at == watches_.end() ? nullptr : &at->second->items()[name.item];
+Watch* Watches::find(uint64_t number) noexcept {
+  const auto at = watches_.find(number);
+  return at == watches_.end() ? nullptr : at->second.get();
 }
 
 void Watches::refuse(Name name, const Status& status) {
-  WatchedItem* const item = find(name);
-  if (item == nullptr || !item->watch->nodes.is_list()) {
+  Watch* const watch = find(name.watch);
+  if (watch == nullptr || !watch->nodes.is_list()) {
     return refuse_all(name, status);
   }
-  if (client_.session() == nullptr || try_again(name, *item, status)) {
+  if (client_.session() == nullptr || try_again(name, watch->items()[name.item], status)) {
     return;
   }
-  const Change change{item, only_status(code_of(status))};
+  const Change change{watch, name.item, only_status(code_of(status))};
   changed({&change, 1});
 }
 
 /// Not for what one node of a list is.
 void Watches::refuse_all(Name name, const Status& status) {
-  const WatchedItem* const item = find(name);
+  Watch* const watch = find(name.watch);
   // Of a session that is gone: the next one starts it again.
-  if (client_.session() != nullptr && item != nullptr && !try_again(name, *item, status)) {
+  if (client_.session() != nullptr && watch != nullptr &&
+      !try_again(name, watch->items()[name.item], status)) {
     end(name.watch, status);
   }
 }
@@ -194,7 +195,7 @@ void Watches::refuse_all(Name name, const Status& status) {
 /// False: it is final.
 bool Watches::try_again(Name name, const WatchedItem& item, const Status& status) {
   const bool is_full = status.code() == BP_RESOURCE_EXHAUSTED || status.code() == BP_UNAVAILABLE;
-  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && item.has_had_id)) {
+  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && item.has_been_made)) {
     return false;
   }
   if (again_.empty()) {
@@ -218,22 +219,22 @@ void Watches::end(uint64_t number, const Status& status) {
 }
 
 void Watches::create(Session& session, Name name, const Target& target) {
-  WatchedItem* const item = find(name);
-  if (item == nullptr) {
+  Watch* const watch = find(name.watch);
+  if (watch == nullptr) {
     return;
   }
-  const auto& events = item->watch->options.events;
+  const auto& events = watch->options.events;
   if (events != nullptr) {
-    item->watch->event_filter = events->filter(session.namespaces());
+    watch->event_filter = events->filter(session.namespaces());
   }
-  const auto publishing = item->watch->options.publishing;
-  Subscription& subscription = subscriptions_[publishing];
+  const Group group = group_of(*watch);
+  Subscription& subscription = subscriptions_[group];
   subscription.items += 1;
   subscription.waiting.push_back({name, NodeId::copy_of(*target.node), target.address.attribute});
   if (subscription.id != 0) {
     static_cast<void>(create_waiting_.post());
   } else if (!std::exchange(subscription.is_asked_for, true)) {
-    subscribe(session, publishing);
+    subscribe(session, group);
   }
 }
 
@@ -248,15 +249,12 @@ std::shared_ptr<Watch> Watches::take(uint64_t number) {
   }
   auto watch = std::move(node.mapped());
   watch->is_running = false;
-  std::vector<UA_UInt32> items;
-  for (const WatchedItem& item : watch->items()) {
-    if (item.id != 0) {
-      items.push_back(item.id);
+  if (Session* const session = client_.session()) {
+    if (watch->nodes.is_list()) {
+      drop(*session, group_of(*watch));
+    } else if (watch->id != 0) {
+      drop_items(*session, group_of(*watch), 1, watch->id);
     }
-  }
-  Session* const session = client_.session();
-  if (session != nullptr && !items.empty()) {
-    drop_items(*session, watch->options.publishing, std::move(items));
   }
   return watch;
 }
@@ -283,9 +281,9 @@ void Watches::go_on(uint64_t number) {
 void Watches::changed(std::span<const Change> changes) {
   const uint64_t session_number = session_number_;
   while (!changes.empty() && session_number == session_number_) {
-    Watch& watch = *changes.front().item->watch;
+    Watch& watch = *changes.front().watch;
     const auto end = std::find_if(changes.begin(), changes.end(),
-                                  [&](const Change& each) { return each.item->watch != &watch; });
+                                  [&](const Change& each) { return each.watch != &watch; });
     const auto its = changes.first(static_cast<size_t>(end - changes.begin()));
     changes = changes.subspan(its.size());
     if (watch.is_running) {  // else the server does not know yet
@@ -318,7 +316,7 @@ Status Watches::publish(Watch& watch, std::span<const Change> changes) {
   try {
     while (!is_behind && n < changes.size() &&
            fill(batch.add(), changes[n], &client_.type_reader().types())) {
-      sources[n] = watch.index_of(*changes[n].item);
+      sources[n] = changes[n].item;
       ++n;
     }
   } catch (...) {
@@ -336,7 +334,7 @@ Status Watches::publish(Watch& watch, std::span<const Change> changes) {
   }
   if (n < changes.size() && session_number == session_number_) {
     for (const Change& each : changes.subspan(n)) {
-      watch.held.push_back({watch.index_of(*each.item), DataValue::copy_of(each.value)});
+      watch.held.push_back({each.item, DataValue::copy_of(each.value)});
     }
     if (!is_behind) {
       ask_for_types(watch.number);
@@ -347,8 +345,7 @@ Status Watches::publish(Watch& watch, std::span<const Change> changes) {
 
 /// False: it has a structure that nobody has asked for yet; it comes when that is known.
 bool Watches::fill(MessageDraft& message, const Change& change, DataTypes* types) {
-  WatchedItem& item = *change.item;
-  Watch& watch = *item.watch;
+  Watch& watch = *change.watch;
   if (watch.options.events) {
     fill_event(message, *watch.options.events, change.value, types);
   } else {
@@ -365,9 +362,10 @@ bool Watches::fill(MessageDraft& message, const Change& change, DataTypes* types
   if (types != nullptr && types->has_missing()) {
     return false;
   }
-  watch.nodes.name(message, watch.index_of(item));
-  // Events have no present value.
-  const bool is_initial = std::exchange(item.is_first, false) && !watch.options.events;
+  watch.nodes.name(message, change.item);
+  WatchedItem& item = watch.items()[change.item];
+  const bool is_initial = item.is_first && !watch.options.events;  // those have no present value
+  item.is_first = false;
   message.flags(is_initial ? BP_M_INITIAL : 0u).seq(watch.feed.next_seq());
   return true;
 }
@@ -394,7 +392,7 @@ void Watches::publish_held(uint64_t number, DataTypes* types) {
       Watch::Held first = std::move(watch.held.front());
       watch.held.pop_front();
       MessageBuilder message;
-      if (!fill(message, {&watch.items()[first.item], *first.value}, types)) {
+      if (!fill(message, {&watch, first.item, *first.value}, types)) {
         watch.held.push_front(std::move(first));
         ask_for_types(number);
         return Status::ok();

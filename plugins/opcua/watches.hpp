@@ -2,10 +2,12 @@
 // Watches: monitored items, and the subscriptions that they are in.
 //
 // Design notes.
-// - A watch is of one node, or of a list: a monitored item each. One subscription a publishing
-//   interval, made for the first item and deleted with the last.
-// - Of a list an item has 16 bytes here: what its element says is parsed again in each session, and
-//   forgotten when the item is made.
+// - A watch is of one node, or of a list: a monitored item each. A list has a subscription of its
+//   own, the others one for each publishing interval; made for its first item, deleted with its
+//   last.
+// - Of a list an item has one byte here: the library knows its place in the list, and its
+//   subscription the watch, with which all of it is deleted. What its element says is parsed again
+//   in each session, and forgotten when the item is made.
 // - They are made again in each session. An item that the server refuses ends its watch, or is a
 //   status of that node of a list; a session that is lost does not, nor does the service that makes
 //   items when it does not answer.
@@ -13,8 +15,9 @@
 //   that was there before is refused for want of room is tried again.
 // - Each call of the library may end the session, and with it all that is known of subscriptions:
 //   nothing of these is held across one.
-// - The library has a share of a watch for as long as it has an item of it, perhaps of more than
-//   one session; other threads know it by its number alone. So nothing dangles. What is given runs
+// - The library has a share of a watch for as long as it has an item of it, or the subscription of
+//   a list, perhaps of more than one session; other threads know it by its number alone. So nothing
+//   dangles. What is given runs
 //   the consumer's code, which may ask for anything, but all that it asks for comes later: a watch
 //   stays where it is meanwhile.
 #pragma once
@@ -57,14 +60,10 @@ struct MonitorOptions {
   bool set(std::string_view name, const ValueView& value);
 };
 
-struct Watch;
-
-/// A node of a watch. What each value needs: the library knows it.
+/// Of a node that is watched.
 struct WatchedItem {
-  Watch* watch;
-  UA_UInt32 id = 0;         // the server's; 0: there is none
-  bool is_first = true;     // in this session nothing was told of it
-  bool has_had_id = false;  // in this session or in one before
+  bool is_first : 1 = true;        // in this session nothing was told of it
+  bool has_been_made : 1 = false;  // in this session or in one before
 };
 
 /// Made on any thread, then the loop's.
@@ -76,17 +75,15 @@ struct Watch {
         options(std::move(its_options)),
         number(its_number),
         nodes(std::move(its_nodes)),
-        listed(nodes.is_list() ? nodes.size() : 0, WatchedItem{this}) {}
+        listed(nodes.is_list() ? nodes.size() : 0) {}
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
   std::span<WatchedItem> items() noexcept {
     return nodes.is_list() ? std::span(listed) : std::span(&only, 1);
   }
-  size_t index_of(const WatchedItem& item) const noexcept {
-    return nodes.is_list() ? static_cast<size_t>(&item - listed.data()) : 0;
-  }
-  /// The library has one more item of `self`, this; or one less, and this may be gone.
+  /// The library has one more item, or subscription, of `self`, this; or one less, and this may be
+  /// gone.
   void lend(std::shared_ptr<Watch> self) noexcept {
     if (lent_++ == 0) {
       self_ = std::move(self);
@@ -95,7 +92,7 @@ struct Watch {
   void give_back() noexcept { const auto last = --lent_ == 0 ? std::move(self_) : nullptr; }
 
   // What each value needs comes first: thousands of watches do not stay in the processor's cache.
-  WatchedItem only{this};   // of one that is no list
+  WatchedItem only;         // of one that is no list
   bool is_running = false;  // from add() to take()
   Feed feed;
   struct Held {
@@ -107,10 +104,11 @@ struct Watch {
   const uint64_t number;
   const WatchedNodes nodes;
   std::vector<WatchedItem> listed;
+  UA_UInt32 id = 0;                   // the server's, of the only item; 0: there is none
   EventOptions::Filter event_filter;  // by the namespaces of this session
 
  private:
-  std::shared_ptr<Watch> self_;  // while the library has items of it
+  std::shared_ptr<Watch> self_;  // while the library has any
   size_t lent_ = 0;
 };
 
@@ -140,6 +138,15 @@ class Watches {
 
  private:
   using Publishing = std::chrono::nanoseconds;  // the interval
+  /// Those that have a subscription together.
+  struct Group {
+    Publishing publishing;
+    uint64_t list = 0;  // the number of the watch that has it for itself
+    auto operator<=>(const Group&) const = default;
+  };
+  static Group group_of(const Watch& watch) noexcept {
+    return {watch.options.publishing, watch.nodes.is_list() ? watch.number : 0};
+  }
   struct NewItem {
     Name name;
     NodeId node;
@@ -153,7 +160,6 @@ class Watches {
     Waiting waiting;
   };
   struct Creation;
-  struct Deletion;
 
   void add(const std::shared_ptr<Watch>& watch);
   void go_on(uint64_t number);
@@ -167,20 +173,21 @@ class Watches {
   void start(const std::shared_ptr<Watch>& watch);
   void start(const Watch& watch, size_t item);
   void start_again();
-  WatchedItem* find(Name name) noexcept;
+  Watch* find(uint64_t number) noexcept;
   void refuse_all(Name name, const Status& status);
   bool try_again(Name name, const WatchedItem& item, const Status& status);
   void end(uint64_t number, const Status& status);
   UA_UInt32 keep_alive_count(Publishing publishing) const;
   void fit_keep_alive(const UA_CreateSubscriptionResponse& granted);
-  void subscribe(Session& session, Publishing publishing);
-  void subscribed(Publishing publishing, UA_StatusCode status, UA_UInt32 id);
+  void subscribe(Session& session, const Group& group);
+  void subscribed(const Group& group, UA_StatusCode status, UA_UInt32 id);
   void create_waiting();
-  bool create_some(Publishing publishing);
+  bool create_some(const Group& group);
   void created(Creation& creation, const UA_CreateMonitoredItemsResponse& response);
   bool ends_session(UA_StatusCode status);
-  void drop_items(Session& session, Publishing publishing, std::vector<UA_UInt32> items);
-  void delete_items(UA_UInt32 subscription, std::span<UA_UInt32> items);
+  void drop_items(Session& session, const Group& group, size_t n, UA_UInt32 id = 0);
+  void drop(Session& session, const Group& group);
+  void delete_item(Session& session, UA_UInt32 subscription, UA_UInt32 id);
 
   Client& client_;
   std::atomic<uint64_t> last_number_{0};
@@ -188,7 +195,7 @@ class Watches {
   std::unordered_map<uint64_t, std::shared_ptr<Watch>> watches_;
   std::unordered_map<uint64_t, std::pair<std::shared_ptr<Watch>, Status>>
       ending_;  // when they are empty
-  std::map<Publishing, Subscription> subscriptions_;
+  std::map<Group, Subscription> subscriptions_;
   std::vector<Name> again_;
   uint64_t session_number_ = 0;
   std::optional<Status> stopped_;

@@ -160,6 +160,47 @@ TEST(ListWatchFaults, WhatThereIsNoRoomForYetInTheNextSessionIsTriedAgain) {
   EXPECT_FALSE(watched.has_ended());
 }
 
+TEST(ListWatchFaults, ACancelledOneLeavesNothingAtTheServerAlsoBeforeItsSubscriptionIsMade) {
+  const OpcuaServer server({"subscriptions=1"});
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  system.connected();
+  StackArena arena;
+  relay.become({.holds = kAnswers});
+  const size_t harmed = relay.harmed();
+  ListWatched watched(system, arena.list({kTemperature, kFixed}));
+  ASSERT_TRUE(eventually([&] { return relay.harmed() > harmed; }));
+  watched.cancel();
+  relay.open();
+  const ListWatched next(system, arena.list({kTemperature, kFixed}));
+  EXPECT_TRUE(next.told.reaches(2)) << next.has_ended();
+  EXPECT_EQ(system.losses(), 0);
+}
+
+// The server's answer is under way still.
+TEST(ListWatchFaults, ACancelledOneLeavesNothingAtTheServerAlsoWhileItsItemsAreMade) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  OpcuaSystem other(server.port());
+  const auto items = [node = other.connected().open("ns=1;s=Line2.Items")] {
+    return node.read<int>().value();
+  };
+  const Watched first(system.connected().open(kTemperature));
+  ASSERT_TRUE(first.told.has(20.5));
+  StackArena arena;
+  relay.become({.delay = std::chrono::milliseconds(200)});
+  ListWatched watched(system, arena.list({kTemperature, kFixed}));
+  ASSERT_TRUE(eventually([&] { return items() == 3; }, kPatience));
+  watched.cancel();
+  EXPECT_THAT(watched.told.all(), IsEmpty());
+  EXPECT_TRUE(eventually([&] { return items() == 1; }, kPatience));
+  relay.open();
+  other.open(kTemperature).write(21.5).or_throw();
+  EXPECT_TRUE(first.told.has(21.5));
+  EXPECT_EQ(system.losses(), 0);
+}
+
 TEST(ListWatchFaults, BeforeThereIsASessionItWaitsForOne) {
   OpcuaServer server;
   server.kill();

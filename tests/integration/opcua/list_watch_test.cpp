@@ -2,6 +2,8 @@
 // One watch of many nodes of a real server.
 #include "list_watched.hpp"
 
+#include <list>
+
 namespace backplane::test {
 namespace {
 
@@ -159,6 +161,24 @@ TEST_F(ListWatch, ACancelledOneIsGoneFromTheServerAndOthersGoOn) {
   system_.open(kTemperature).write(21.5).or_throw();
   EXPECT_TRUE(other.told.has(21.5));
   EXPECT_EQ(watched.told.all().size(), 4u);
+}
+
+TEST_F(ListWatch, ManyAreToldEachWhatChanges) {
+  constexpr int kLists = 30;
+  std::list<ListWatched> all;
+  for (int i = 0; i < kLists; ++i) {
+    all.emplace_back(system_, arena_.list({kTemperature, kFixed}));
+  }
+  for (const ListWatched& each : all) {
+    ASSERT_TRUE(each.told.reaches(2));
+  }
+  EXPECT_EQ(items(), 2 * kLists);
+  system_.open(kTemperature).write(21.5).or_throw();
+  for (const ListWatched& each : all) {
+    EXPECT_TRUE(each.told.has(kTemperature, "21.5"));
+  }
+  all.clear();
+  EXPECT_TRUE(items_become(0));
 }
 
 TEST_F(ListWatch, AConsumerThatTakesNoMoreLeavesNothingAtTheServer) {
