@@ -13,8 +13,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <malloc.h>
@@ -301,21 +299,10 @@ std::int64_t cpu_ns() {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-// What is allocated, in the arenas of all threads.
+// What is allocated: in the arenas of all threads, and by mapping.
 double heap_bytes() {
-  char* text = nullptr;
-  std::size_t size = 0;
-  std::FILE* const out = open_memstream(&text, &size);
-  malloc_info(0, out);
-  std::fclose(out);
-  const std::string all(text, size);
-  std::free(text);
-  const auto last = [&](const char* what) {  // the sums stand at the end
-    const std::size_t at = all.find("size=\"", all.rfind(what));
-    return std::strtod(all.c_str() + at + 6, nullptr);
-  };
-  return last("<system type=\"current\"") - last("<total type=\"fast\"") -
-         last("<total type=\"rest\"");
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<double>(info.uordblks + info.hblkhd);
 }
 
 // Of another process, user and system: the times 14 and 15 of its line, in ticks of the clock.

@@ -41,19 +41,17 @@ UA_ByteString file(const std::string& path) {
 class Raw final : public OpcuaSide {
  public:
   explicit Raw(const OpcuaOptions& options) : options_(options) {
-    names_.reserve(std::max(options.nodes, options.items));
-    for (unsigned i = 0; i < std::max(options.nodes, options.items); ++i)
-      names_.push_back("N" + std::to_string(i));
+    names_ = names(options.nodes);
     reads_.resize(options.nodes);
     for (unsigned i = 0; i < options.nodes; ++i) {
       UA_ReadValueId_init(&reads_[i]);
-      reads_[i].nodeId = id(i);
+      reads_[i].nodeId = id(names_[i]);
       reads_[i].attributeId = UA_ATTRIBUTEID_VALUE;
     }
     writes_.resize(options.writes_nodes ? options.nodes : 1);
     for (unsigned i = 0; i < writes_.size(); ++i) {
       UA_WriteValue_init(&writes_[i]);
-      writes_[i].nodeId = options.writes_nodes ? id(i) : UA_NODEID_STRING(1, go_);
+      writes_[i].nodeId = options.writes_nodes ? id(names_[i]) : UA_NODEID_STRING(1, go_);
       writes_[i].attributeId = UA_ATTRIBUTEID_VALUE;
       writes_[i].value.hasValue = true;
       UA_Variant_setScalar(&writes_[i].value.value, &value_, &UA_TYPES[UA_TYPES_DOUBLE]);
@@ -105,6 +103,7 @@ class Raw final : public OpcuaSide {
     require(made.responseHeader.serviceResult, "subscription");
     subscription_ = made.subscriptionId;
     heard_ = 0;
+    watched_ = names(options_.items);
     for (unsigned first = 0; first < options_.items; first += kItemsOfARequest) {
       const unsigned end =
           std::min(options_.items, first + static_cast<unsigned>(kItemsOfARequest));
@@ -115,6 +114,7 @@ class Raw final : public OpcuaSide {
 
   void leave() override {
     require(UA_Client_Subscriptions_deleteSingle(client_, subscription_), "delete");
+    std::vector<std::string>().swap(watched_);
   }
 
   std::uint64_t idle(double seconds) override {
@@ -125,7 +125,13 @@ class Raw final : public OpcuaSide {
   }
 
  private:
-  UA_NodeId id(unsigned i) { return UA_NODEID_STRING(1, names_[i].data()); }
+  static std::vector<std::string> names(unsigned n) {
+    std::vector<std::string> out;
+    out.reserve(n);
+    for (unsigned i = 0; i < n; ++i) out.push_back("N" + std::to_string(i));
+    return out;
+  }
+  static UA_NodeId id(std::string& name) { return UA_NODEID_STRING(1, name.data()); }
 
   void connect() {
     static UA_Logger silent{[](void*, UA_LogLevel, UA_LogCategory, const char*, va_list) {},
@@ -170,7 +176,7 @@ class Raw final : public OpcuaSide {
   void create_items(unsigned first, unsigned end) {
     std::vector<UA_MonitoredItemCreateRequest> items;
     for (unsigned i = first; i < end; ++i) {
-      UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(id(i));
+      UA_MonitoredItemCreateRequest item = UA_MonitoredItemCreateRequest_default(id(watched_[i]));
       item.requestedParameters.samplingInterval = options_.sampling_ms;
       item.requestedParameters.queueSize = options_.queue;
       item.requestedParameters.discardOldest = true;
@@ -221,6 +227,8 @@ class Raw final : public OpcuaSide {
 
   const OpcuaOptions options_;
   std::vector<std::string> names_;
+  // Kept as long as its items, which it would make again by it when a session is lost.
+  std::vector<std::string> watched_;
   char go_[3] = "Go";
   std::vector<UA_ReadValueId> reads_;
   std::vector<UA_WriteValue> writes_;
