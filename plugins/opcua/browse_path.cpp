@@ -3,31 +3,59 @@
 
 #include "error_map.hpp"
 
+#include <iterator>
+
 namespace backplane::opcua {
 namespace {
 
 const UA_NodeId kObjects = UA_NODEID_NUMERIC(0, UA_NS0ID_OBJECTSFOLDER);
 
+std::string context_of(const Target& target) { return concat("browse path '", target.text, "'"); }
+
 /// The first target that is on this server.
-Result<NodeId> end_of(const UA_BrowsePathResult& result, const std::string& text) {
+Result<NodeId> end_of(const UA_BrowsePathResult& result, const Target& target) {
   if (result.statusCode != UA_STATUSCODE_GOOD) {
-    return bad_status(result.statusCode, concat("browse path '", text, "'"));
+    return bad_status(result.statusCode, context_of(target));
   }
   for (size_t i = 0; i < result.targetsSize; ++i) {
-    const UA_BrowsePathTarget& target = result.targets[i];
-    if (target.remainingPathIndex == UA_UINT32_MAX && target.targetId.serverIndex == 0) {
-      return NodeId::copy_of(target.targetId.nodeId);
+    const UA_BrowsePathTarget& found = result.targets[i];
+    if (found.remainingPathIndex == UA_UINT32_MAX && found.targetId.serverIndex == 0) {
+      return NodeId::copy_of(found.targetId.nodeId);
     }
   }
-  return Status(BP_NOT_FOUND, "browse path '", text, "' leads to another server");
+  return Status(BP_NOT_FOUND, context_of(target), " leads to another server");
+}
+
+UA_BrowsePath path_of(std::span<UA_RelativePathElement> elements) {
+  UA_BrowsePath path;
+  UA_BrowsePath_init(&path);
+  path.startingNode = kObjects;
+  path.relativePath = {elements.size(), elements.data()};
+  return path;
+}
+
+/// `results`: of the whole path, and of what is before its end where that is not all.
+Status set_ends(Target& target, std::span<const UA_BrowsePathResult> results) {
+  auto node = end_of(results[0], target);
+  if (!node) {
+    return node.status();
+  }
+  target.node = *std::move(node);
+  target.parent = NodeId();
+  if (results.size() == 1) {
+    target.parent = NodeId::copy_of(kObjects);
+  } else if (auto parent = end_of(results[1], target)) {
+    target.parent = *std::move(parent);
+  }
+  return Status::ok();
 }
 
 }  // namespace
 
-void follow(Session& session, Target& target, std::function<void(const Status&)> done) {
-  const auto& path = target.address.path;
+void BrowsePaths::follow(const Session& session, std::shared_ptr<Target> target, Done done) {
+  const auto& path = target->address.path;
   if (path.empty()) {
-    target.node = NodeId::copy_of(kObjects);
+    target->node = NodeId::copy_of(kObjects);
     return done(Status::ok());
   }
   std::vector<UA_RelativePathElement> elements(path.size());
@@ -36,39 +64,68 @@ void follow(Session& session, Target& target, std::function<void(const Status&)>
     elements[i].includeSubtypes = true;
     const auto number = namespace_of(path[i], session.namespaces());
     if (!number) {
-      return done(Status(number.status()).with_context("browse path '", target.text, "'"));
+      return done(Status(number.status()).with_context(context_of(*target)));
     }
     elements[i].targetName = {*number, borrowed(path[i].name)};
   }
-  std::array<UA_BrowsePath, 2> paths{};  // the whole, and without its end
-  paths[0].startingNode = paths[1].startingNode = kObjects;
-  paths[0].relativePath = {path.size(), elements.data()};
-  paths[1].relativePath = {path.size() - 1, elements.data()};
+  added_.push_back({std::move(target), std::move(elements), std::move(done)});
+}
+
+void BrowsePaths::send(Session& session) {
+  const auto all = std::exchange(added_, {});
+  const size_t most = std::max<size_t>(session.most_paths() / 2, 1);
+  for (auto first = all.begin(); first != all.end();) {
+    const auto n = std::min(static_cast<size_t>(all.end() - first), most);
+    const auto end = first + static_cast<ptrdiff_t>(n);
+    send_some(session, {first, end});
+    first = end;
+  }
+}
+
+void BrowsePaths::send_some(Session& session, std::vector<Search> searches) {
+  std::vector<UA_BrowsePath> paths;
+  for (Search& search : searches) {
+    const std::span elements(search.elements);
+    paths.push_back(path_of(elements));
+    if (elements.size() > 1) {
+      paths.push_back(path_of(elements.first(elements.size() - 1)));
+    }
+  }
   UA_TranslateBrowsePathsToNodeIdsRequest request;
   UA_TranslateBrowsePathsToNodeIdsRequest_init(&request);
   request.browsePaths = paths.data();
-  request.browsePathsSize = path.size() == 1 ? 1 : 2;
+  request.browsePathsSize = paths.size();
   using Response = UA_TranslateBrowsePathsToNodeIdsResponse;
   session.ask<Response, UA_TYPES_TRANSLATEBROWSEPATHSTONODEIDSRESPONSE>(
       request, UA_TYPES_TRANSLATEBROWSEPATHSTONODEIDSREQUEST,
-      [&target, done = std::move(done)](const Response& response) {
-        const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD || response.resultsSize == 0) {
-          return done(bad_status(status, concat("browse path '", target.text, "'")));
+      [this, &session, n = paths.size(), searches = std::move(searches)](const Response& response) {
+        UA_StatusCode status = response.responseHeader.serviceResult;
+        if (status == UA_STATUSCODE_BADTOOMANYOPERATIONS && searches.size() > 1) {
+          session.refused_paths(n);
+          added_.insert(added_.end(), searches.begin(), searches.end());
+          return answered_();
         }
-        auto node = end_of(response.results[0], target.text);
-        if (!node) {
-          return done(node.status());
+        if (status == UA_STATUSCODE_GOOD && response.resultsSize != n) {
+          status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
         }
-        target.node = *std::move(node);
-        target.parent = NodeId();
-        if (response.resultsSize == 1) {
-          target.parent = NodeId::copy_of(kObjects);
-        } else if (auto parent = end_of(response.results[1], target.text)) {
-          target.parent = *std::move(parent);
+        const UA_BrowsePathResult* results = response.results;
+        for (const Search& search : searches) {
+          if (status != UA_STATUSCODE_GOOD) {
+            search.done(bad_status(status, context_of(*search.target)));
+            continue;
+          }
+          const std::span its(results, std::min<size_t>(search.elements.size(), 2));
+          results += its.size();
+          search.done(set_ends(*search.target, its));
         }
-        done(Status::ok());
+        answered_();
       });
+}
+
+void BrowsePaths::fail_all(const Status& status) {
+  for (const Search& search : std::exchange(added_, {})) {
+    search.done(status);
+  }
 }
 
 }  // namespace backplane::opcua

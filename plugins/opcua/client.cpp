@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client.hpp"
 
-#include "browse_path.hpp"
 #include "error_map.hpp"
 
 namespace backplane::opcua {
@@ -13,6 +12,7 @@ Client::Client(const Host& host, const Settings& settings)
     : host_(host),
       settings_(settings),
       requests_(host, settings.max_requests),
+      paths_([this] { send_collected(); }),
       reads_(requests_, type_reader_),
       writes_(type_reader_),
       security_(std::in_place, host, settings.security),
@@ -128,8 +128,16 @@ void Client::on_down(const Status& status) {
   watches_.forget_session();
   unavailable_ = Status(status).with_context("no session with ", settings_.url);
   reconnect_.failed(status.message());
-  for (const auto& job : std::exchange(held_, {})) {
-    job->fail(*unavailable_);
+  fail_waiting(*unavailable_);
+}
+
+/// Those that nobody was asked for yet.
+void Client::fail_waiting(const Status& status) {
+  paths_.fail_all(status);
+  for (auto* const waiting : {&held_, &in_unknown_}) {
+    for (const auto& job : std::exchange(*waiting, {})) {
+      job->fail(status);
+    }
   }
 }
 
@@ -166,6 +174,12 @@ void Client::run_submitted() {
 
 // The session may have ended since they were collected.
 void Client::send_collected() {
+  if (session() != nullptr && !in_unknown_.empty()) {
+    read_namespaces();
+  }
+  if (session() != nullptr) {
+    paths_.send(*session_);
+  }
   if (session() != nullptr) {
     writes_.send(*session_);
   }
@@ -201,10 +215,9 @@ void Client::find(const std::shared_ptr<Job>& job) {
   }
   if (!is_new_session_ && !has_known_namespaces(target.address, session_->namespaces()) &&
       job->may_read_namespaces()) {
-    return session_->read_namespaces([this, job] {
-      run(job);
-      send_collected();
-    });
+    in_unknown_.push_back(job);
+    static_cast<void>(run_submitted_.post());
+    return;
   }
   if (!target.address.is_path()) {
     auto id = node_id_of(target.address, session_->namespaces());
@@ -215,7 +228,7 @@ void Client::find(const std::shared_ptr<Job>& job) {
     target.generation = generation_;
     return run_found(job);
   }
-  follow(*session_, target, [this, job, generation = generation_](const Status& status) {
+  const auto found = [this, job, generation = generation_](const Status& status) {
     if (!status.is_ok()) {
       return job->fail(status);
     }
@@ -227,10 +240,20 @@ void Client::find(const std::shared_ptr<Job>& job) {
     }
     try {
       run_found(job);
-      send_collected();
     } catch (...) {
       job->fail(current_exception_status());
     }
+  };
+  paths_.follow(*session_, job->shared_target(), found);
+  static_cast<void>(run_submitted_.post());
+}
+
+void Client::read_namespaces() {
+  session_->read_namespaces([this, jobs = std::exchange(in_unknown_, {})] {
+    for (const auto& job : jobs) {
+      run(job);
+    }
+    send_collected();
   });
 }
 
@@ -248,13 +271,11 @@ void Client::stop(std::function<void()> done) {
   reconnect_.stop();
   connect_timeout_.cancel();
   const Status stopping(BP_UNAVAILABLE, "the instance is stopping");
-  for (const auto& job : std::exchange(held_, {})) {
-    job->fail(stopping);
-  }
+  watches_.stop(stopping);
+  fail_waiting(stopping);
   requests_.close(stopping);
   inquiries_.stop();
   paged_.stop(stopping);
-  watches_.stop(stopping);
   end_session([this, done = std::move(done)] {
     security_.reset();  // its timers
     end_resolver(done);

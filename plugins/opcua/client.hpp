@@ -10,6 +10,7 @@
 //   at once, until a session is up. Watches and nothing else outlive a session.
 #pragma once
 
+#include "browse_path.hpp"
 #include "inquiry.hpp"
 #include "paged.hpp"
 #include "read.hpp"
@@ -67,21 +68,25 @@ class Client {
   void run_submitted();
   void find(const std::shared_ptr<Job>& job);
   void run_found(const std::shared_ptr<Job>& job);
+  void read_namespaces();
   void send_collected();
+  void fail_waiting(const Status& status);
   Status unavailable() const;
 
   const Host& host_;
   const Settings& settings_;
   Requests requests_;
   TypeReader type_reader_;
+  BrowsePaths paths_;
   Reads reads_;
   Writes writes_;
   std::optional<Security> security_;  // nothing: stopped
   Guarded<Submitted> submitted_;
   std::atomic<bool> has_submitted_{false};
-  std::vector<Read> submitted_here_;        // on the loop
-  std::vector<std::shared_ptr<Job>> held_;  // for the first session
-  std::optional<Status> unavailable_;       // why there is no session; nothing: not known yet
+  std::vector<Read> submitted_here_;              // on the loop
+  std::vector<std::shared_ptr<Job>> held_;        // for the first session
+  std::vector<std::shared_ptr<Job>> in_unknown_;  // namespaces, which the server is asked for
+  std::optional<Status> unavailable_;             // why there is no session; nothing: not known yet
   uint64_t generation_ = 0;
   bool is_stopped_ = false;
   bool is_resolving_ = false;      // a try waits for the addresses

@@ -9,6 +9,7 @@ namespace {
 
 constexpr UA_UInt32 kMaxNodesPerRead = 11705;
 constexpr UA_UInt32 kMaxNodesPerWrite = 11707;
+constexpr UA_UInt32 kMaxNodesPerTranslateBrowsePaths = 11712;
 constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 // The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
 // first (Watches: at most a minute), so all of them have to come in turn in less.
@@ -201,11 +202,12 @@ Status Session::reason(UA_StatusCode status) const {
 
 /// What is read is needed; that it is answered is the proof.
 void Session::read_server() {
-  std::array<UA_ReadValueId, 4> nodes{};
+  std::array<UA_ReadValueId, 5> nodes{};
   nodes[0].nodeId = UA_NODEID_NUMERIC(0, UA_NS0ID_SERVER_NAMESPACEARRAY);
   nodes[1].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerRead);
   nodes[2].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerWrite);
   nodes[3].nodeId = UA_NODEID_NUMERIC(0, kMaxMonitoredItemsPerCall);
+  nodes[4].nodeId = UA_NODEID_NUMERIC(0, kMaxNodesPerTranslateBrowsePaths);
   for (UA_ReadValueId& node : nodes) {
     node.attributeId = UA_ATTRIBUTEID_VALUE;
   }
@@ -219,13 +221,14 @@ void Session::read_server() {
           return;
         }
         const UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 4) {
+        if (status != UA_STATUSCODE_GOOD || response.resultsSize != 5) {
           return end(bad_status(status, "reading the server's namespaces"));
         }
         set_namespaces(response.results[0].value);
         lower(most_reads_, response.results[1].value);
         lower(most_writes_, response.results[2].value);
         lower(most_items_, response.results[3].value);
+        lower(most_paths_, response.results[4].value);
         choice_.channel != nullptr ? ask_endpoints_again() : be_up();
       });
 }

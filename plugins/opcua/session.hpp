@@ -100,6 +100,10 @@ class Session {
     most_items_ = std::min(most_items_, std::max<size_t>(n / 2, 1));
   }
   size_t most_writes() const noexcept { return most_writes_; }
+  size_t most_paths() const noexcept { return most_paths_; }
+  void refused_paths(size_t n) noexcept {
+    most_paths_ = std::min(most_paths_, std::max<size_t>(n / 2, 1));
+  }
   /// So that those that have something to tell do not wait for each other's answers.
   void has_subscriptions(size_t n) noexcept;
 
@@ -170,6 +174,7 @@ class Session {
   std::vector<std::string> namespaces_;
   size_t most_reads_ = 1000;
   size_t most_items_ = 500;
+  size_t most_paths_ = 500;
   const std::chrono::nanoseconds request_timeout_;
   std::deque<std::optional<Asked>> asked_;  // by their numbers; nothing: it was answered
   uint64_t first_asked_ = 1;                // the number of the first, which was not

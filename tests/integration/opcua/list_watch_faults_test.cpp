@@ -62,6 +62,84 @@ TEST(ListWatchLimits, ASubscriptionThatTheServerRefusesEndsIt) {
   EXPECT_THAT(watched.told.all(), IsEmpty());
 }
 
+TEST(ListWatchLimits, NoMorePathsAreFollowedAtOnceThanTheServerTakes) {
+  for (const OpcuaServer::Options& limits :
+       {OpcuaServer::Options{"paths_a_call=90"},
+        OpcuaServer::Options{"paths_a_call=90", "hides_limits=1"}}) {
+    const OpcuaServer server(limits);
+    OpcuaSystem system(server.port());
+    StackArena arena;
+    ListBuilder nodes(arena);
+    constexpr int kNodes = 1000;
+    for (int i = 0; i < kNodes; ++i) {
+      nodes.add(i == 50 ? "/1:Line1/1:Nothing" : "/1:Line1/1:Fixed");
+    }
+    const ListWatched watched(system.connected(), nodes.view());
+    ASSERT_TRUE(watched.told.reaches(kNodes));
+    EXPECT_EQ(watched.told.of("/1:Line1/1:Fixed"), std::vector<std::string>(kNodes - 1, "7"));
+    EXPECT_EQ(watched.told.statuses().at("/1:Line1/1:Nothing"), kNoMatch);
+  }
+}
+
+// The server has no limits here.
+TEST(ListWatchLimits, ThousandsOfPathsAreFollowedByAFewRequests) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  system.connected();
+  StackArena arena;
+  ListBuilder nodes(arena);
+  constexpr int kNodes = 3000;
+  for (int i = 0; i < kNodes; ++i) {
+    nodes.add("/1:Line1/1:Fixed");
+  }
+  relay.look_for({"\x01\x00\x2a\x02", 4});  // TranslateBrowsePathsToNodeIdsRequest, i=554
+  const ListWatched watched(system, nodes.view());
+  ASSERT_TRUE(watched.told.reaches(kNodes));
+  EXPECT_GE(relay.seen(), 1u);
+  EXPECT_LE(relay.seen(), 12u) << "two paths a node, 500 a request";
+}
+
+// A namespace that nobody knows may have come to the server since.
+TEST(ListWatchLimits, NamespacesAreAskedForOnceForAllOfAList) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  system.connected();
+  StackArena arena;
+  ListBuilder nodes(arena);
+  constexpr int kNodes = 3000;
+  for (int i = 0; i < kNodes; ++i) {
+    nodes.add("nsu=urn:nobody;s=X");
+  }
+  relay.look_for({"\x01\x00\x77\x02", 4});  // ReadRequest, i=631
+  const ListWatched watched(system, nodes.view());
+  ASSERT_TRUE(watched.told.reaches(kNodes));
+  EXPECT_EQ(watched.told.statuses().at("nsu=urn:nobody;s=X"), kNotFound);
+  EXPECT_EQ(relay.seen(), 1u);
+}
+
+// As it would be of one that answers nothing for a while.
+TEST(ListWatchFaults, ThousandsOfPathsThatAreNotAnsweredInTimeEndNoSession) {
+  const OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port(), "request_timeout_s = 0.2\nkeepalive_s = 30");
+  system.connected();
+  StackArena arena;
+  ListBuilder nodes(arena);
+  constexpr int kNodes = 3000;
+  for (int i = 0; i < kNodes; ++i) {
+    nodes.add("/1:Line1/1:Fixed");
+  }
+  const Endpoint node = system.open(kTemperature);
+  relay.become({.holds = kAnswers});
+  const ListWatched watched(system, nodes.view());
+  EXPECT_EQ(node.read().get().status().code(), BP_DEADLINE_EXCEEDED);
+  relay.open();
+  EXPECT_TRUE(watched.told.reaches(kNodes));
+  EXPECT_EQ(system.losses(), 0);
+}
+
 TEST(ListWatchFaults, NextSessionHasItAgainAndTellsHowEachNodeIsThen) {
   OpcuaServer server({"namespace=2"});
   OpcuaSystem system(server.port());
@@ -172,6 +250,7 @@ TEST(ListWatchFaults, ACancelledOneLeavesNothingAtTheServerAlsoBeforeItsSubscrip
   ASSERT_TRUE(eventually([&] { return relay.harmed() > harmed; }));
   watched.cancel();
   relay.open();
+  EXPECT_TRUE(system.open(kTemperature).read().get()) << "answered behind the subscription";
   const ListWatched next(system, arena.list({kTemperature, kFixed}));
   EXPECT_TRUE(next.told.reaches(2)) << next.has_ended();
   EXPECT_EQ(system.losses(), 0);

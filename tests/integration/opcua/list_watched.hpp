@@ -11,6 +11,8 @@ namespace backplane::test {
 constexpr auto kFixed = "ns=1;s=Line1.Fixed";
 constexpr auto kProfile = "ns=1;s=Line1.Profile";
 constexpr uint32_t kIdUnknown = 0x80340000;
+constexpr uint32_t kNoMatch = 0x806F0000;
+constexpr uint32_t kNotFound = 0x803E0000;
 
 /// What a watch of a list was told. [any]
 class Story {

@@ -29,6 +29,7 @@
 //   items=N             the most monitored items
 //   items_a_call=N      the most monitored items in one request
 //   reads=N             the most nodes in one request to read
+//   paths_a_call=N      the most browse paths in one request
 //   hides_limits=1      tells nobody how many those are
 //
 //   urn:...             one more namespace; that of urn:plant has the variable Moving
@@ -430,6 +431,7 @@ int main(int argc, char** argv) {
   config.maxMonitoredItems = option(argc, argv, "items");
   config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");
   config.maxNodesPerRead = option(argc, argv, "reads");
+  config.maxNodesPerTranslateBrowsePathsToNodeIds = option(argc, argv, "paths_a_call");
   config.monitoredItemRegisterCallback = count_item;
   config.accessControl.allowAddReference = is_class_of_target;
   const UA_DataTypeArray types = {NULL, kTypeCount, kTypes, false};
@@ -459,11 +461,12 @@ int main(int argc, char** argv) {
   add_many(server, option(argc, argv, "references"));
   if (option(argc, argv, "hides_limits") != 0) {
     const UA_DataSource source = {read_no_limit, NULL};
-    UA_Server_setVariableNode_dataSource(
-        server,
-        UA_NODEID_NUMERIC(
-            0, UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXMONITOREDITEMSPERCALL),
-        source);
+    const UA_UInt32 limits[] = {
+        UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXMONITOREDITEMSPERCALL,
+        UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXNODESPERTRANSLATEBROWSEPATHSTONODEIDS};
+    for (size_t i = 0; i < 2; ++i) {
+      UA_Server_setVariableNode_dataSource(server, UA_NODEID_NUMERIC(0, limits[i]), source);
+    }
   }
   for (int i = 2; i < argc; ++i) {
     if (strncmp(argv[i], "urn:", 4) != 0) {
