@@ -237,7 +237,6 @@ TEST_F(ListWatch, ALittleCreditIsUsedUpBeforeTheRestWaits) {
   }
 }
 
-// Both are in one report of the server.
 TEST_F(ListWatch, OneWhoseConsumerTakesNoMoreLeavesTheOtherAlone) {
   const Endpoint objects = system_.open("/");
   const backplane::Pair header(
@@ -284,6 +283,66 @@ TEST_F(ListWatch, TheLatestPolicyKeepsTheNewestOfEachNodeInItsPlace) {
   system_.open(kTemperature).write(6.0).or_throw();
   ASSERT_TRUE(slow.told.reaches(4));
   EXPECT_EQ(slow.told.all().back().seq, 9u) << "the gap says how many were left out";
+}
+
+// What waits for credit: 1024 messages, and one more for each other node.
+class ListWatchPolicy : public ListWatch {
+ protected:
+  static constexpr uint64_t kNodes = 500;
+  static constexpr uint64_t kMost = 1024 + kNodes - 1;
+  static constexpr uint64_t kRounds = 4;  // with the first values 2000, more than that
+
+  void change_more_than_waits(uint32_t policy) {
+    ListBuilder nodes(arena_);
+    for (size_t i = 0; i < kNodes; ++i) {
+      nodes.add(kTemperature);
+    }
+    ListWatched quick(system_, nodes.view());
+    slow_.emplace(system_, nodes.view(), Pairs{}, WatchOptions{.credit = 0, .overflow = policy});
+    ASSERT_TRUE(items_become(2 * kNodes) && quick.told.reaches(kNodes));
+    for (uint64_t i = 1; i < kRounds; ++i) {
+      system_.open(kTemperature).write(static_cast<double>(i)).or_throw();
+      ASSERT_TRUE(quick.told.reaches((i + 1) * kNodes));
+    }
+  }
+  bool drops(uint64_t n) {
+    return eventually(
+        [&] { return system_.metric("messages_dropped_total") == static_cast<int64_t>(n); },
+        kPatience);
+  }
+  uint64_t last_of_slow() const { return slow_->told.all().back().seq; }
+
+  std::optional<ListWatched> slow_;
+};
+
+TEST_F(ListWatchPolicy, DropOldestKeepsTheLast) {
+  change_more_than_waits(BP_OVERFLOW_DROP_OLDEST);
+  EXPECT_TRUE(drops(kRounds * kNodes - kMost));
+  slow_->credit(2 * kMost);
+  ASSERT_TRUE(slow_->told.reaches(kMost));
+  const auto all = slow_->told.all();
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].seq, kRounds * kNodes - kMost + i + 1);
+  }
+  EXPECT_EQ(all.back().text, "3");
+}
+
+TEST_F(ListWatchPolicy, BlockKeepsTheFirstAndGoesOn) {
+  change_more_than_waits(BP_OVERFLOW_BLOCK);
+  EXPECT_TRUE(drops(kRounds * kNodes - kMost));
+  slow_->credit(10 * kMost);
+  ASSERT_TRUE(slow_->told.reaches(kMost));
+  EXPECT_EQ(last_of_slow(), kMost);
+  system_.open(kTemperature).write(77.0).or_throw();
+  ASSERT_TRUE(slow_->told.reaches(kMost + kNodes));
+  EXPECT_EQ(last_of_slow(), (kRounds + 1) * kNodes) << "the gap says how many were left out";
+}
+
+TEST_F(ListWatchPolicy, FailEndsIt) {
+  change_more_than_waits(BP_OVERFLOW_FAIL);
+  EXPECT_EQ(slow_->end().code(), BP_RESOURCE_EXHAUSTED);
+  EXPECT_THAT(std::string(slow_->end().message()), HasSubstr("more than 1523 messages"));
+  EXPECT_TRUE(items_become(0)) << "the quick one is gone";
 }
 
 }  // namespace

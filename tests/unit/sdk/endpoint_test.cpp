@@ -33,7 +33,14 @@ class Device final {
     EXPECT_EQ(host_.services().endpoint.adopt(host_.raw(), &end, &ref), BP_OK);
     return op.reply(ValueView::reference(ref));
   }
-  Status watch(Op op) { return hub_.watch(op); }
+  Status watch(Op op) {
+    if (several > 0) {
+      MessageBuilder message(value);
+      const std::vector<bp_message> all(several, message.view());
+      return host_.deliver(op, all);
+    }
+    return hub_.watch(op);
+  }
   Status browse(Op op) {
     for (const char* path : {"a", "b"}) {
       if (Status status = host_.deliver(op, MessageBuilder(path).header(BP_H_PATH, path));
@@ -48,6 +55,7 @@ class Device final {
 
   PendingList pending;
   bool later = false;
+  size_t several = 0;  // messages at once, and the end
   double value = 20.0;
   int last_qos = -1;
 
@@ -288,6 +296,19 @@ TEST_F(AnEndpoint, AllowsACallbackToDropItsSubscription) {
   subscription = sut_.watch([&](MessageView) { subscription = Subscription(); }).value();
   hub_.publish(MessageBuilder(1));
   EXPECT_EQ(hub_.watchers(), 0u);
+}
+
+TEST_F(AnEndpoint, GivesNoMoreOfWhatCameTogetherOnceACallbackHasEndedIt) {
+  device_->several = 5;
+  int got = 0;
+  const auto all = sut_.watch([&](MessageView) { ++got; });
+  EXPECT_EQ(got, 5);
+  got = 0;
+  const auto some = sut_.watch([&](MessageView) -> void {
+    if (++got == 2) throw Error(BP_ABORTED, "enough");
+  });
+  EXPECT_EQ(got, 2);
+  EXPECT_EQ(some.status().code(), BP_ABORTED);
 }
 
 TEST_F(AnEndpoint, RunsNoCallbackOnceTheSubscriptionIsGone) {
