@@ -52,11 +52,20 @@ Status set_ends(Target& target, std::span<const UA_BrowsePathResult> results) {
 
 }  // namespace
 
+void BrowsePaths::Search::end(const Status& status) const {
+  for (const Done& done : std::exchange(target->followers, {})) {
+    done(status);
+  }
+}
+
 void BrowsePaths::follow(const Session& session, std::shared_ptr<Target> target, Done done) {
   const auto& path = target->address.path;
   if (path.empty()) {
     target->node = NodeId::copy_of(kObjects);
     return done(Status::ok());
+  }
+  if (!target->followers.empty()) {
+    return target->followers.push_back(std::move(done));
   }
   std::vector<UA_RelativePathElement> elements(path.size());
   for (size_t i = 0; i < path.size(); ++i) {
@@ -68,16 +77,20 @@ void BrowsePaths::follow(const Session& session, std::shared_ptr<Target> target,
     }
     elements[i].targetName = {*number, borrowed(path[i].name)};
   }
-  added_.push_back({std::move(target), std::move(elements), std::move(done)});
+  target->followers.push_back(std::move(done));
+  added_.push_back({std::move(target), std::move(elements)});
 }
 
 void BrowsePaths::send(Session& session) {
-  const auto all = std::exchange(added_, {});
+  if (added_.empty()) {
+    return;
+  }
+  auto all = std::exchange(added_, {});
   const size_t most = std::max<size_t>(session.most_paths() / 2, 1);
   for (auto first = all.begin(); first != all.end();) {
     const auto n = std::min(static_cast<size_t>(all.end() - first), most);
     const auto end = first + static_cast<ptrdiff_t>(n);
-    send_some(session, {first, end});
+    send_some(session, {std::make_move_iterator(first), std::make_move_iterator(end)});
     first = end;
   }
 }
@@ -100,6 +113,9 @@ void BrowsePaths::send_some(Session& session, std::vector<Search> searches) {
       request, UA_TYPES_TRANSLATEBROWSEPATHSTONODEIDSREQUEST,
       [this, &session, n = paths.size(), searches = std::move(searches)](const Response& response) {
         UA_StatusCode status = response.responseHeader.serviceResult;
+        if (!session.is_up()) {
+          status = UA_STATUSCODE_BADCONNECTIONCLOSED;  // what it says holds no longer
+        }
         if (status == UA_STATUSCODE_BADTOOMANYOPERATIONS && searches.size() > 1) {
           session.refused_paths(n);
           added_.insert(added_.end(), searches.begin(), searches.end());
@@ -111,12 +127,12 @@ void BrowsePaths::send_some(Session& session, std::vector<Search> searches) {
         const UA_BrowsePathResult* results = response.results;
         for (const Search& search : searches) {
           if (status != UA_STATUSCODE_GOOD) {
-            search.done(bad_status(status, context_of(*search.target)));
+            search.end(bad_status(status, context_of(*search.target)));
             continue;
           }
           const std::span its(results, std::min<size_t>(search.elements.size(), 2));
           results += its.size();
-          search.done(set_ends(*search.target, its));
+          search.end(set_ends(*search.target, its));
         }
         answered_();
       });
@@ -124,7 +140,7 @@ void BrowsePaths::send_some(Session& session, std::vector<Search> searches) {
 
 void BrowsePaths::fail_all(const Status& status) {
   for (const Search& search : std::exchange(added_, {})) {
-    search.done(status);
+    search.end(status);
   }
 }
 

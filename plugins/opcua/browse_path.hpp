@@ -13,7 +13,8 @@ class BrowsePaths {
   /// `answered` is called behind what the answer of a request has called.
   explicit BrowsePaths(std::function<void()> answered) : answered_(std::move(answered)) {}
 
-  /// Sets `node` and `parent` of the target. `done`, once, perhaps inside this.
+  /// Sets `node` and `parent` of the target. `done`, once, perhaps inside this; those of a target
+  /// in their order.
   void follow(const Session& session, std::shared_ptr<Target> target, Done done);
   /// What is to be followed, in as few requests as the server takes.
   void send(Session& session);
@@ -24,7 +25,7 @@ class BrowsePaths {
   struct Search {
     std::shared_ptr<Target> target;
     std::vector<UA_RelativePathElement> elements;  // borrow its names
-    Done done;
+    void end(const Status& status) const;
   };
   void send_some(Session& session, std::vector<Search> searches);
 

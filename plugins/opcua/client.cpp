@@ -31,6 +31,7 @@ Client::Client(const Host& host, const Settings& settings)
 Client::~Client() {
   session_.reset();
   retire();
+  fail_waiting(unavailable());
 }
 
 void Client::submit(std::shared_ptr<Job> job) {
@@ -42,10 +43,14 @@ void Client::submit(std::shared_ptr<Job> job) {
   static_cast<void>(run_submitted_.post());
 }
 
-/// Who reads again in a completion is on the loop. Reads have no order, so these need no lock.
+/// Who reads again in a completion is on the loop. Reads have no order, so these need no lock, and
+/// no turn of the loop: they are sent when all that came together is answered.
 void Client::submit(Read read) {
   if (on_loop(host_)) {
     submitted_here_.push_back(std::move(read));
+    if (session_ && session_->is_receiving()) {
+      return;
+    }
   } else {
     auto submitted = submitted_.lock();
     submitted->reads.push_back(std::move(read));
@@ -83,7 +88,8 @@ void Client::on_addresses(const Resolver::Answer& found) {
     session_ = std::make_unique<Session>(
         host_, settings_, std::move(addresses), *security_,
         Session::Events{[this] { on_up(); }, [this](const Status& status) { on_down(status); },
-                        [this](std::span<const Change> changes) { watches_.changed(changes); }});
+                        [this](std::span<const Change> changes) { watches_.changed(changes); },
+                        [this] { run_submitted(); }});
     session_->connect();
   } catch (...) {
     on_down(current_exception_status());
@@ -144,6 +150,9 @@ void Client::fail_waiting(const Status& status) {
 void Client::retire() { std::exchange(retired_, {}).clear(); }
 
 void Client::run_submitted() {
+  if (submitted_here_.empty() && !has_submitted_) {
+    return send_collected();
+  }
   Submitted taken;
   if (has_submitted_) {  // at the latest when it was posted
     auto submitted = submitted_.lock();

@@ -183,7 +183,7 @@ bool Watches::create_some(const Group& group) {
   Session* const session = client_.session();
   const auto at = subscriptions_.find(group);
   if (session == nullptr || !session->is_open() || at == subscriptions_.end() ||
-      at->second.id == 0) {
+      at->second.id == 0 || at->second.waiting.empty()) {
     return false;
   }
   Subscription& subscription = at->second;
@@ -276,8 +276,8 @@ bool Watches::create_some(const Group& group) {
         [&] { made->watches.created(*made, *static_cast<UA_CreateMonitoredItemsResponse*>(raw)); },
         [](const Status&) noexcept {});
   };
-  for (const NewItem& item : creation->items) {
-    if (are_lent) {
+  if (are_lent) {
+    for (const NewItem& item : creation->items) {
       const std::shared_ptr<Watch>& watch = watches_.at(item.name.watch);
       watch->lend(watch);
     }
@@ -294,8 +294,8 @@ bool Watches::create_some(const Group& group) {
     static_cast<void>(creation.release());
     return true;
   }
-  for (void* const context : contexts) {
-    if (are_lent) {
+  if (are_lent) {
+    for (void* const context : contexts) {
       static_cast<Watch*>(context)->give_back();
     }
   }
@@ -334,7 +334,7 @@ void Watches::created(Creation& creation, const UA_CreateMonitoredItemsResponse&
     const Name name = creation.items[i].name;
     Watch* const watch = find(name.watch);
     if (watch != nullptr && status == UA_STATUSCODE_GOOD) {
-      watch->items()[name.item].has_been_made = true;
+      watch->items()[name.item].has_been_made = watch->has_been_made = true;
       watch->id = watch->nodes.is_list() ? 0 : id;
       continue;
     }
@@ -361,7 +361,8 @@ void Watches::drop_items(Session& session, const Group& group, size_t n, UA_UInt
   }
 }
 
-/// With all that is in it. One that is asked for goes when it comes, and nothing waits for it.
+/// With all that is in it. One whose number is not known yet is dropped by create_some(), which
+/// finds nothing left that waits.
 void Watches::drop(Session& session, const Group& group) {
   const auto at = subscriptions_.find(group);
   if (at == subscriptions_.end() || at->second.id == 0 || !session.is_open()) {

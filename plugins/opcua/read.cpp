@@ -22,6 +22,9 @@ void Reads::add(std::vector<Read> reads) {
 }
 
 void Reads::send(Session& session) {
+  if (added_.empty()) {
+    return;
+  }
   auto reads = std::exchange(added_, {});
   while (reads.size() > session.most_reads()) {
     const auto end = reads.begin() + static_cast<ptrdiff_t>(session.most_reads());

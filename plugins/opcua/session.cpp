@@ -13,7 +13,7 @@ constexpr UA_UInt32 kMaxNodesPerTranslateBrowsePaths = 11712;
 constexpr UA_UInt32 kMaxMonitoredItemsPerCall = 11714;
 // The library gives each ten minutes. A quiet subscription answers one a keep-alive, the oldest
 // first (Watches: at most a minute), so all of them have to come in turn in less.
-constexpr UA_UInt16 kPublishRequests = 4;
+constexpr UA_UInt16 kLeastPublishRequests = 4;
 constexpr UA_UInt16 kMostPublishRequests = 8;
 // A server that leaves so many requests unanswered is of no use, and each costs memory.
 constexpr size_t kMostLate = 1000;
@@ -36,6 +36,7 @@ Session::Session(const Host& host, const Settings& settings, std::vector<std::st
       addresses_(std::move(addresses)),
       security_(security),
       events_(std::move(events)),
+      publish_requests_(kLeastPublishRequests),
       request_timeout_(settings.request_timeout),
       overdue_(host, [this] { give_up_overdue(); }),
       has_found_(host, [this] {
@@ -109,10 +110,13 @@ void Session::open(const Identity* identity) {
                          [this](UA_SecureChannelState channel, UA_SessionState session,
                                 UA_StatusCode status) { state_changed(channel, session, status); },
                          [this] { end(Status(BP_UNAVAILABLE, "the server does not answer")); },
-                         [this] { tell(); }},
+                         [this] {
+                           tell();
+                           events_.received();
+                         }},
       [&](UA_ClientConfig& config) {
         config.noNewSession = true;
-        config.outStandingPublishRequests = kPublishRequests;
+        config.outStandingPublishRequests = publish_requests_;
         config.subscriptionInactivityCallback = [](UA_Client* client, UA_UInt32, void*) {
           of(client).end(Status(BP_UNAVAILABLE, "the server is silent about a subscription"));
         };
@@ -382,9 +386,10 @@ void Session::read_attribute(const UA_NodeId& node, UA_UInt32 attribute, Attribu
 }
 
 void Session::has_subscriptions(size_t n) noexcept {
-  if (n >= kPublishRequests) {
-    UA_Client_getConfig(client())->outStandingPublishRequests =
-        static_cast<UA_UInt16>(std::min<size_t>(n + 1, kMostPublishRequests));
+  UA_UInt16& used = UA_Client_getConfig(client())->outStandingPublishRequests;
+  if (used == publish_requests_) {  // else the server had too many, and the library asks for less
+    used = publish_requests_ =
+        static_cast<UA_UInt16>(std::clamp<size_t>(n + 1, publish_requests_, kMostPublishRequests));
   }
 }
 

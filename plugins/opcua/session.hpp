@@ -45,6 +45,7 @@ class Session {
     std::function<void()> up;
     std::function<void(const Status&)> down;               // once
     std::function<void(std::span<const Change>)> changed;  // what notify() was told
+    std::function<void()> received;  // behind all that what has come was answered with
   };
   /// `host` outlives it; `addresses` are those of the server, numeric. Throws Error.
   Session(const Host& host, const Settings& settings, std::vector<std::string> addresses,
@@ -132,6 +133,8 @@ class Session {
   /// For requests whose answer nobody waits for: the greatest number that nobody takes for
   /// negative.
   static constexpr UA_UInt32 kNoTimeout = INT32_MAX;
+  /// What has come is looked at; `received` is still to come.
+  bool is_receiving() const noexcept { return connection_ && connection_->tcp().is_reading(); }
   /// The channel can send. Requests that the library prepares itself are not given to it without.
   bool is_open() const noexcept { return connection_ && connection_->is_open(); }
 
@@ -175,6 +178,7 @@ class Session {
   size_t most_reads_ = 1000;
   size_t most_items_ = 500;
   size_t most_paths_ = 500;
+  uint16_t publish_requests_;
   const std::chrono::nanoseconds request_timeout_;
   std::deque<std::optional<Asked>> asked_;  // by their numbers; nothing: it was answered
   uint64_t first_asked_ = 1;                // the number of the first, which was not

@@ -151,7 +151,9 @@ void Tcp::on_ready(uint32_t events) {
   std::array<UA_Byte, kReceive> buffer;
   const ssize_t n = recv(connection_->socket.get(), buffer.data(), buffer.size(), 0);
   if (n > 0) {
+    is_reading_ = true;
     tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
+    is_reading_ = false;
     if (after_read_) {
       after_read_();
     }

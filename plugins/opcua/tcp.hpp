@@ -30,6 +30,8 @@ class Tcp final : private ConnectionManager {
 
   /// No connection is opened any more.
   void forbid() noexcept { opens_left_ = 0; }
+  /// The library looks at what has come; `after_read` is still to come.
+  bool is_reading() const noexcept { return is_reading_; }
   /// Closes now, and tells the library, which does not wait for the peer then.
   void abort() noexcept;
   /// The peer has taken a connection.
@@ -59,6 +61,7 @@ class Tcp final : private ConnectionManager {
   const std::function<void()> after_read_;
   int opens_left_ = 2;
   bool was_established_ = false;
+  bool is_reading_ = false;
   uintptr_t last_id_ = 0;
   std::string reason_;
   std::unique_ptr<Connection> connection_;

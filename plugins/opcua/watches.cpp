@@ -175,7 +175,8 @@ void Watches::refuse(Name name, const Status& status) {
   if (watch == nullptr || !watch->nodes.is_list()) {
     return refuse_all(name, status);
   }
-  if (client_.session() == nullptr || try_again(name, watch->items()[name.item], status)) {
+  if (client_.session() == nullptr ||
+      try_again(name, watch->items()[name.item].has_been_made, status)) {
     return;
   }
   const Change change{watch, name.item, only_status(code_of(status))};
@@ -187,15 +188,15 @@ void Watches::refuse_all(Name name, const Status& status) {
   Watch* const watch = find(name.watch);
   // Of a session that is gone: the next one starts it again.
   if (client_.session() != nullptr && watch != nullptr &&
-      !try_again(name, watch->items()[name.item], status)) {
+      !try_again(name, watch->has_been_made, status)) {
     end(name.watch, status);
   }
 }
 
 /// False: it is final.
-bool Watches::try_again(Name name, const WatchedItem& item, const Status& status) {
+bool Watches::try_again(Name name, bool was_there, const Status& status) {
   const bool is_full = status.code() == BP_RESOURCE_EXHAUSTED || status.code() == BP_UNAVAILABLE;
-  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && item.has_been_made)) {
+  if (status.code() != BP_DEADLINE_EXCEEDED && !(is_full && was_there)) {
     return false;
   }
   if (again_.empty()) {

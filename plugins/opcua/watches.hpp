@@ -17,9 +17,8 @@
 //   nothing of these is held across one.
 // - The library has a share of a watch for as long as it has an item of it, or the subscription of
 //   a list, perhaps of more than one session; other threads know it by its number alone. So nothing
-//   dangles. What is given runs
-//   the consumer's code, which may ask for anything, but all that it asks for comes later: a watch
-//   stays where it is meanwhile.
+//   dangles. What is given runs the consumer's code, which may ask for anything, but all that it
+//   asks for comes later: a watch stays where it is meanwhile.
 #pragma once
 
 #include "event_filter.hpp"
@@ -105,6 +104,7 @@ struct Watch {
   const WatchedNodes nodes;
   std::vector<WatchedItem> listed;
   UA_UInt32 id = 0;                   // the server's, of the only item; 0: there is none
+  bool has_been_made = false;         // any of its items
   EventOptions::Filter event_filter;  // by the namespaces of this session
 
  private:
@@ -175,7 +175,7 @@ class Watches {
   void start_again();
   Watch* find(uint64_t number) noexcept;
   void refuse_all(Name name, const Status& status);
-  bool try_again(Name name, const WatchedItem& item, const Status& status);
+  bool try_again(Name name, bool was_there, const Status& status);
   void end(uint64_t number, const Status& status);
   UA_UInt32 keep_alive_count(Publishing publishing) const;
   void fit_keep_alive(const UA_CreateSubscriptionResponse& granted);

@@ -57,6 +57,9 @@ void Writes::add(std::shared_ptr<WriteJob> job) {
 }
 
 void Writes::send(Session& session) {
+  if (added_.empty()) {
+    return;
+  }
   Jobs ready;
   for (const auto& target : std::exchange(added_, {})) {
     collect(session, target, ready);

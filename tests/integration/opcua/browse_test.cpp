@@ -2,7 +2,9 @@
 // Browsing a real server, in pages, by credit.
 #include "fixture.hpp"
 
+#include <atomic>
 #include <set>
+#include <vector>
 
 namespace backplane::test {
 namespace {
@@ -81,6 +83,29 @@ TEST(OpcuaBrowse, OneThatWaitsForCreditEndsWithTheSystem) {
   static_cast<void>(system.kernel().stop());
   ASSERT_TRUE(look.end());
   EXPECT_EQ(look.end()->code(), BP_UNAVAILABLE) << "by the plugin: the kernel says CANCELLED";
+}
+
+// The first request of all is too large, and the second write's would not be.
+TEST(OpcuaPaths, WritesOfOneEndpointKeepTheirOrderWhileAServersLimitIsFound) {
+  for (int round = 0; round < 10; ++round) {
+    OpcuaServer server({"paths_a_call=90", "hides_limits=1"});
+    OpcuaSystem system(server.port());
+    const Endpoint node = system.connected().open("/1:Line1/1:Temperature");
+    std::vector<Endpoint> others;
+    for (int i = 0; i < 260; ++i) {
+      others.push_back(system.open("/1:Line1/1:Fixed"));
+    }
+    std::atomic<int> good{0};
+    const auto count = [&](const auto& result) { good += result.status().is_ok() ? 1 : 0; };
+    const auto count_write = [&](const Status& status) { good += status.is_ok() ? 1 : 0; };
+    node.write(1.0).then(count_write);
+    for (const Endpoint& each : others) {
+      each.read<int>().then(count);
+    }
+    node.write(2.0).then(count_write);
+    ASSERT_TRUE(eventually([&] { return good == 262; }, kPatience));
+    EXPECT_EQ(node.read<double>().value(), 2.0);
+  }
 }
 
 TEST(OpcuaBrowse, AnUnknownNodeIsNamed) {

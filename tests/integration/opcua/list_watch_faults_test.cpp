@@ -67,15 +67,21 @@ TEST(ListWatchLimits, NoMorePathsAreFollowedAtOnceThanTheServerTakes) {
        {OpcuaServer::Options{"paths_a_call=90"},
         OpcuaServer::Options{"paths_a_call=90", "hides_limits=1"}}) {
     const OpcuaServer server(limits);
-    OpcuaSystem system(server.port());
+    TcpRelay relay(server.port());
+    OpcuaSystem system(relay.port());
+    system.connected();
+    relay.look_for({"\x01\x00\x2a\x02", 4});  // TranslateBrowsePathsToNodeIdsRequest, i=554
     StackArena arena;
     ListBuilder nodes(arena);
     constexpr int kNodes = 1000;
     for (int i = 0; i < kNodes; ++i) {
       nodes.add(i == 50 ? "/1:Line1/1:Nothing" : "/1:Line1/1:Fixed");
     }
-    const ListWatched watched(system.connected(), nodes.view());
+    const ListWatched watched(system, nodes.view());
     ASSERT_TRUE(watched.told.reaches(kNodes));
+    if (limits.size() == 1) {
+      EXPECT_EQ(relay.seen(), 23u) << "two paths a node: 45 nodes in a request";
+    }
     EXPECT_EQ(watched.told.of("/1:Line1/1:Fixed"), std::vector<std::string>(kNodes - 1, "7"));
     EXPECT_EQ(watched.told.statuses().at("/1:Line1/1:Nothing"), kNoMatch);
   }
@@ -112,7 +118,7 @@ TEST(ListWatchLimits, NamespacesAreAskedForOnceForAllOfAList) {
   for (int i = 0; i < kNodes; ++i) {
     nodes.add("nsu=urn:nobody;s=X");
   }
-  relay.look_for({"\x01\x00\x77\x02", 4});  // ReadRequest, i=631
+  relay.look_for({"\x01\x00\xcf\x08", 4});  // its NamespaceArray, i=2255
   const ListWatched watched(system, nodes.view());
   ASSERT_TRUE(watched.told.reaches(kNodes));
   EXPECT_EQ(watched.told.statuses().at("nsu=urn:nobody;s=X"), kNotFound);
@@ -123,11 +129,11 @@ TEST(ListWatchLimits, NamespacesAreAskedForOnceForAllOfAList) {
 TEST(ListWatchFaults, ThousandsOfPathsThatAreNotAnsweredInTimeEndNoSession) {
   const OpcuaServer server;
   TcpRelay relay(server.port());
-  OpcuaSystem system(relay.port(), "request_timeout_s = 0.2\nkeepalive_s = 30");
+  OpcuaSystem system(relay.port(), "request_timeout_s = 0.5\nkeepalive_s = 30");
   system.connected();
   StackArena arena;
   ListBuilder nodes(arena);
-  constexpr int kNodes = 3000;
+  constexpr int kNodes = 1100;  // more than may be late
   for (int i = 0; i < kNodes; ++i) {
     nodes.add("/1:Line1/1:Fixed");
   }
@@ -238,6 +244,21 @@ TEST(ListWatchFaults, WhatThereIsNoRoomForYetInTheNextSessionIsTriedAgain) {
   EXPECT_FALSE(watched.has_ended());
 }
 
+TEST(ListWatchFaults, ASubscriptionThatThereIsNoRoomForYetInTheNextSessionIsTriedAgain) {
+  const OpcuaServer server({"all_subscriptions=1"});
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port(),
+                     "session_timeout_s = 2\nkeepalive_s = 0.2\nrequest_timeout_s = 0.5");
+  StackArena arena;
+  const ListWatched watched(system.connected(), arena.list({"ns=1;s=Nothing", kFixed}));
+  ASSERT_TRUE(watched.told.reaches(2));
+  relay.strand();
+  ASSERT_TRUE(eventually([&] { return system.losses() == 1; }, kPatience));
+  ASSERT_TRUE(watched.told.reaches(4)) << "once the old session is over";
+  EXPECT_THAT(watched.told.of(kFixed), ElementsAre("7", "7"));
+  EXPECT_FALSE(watched.has_ended());
+}
+
 TEST(ListWatchFaults, ACancelledOneLeavesNothingAtTheServerAlsoBeforeItsSubscriptionIsMade) {
   const OpcuaServer server({"subscriptions=1"});
   TcpRelay relay(server.port());
@@ -268,11 +289,10 @@ TEST(ListWatchFaults, ACancelledOneLeavesNothingAtTheServerAlsoWhileItsItemsAreM
   const Watched first(system.connected().open(kTemperature));
   ASSERT_TRUE(first.told.has(20.5));
   StackArena arena;
-  relay.become({.delay = std::chrono::milliseconds(200)});
+  relay.become({.delay = std::chrono::milliseconds(500)});
   ListWatched watched(system, arena.list({kTemperature, kFixed}));
   ASSERT_TRUE(eventually([&] { return items() == 3; }, kPatience));
   watched.cancel();
-  EXPECT_THAT(watched.told.all(), IsEmpty());
   EXPECT_TRUE(eventually([&] { return items() == 1; }, kPatience));
   relay.open();
   other.open(kTemperature).write(21.5).or_throw();

@@ -12,9 +12,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-constexpr uint32_t kNoMatch = 0x806F0000;
-constexpr uint32_t kNotFound = 0x803E0000;
-
 class ListWatch : public Opcua {
  protected:
   int items() { return system_.open("ns=1;s=Line2.Items").read<int>().value(); }

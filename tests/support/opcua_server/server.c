@@ -26,6 +26,7 @@
 //   ipv6=1              listens at ::1 alone
 //   sessions=N          the most of them
 //   subscriptions=N     the most of them in a session
+//   all_subscriptions=N the most of them
 //   items=N             the most monitored items
 //   items_a_call=N      the most monitored items in one request
 //   reads=N             the most nodes in one request to read
@@ -428,6 +429,7 @@ int main(int argc, char** argv) {
     config.maxSessions = (UA_UInt16)option(argc, argv, "sessions");
   }
   config.maxSubscriptionsPerSession = option(argc, argv, "subscriptions");
+  config.maxSubscriptions = option(argc, argv, "all_subscriptions");
   config.maxMonitoredItems = option(argc, argv, "items");
   config.maxMonitoredItemsPerCall = option(argc, argv, "items_a_call");
   config.maxNodesPerRead = option(argc, argv, "reads");
