@@ -47,10 +47,10 @@ void Client::submit(std::shared_ptr<Job> job) {
 /// no turn of the loop: they are sent when all that came together is answered.
 void Client::submit(Read read) {
   if (on_loop(host_)) {
-    submitted_here_.push_back(std::move(read));
-    if (session_ && session_->is_receiving()) {
-      return;
+    if (is_found(*read.target) && session_->is_receiving()) {
+      return reads_.add(std::move(read));
     }
+    submitted_here_.push_back(std::move(read));
   } else {
     auto submitted = submitted_.lock();
     submitted->reads.push_back(std::move(read));
@@ -166,15 +166,14 @@ void Client::run_submitted() {
     std::move(submitted_here_.begin(), submitted_here_.end(), std::back_inserter(taken.reads));
     submitted_here_.clear();
   }
-  std::erase_if(taken.reads, [this](Read& read) {
-    const bool is_found = session() != nullptr && read.target->generation == generation_;
-    if (!is_found) {
+  for (Read& read : taken.reads) {
+    if (is_found(*read.target)) {
+      reads_.add(std::move(read));
+    } else {
       boundary([&] { run(std::make_shared<ReadJob>(reads_, requests_, read)); },
                [&](const Status& status) { requests_.fail(read.key, status); });
     }
-    return !is_found;
-  });
-  reads_.add(std::move(taken.reads));
+  }
   for (const auto& job : taken.jobs) {
     run(job);
   }

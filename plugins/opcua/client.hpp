@@ -66,6 +66,10 @@ class Client {
   void end_session(std::function<void()> done);
   void end_resolver(const std::function<void()>& done);
   void run_submitted();
+  /// In the session that there is.
+  bool is_found(const Target& target) noexcept {
+    return target.generation == generation_ && session() != nullptr;
+  }
   void find(const std::shared_ptr<Job>& job);
   void run_found(const std::shared_ptr<Job>& job);
   void read_namespaces();

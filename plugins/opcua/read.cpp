@@ -9,36 +9,43 @@
 namespace backplane::opcua {
 namespace {
 
+constexpr size_t kMostKept = 1000;  // of what one request needs
+
 std::string context_of(const Read& read) { return concat("reading '", read.target->text, "'"); }
 
 }  // namespace
 
-void Reads::add(std::vector<Read> reads) {
-  if (added_.empty()) {
-    added_ = std::move(reads);
-  } else {
-    std::move(reads.begin(), reads.end(), std::back_inserter(added_));
+/// One that is used by no request.
+Reads::Together& Reads::together() {
+  if (free_.empty()) {
+    all_.push_back(std::make_unique<Together>(Together{*this, nullptr, {}}));
+    free_.reserve(all_.size());
+    return *all_.back();
   }
+  Together& out = *free_.back();
+  free_.pop_back();
+  return out;
 }
 
 void Reads::send(Session& session) {
-  if (added_.empty()) {
-    return;
-  }
-  auto reads = std::exchange(added_, {});
-  while (reads.size() > session.most_reads()) {
-    const auto end = reads.begin() + static_cast<ptrdiff_t>(session.most_reads());
-    send_some(session, {std::make_move_iterator(reads.begin()), std::make_move_iterator(end)});
-    reads.erase(reads.begin(), end);
-  }
-  if (!reads.empty()) {
-    send_some(session, std::move(reads));
+  const size_t most = session.most_reads();
+  while (!added_.empty()) {
+    Together& some = together();
+    some.session = &session;
+    if (added_.size() <= most) {
+      some.reads.swap(added_);
+    } else {
+      const auto end = added_.begin() + static_cast<ptrdiff_t>(most);
+      some.reads.assign(std::make_move_iterator(added_.begin()), std::make_move_iterator(end));
+      added_.erase(added_.begin(), end);
+    }
+    send(some);
   }
 }
 
-void Reads::send_some(Session& session, std::vector<Read> reads) {
+void Reads::send(Together& some) {
   nodes_.clear();
-  for (const Read& read : reads) {
+  for (const Read& read : some.reads) {
     UA_ReadValueId& node = nodes_.emplace_back();
     UA_ReadValueId_init(&node);
     node.nodeId = *read.target->node;
@@ -50,21 +57,29 @@ void Reads::send_some(Session& session, std::vector<Read> reads) {
   request.timestampsToReturn = UA_TIMESTAMPSTORETURN_BOTH;
   request.nodesToRead = nodes_.data();
   request.nodesToReadSize = nodes_.size();
-  session.ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
+  some.session->ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
       request, UA_TYPES_READREQUEST,
-      [this, &session, reads = std::move(reads)](const UA_ReadResponse& response) {
-        UA_StatusCode status = response.responseHeader.serviceResult;
-        if (status == UA_STATUSCODE_GOOD && response.resultsSize != reads.size()) {
-          status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
-        }
-        for (size_t i = 0; i < reads.size(); ++i) {
-          if (status == UA_STATUSCODE_GOOD) {
-            answer(session, reads[i], response.results[i]);
-          } else {
-            requests_.fail(reads[i].key, bad_status(status, context_of(reads[i])));
-          }
-        }
-      });
+      [&some](const UA_ReadResponse& response) { some.owner.answered(some, response); });
+}
+
+void Reads::answered(Together& some, const UA_ReadResponse& response) {
+  UA_StatusCode status = response.responseHeader.serviceResult;
+  if (status == UA_STATUSCODE_GOOD && response.resultsSize != some.reads.size()) {
+    status = UA_STATUSCODE_BADUNKNOWNRESPONSE;
+  }
+  for (size_t i = 0; i < some.reads.size(); ++i) {
+    const Read& read = some.reads[i];
+    if (status == UA_STATUSCODE_GOOD) {
+      answer(*some.session, read, response.results[i]);
+    } else {
+      requests_.fail(read.key, bad_status(status, context_of(read)));
+    }
+  }
+  some.reads.clear();
+  if (some.reads.capacity() > kMostKept) {
+    some.reads.shrink_to_fit();
+  }
+  free_.push_back(&some);  // has room
 }
 
 void Reads::answer(Session& session, const Read& read, const UA_DataValue& value) {

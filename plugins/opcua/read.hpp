@@ -23,25 +23,37 @@ struct Read {
 };
 
 /// Those of one client. [loop]
+///
+/// Design notes. What a request needs is used again by a later one: one more read allocates nothing
+/// here.
 class Reads {
  public:
   Reads(Requests& requests, TypeReader& reader) : requests_(requests), reader_(reader) {}
 
-  /// Their nodes are known in this session.
+  /// Its node is known in this session.
   void add(Read read) { added_.push_back(std::move(read)); }
-  void add(std::vector<Read> reads);
   /// What was added, in as few requests as the server takes.
   void send(Session& session);
   /// There is no session: what was added and not sent.
   void fail_all(const Status& status);
 
  private:
-  void send_some(Session& session, std::vector<Read> reads);
+  /// Those that are asked for together.
+  struct Together {
+    Reads& owner;
+    Session* session = nullptr;
+    std::vector<Read> reads;
+  };
+  Together& together();
+  void send(Together& some);
+  void answered(Together& some, const UA_ReadResponse& response);
   void answer(Session& session, const Read& read, const UA_DataValue& value);
 
   Requests& requests_;
   TypeReader& reader_;
   std::vector<Read> added_;
+  std::vector<std::unique_ptr<Together>> all_;
+  std::vector<Together*> free_;
   std::vector<UA_ReadValueId> nodes_;  // of a request that is made
 };
 

@@ -3,6 +3,9 @@
 #include "fixture.hpp"
 #include "support/tcp_relay.hpp"
 
+#include <atomic>
+#include <list>
+
 namespace backplane::test {
 namespace {
 
@@ -260,6 +263,62 @@ TEST(OpcuaFaults, ANamespaceThatIsRenumberedKeepsItsNodesReadAndWatched) {
   EXPECT_TRUE(told.has(3.0));
   EXPECT_EQ(by_id.read<double>().value(), 3.0);
   EXPECT_EQ(by_path.read<double>().value(), 3.0);
+}
+
+// Reads, each of which asks again in its completion.
+class Chain {
+ public:
+  Chain(Endpoint node, std::atomic<bool>& is_over) : node_(std::move(node)), is_over_(is_over) {
+    next();
+  }
+  int good() const { return good_; }
+  bool has_ended() const { return has_ended_; }
+
+ private:
+  void next() {
+    node_.read<double>().then([this](const Result<double>& value) {
+      good_ += value ? 1 : 0;
+      if (is_over_) {
+        has_ended_ = true;
+      } else {
+        next();
+      }
+    });
+  }
+  const Endpoint node_;
+  std::atomic<bool>& is_over_;
+  std::atomic<int> good_{0};
+  std::atomic<bool> has_ended_{false};
+};
+
+TEST(OpcuaFaults, ReadsThatAskAgainInTheirCompletionAllEndWhenTheLineIsCut) {
+  OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  system.connected();
+  std::atomic<bool> is_over{false};
+  std::list<Chain> all;
+  for (int i = 0; i < 20; ++i) {
+    all.emplace_back(system.open(kTemperature), is_over);
+  }
+  for (int round = 0; round < 5; ++round) {
+    std::vector<int> before;
+    for (const Chain& each : all) {
+      before.push_back(each.good());
+    }
+    EXPECT_TRUE(eventually([&] {
+      return std::equal(all.begin(), all.end(), before.begin(),
+                        [](const Chain& each, int good) { return each.good() > good + 10; });
+    }));
+    const int64_t losses = system.losses();
+    relay.cut();
+    ASSERT_TRUE(eventually([&] { return system.losses() > losses; }, kPatience));
+    ASSERT_TRUE(system.becomes(BP_STATE_UP));
+  }
+  is_over = true;
+  EXPECT_TRUE(eventually([&] {
+    return std::all_of(all.begin(), all.end(), [](const auto& each) { return each.has_ended(); });
+  }));
 }
 
 TEST(OpcuaFaults, ANamespaceThatCameLaterIsFound) {
