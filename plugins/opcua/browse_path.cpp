@@ -54,7 +54,7 @@ Status set_ends(Target& target, std::span<const UA_BrowsePathResult> results) {
 
 void BrowsePaths::Search::end(const Status& status) const {
   for (const Done& done : std::exchange(target->followers, {})) {
-    done(status);
+    boundary([&] { done(status); }, [](const Status&) noexcept {});  // it has others
   }
 }
 
@@ -77,8 +77,8 @@ void BrowsePaths::follow(const Session& session, std::shared_ptr<Target> target,
     }
     elements[i].targetName = {*number, borrowed(path[i].name)};
   }
+  added_.push_back({target, std::move(elements)});  // first: who follows has a search
   target->followers.push_back(std::move(done));
-  added_.push_back({std::move(target), std::move(elements)});
 }
 
 void BrowsePaths::send(Session& session) {

@@ -27,7 +27,7 @@ Client::Client(const Host& host, const Settings& settings)
           host, [this] { try_session(); },
           Reconnect::Options{.lost = host.counter("connections_lost_total")}) {}
 
-// What was asked is answered, to members that are still there.
+// What was asked is answered, and what was not fails: to members that are still there.
 Client::~Client() {
   session_.reset();
   retire();
@@ -44,7 +44,7 @@ void Client::submit(std::shared_ptr<Job> job) {
 }
 
 /// Who reads again in a completion is on the loop. Reads have no order, so these need no lock, and
-/// no turn of the loop: they are sent when all that came together is answered.
+/// no turn of the loop: they are sent at the latest when all that came together is answered.
 void Client::submit(Read read) {
   if (on_loop(host_)) {
     if (is_found(*read.target) && session_->is_receiving()) {
@@ -89,7 +89,7 @@ void Client::on_addresses(const Resolver::Answer& found) {
         host_, settings_, std::move(addresses), *security_,
         Session::Events{[this] { on_up(); }, [this](const Status& status) { on_down(status); },
                         [this](std::span<const Change> changes) { watches_.changed(changes); },
-                        [this] { run_submitted(); }});
+                        [this] { on_received(); }});
     session_->connect();
   } catch (...) {
     on_down(current_exception_status());
@@ -137,6 +137,12 @@ void Client::on_down(const Status& status) {
   fail_waiting(*unavailable_);
 }
 
+/// Nothing has posted for what was submitted meanwhile.
+void Client::on_received() {
+  boundary([&] { run_submitted(); },
+           [&](const Status&) noexcept { static_cast<void>(run_submitted_.post()); });
+}
+
 /// Those that nobody was asked for yet.
 void Client::fail_waiting(const Status& status) {
   paths_.fail_all(status);
@@ -166,6 +172,7 @@ void Client::run_submitted() {
     std::move(submitted_here_.begin(), submitted_here_.end(), std::back_inserter(taken.reads));
     submitted_here_.clear();
   }
+  reads_.reserve(taken.reads.size());
   for (Read& read : taken.reads) {
     if (is_found(*read.target)) {
       reads_.add(std::move(read));

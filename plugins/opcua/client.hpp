@@ -3,7 +3,8 @@
 //
 // Design notes.
 // - Endpoints submit on any thread; everything else happens on the loop. What was submitted before
-//   the loop's turn is done in one go, so many reads are one request.
+//   the loop's turn is done in one go, and what was while the server's answers were looked at
+//   behind them: so many reads are one request.
 // - A try: the server's name is looked up, then a session is made, both within connect_timeout. The
 //   look-up cannot be ended; one that takes longer answers the next try.
 // - What needs a session waits for the first try; when a try has failed, it fails with the reason,
@@ -62,11 +63,12 @@ class Client {
   void on_time_out();
   void on_up();
   void on_down(const Status& status);
+  void on_received();
   void retire();
   void end_session(std::function<void()> done);
   void end_resolver(const std::function<void()>& done);
   void run_submitted();
-  /// In the session that there is.
+  /// Its node is known in the session that is up.
   bool is_found(const Target& target) noexcept {
     return target.generation == generation_ && session() != nullptr;
   }

@@ -32,7 +32,8 @@ struct Target {
   std::optional<Wanted> type;  // of its values; nothing until somebody needs it
   std::optional<std::vector<Argument>> arguments;  // likewise, of a method
   std::list<std::shared_ptr<WriteJob>> writes;     // in their order; the first waits for the type
-  std::vector<std::function<void(const Status&)>> followers;  // wait until its path is followed
+  // BrowsePaths': wait for the search that is under way, which ends with them.
+  std::vector<std::function<void(const Status&)>> followers;
   bool is_asking = false;
 
   /// They are of another session.

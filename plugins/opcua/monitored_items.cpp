@@ -362,7 +362,7 @@ void Watches::drop_items(Session& session, const Group& group, size_t n, UA_UInt
 }
 
 /// With all that is in it. One whose number is not known yet is dropped by create_some(), which
-/// finds nothing left that waits.
+/// finds only items of watches that are gone.
 void Watches::drop(Session& session, const Group& group) {
   const auto at = subscriptions_.find(group);
   if (at == subscriptions_.end() || at->second.id == 0 || !session.is_open()) {

@@ -9,7 +9,7 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kMostKept = 1000;  // of what one request needs
+constexpr size_t kMostKept = 256;  // reads, for which a request keeps room
 
 std::string context_of(const Read& read) { return concat("reading '", read.target->text, "'"); }
 
@@ -18,7 +18,7 @@ std::string context_of(const Read& read) { return concat("reading '", read.targe
 /// One that is used by no request.
 Reads::Together& Reads::together() {
   if (free_.empty()) {
-    all_.push_back(std::make_unique<Together>(Together{*this, nullptr, {}}));
+    all_.push_back(std::make_unique<Together>());
     free_.reserve(all_.size());
     return *all_.back();
   }
@@ -59,7 +59,7 @@ void Reads::send(Together& some) {
   request.nodesToReadSize = nodes_.size();
   some.session->ask<UA_ReadResponse, UA_TYPES_READRESPONSE>(
       request, UA_TYPES_READREQUEST,
-      [&some](const UA_ReadResponse& response) { some.owner.answered(some, response); });
+      [this, &some](const UA_ReadResponse& response) { answered(some, response); });
 }
 
 void Reads::answered(Together& some, const UA_ReadResponse& response) {

@@ -29,7 +29,11 @@ struct Read {
 class Reads {
  public:
   Reads(Requests& requests, TypeReader& reader) : requests_(requests), reader_(reader) {}
+  Reads(const Reads&) = delete;
+  Reads& operator=(const Reads&) = delete;
 
+  /// Room for so many more.
+  void reserve(size_t n) { added_.reserve(added_.size() + n); }
   /// Its node is known in this session.
   void add(Read read) { added_.push_back(std::move(read)); }
   /// What was added, in as few requests as the server takes.
@@ -40,7 +44,6 @@ class Reads {
  private:
   /// Those that are asked for together.
   struct Together {
-    Reads& owner;
     Session* session = nullptr;
     std::vector<Read> reads;
   };

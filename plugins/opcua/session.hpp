@@ -8,8 +8,7 @@
 //   must be the same: else somebody in between has taken the better endpoints away.
 // - It is up when the server has answered: a session is activated and its namespaces were read.
 // - It ends once: the channel fails, the session is lost, the server does not answer. What was
-// asked
-//   is answered then, by the library. The next try is another one.
+//   asked is answered then, by the library. The next try is another one.
 // - It is not destroyed inside a call of the library: who is told that it is down does that later.
 // - A request that takes too long fails, and its answer is still taken when it comes: the library
 //   would close the connection of everybody for it.

@@ -85,27 +85,28 @@ TEST(OpcuaBrowse, OneThatWaitsForCreditEndsWithTheSystem) {
   EXPECT_EQ(look.end()->code(), BP_UNAVAILABLE) << "by the plugin: the kernel says CANCELLED";
 }
 
-// The first request of all is too large, and the second write's would not be.
+// In one turn of the loop: the first request is too large, and what follows would not be.
 TEST(OpcuaPaths, WritesOfOneEndpointKeepTheirOrderWhileAServersLimitIsFound) {
-  for (int round = 0; round < 10; ++round) {
-    OpcuaServer server({"paths_a_call=90", "hides_limits=1"});
-    OpcuaSystem system(server.port());
-    const Endpoint node = system.connected().open("/1:Line1/1:Temperature");
-    std::vector<Endpoint> others;
-    for (int i = 0; i < 260; ++i) {
-      others.push_back(system.open("/1:Line1/1:Fixed"));
-    }
-    std::atomic<int> good{0};
-    const auto count = [&](const auto& result) { good += result.status().is_ok() ? 1 : 0; };
-    const auto count_write = [&](const Status& status) { good += status.is_ok() ? 1 : 0; };
+  constexpr int kReads = 260;
+  std::atomic<int> good{0};
+  OpcuaServer server({"paths_a_call=90", "hides_limits=1"});
+  OpcuaSystem system(server.port());
+  const Endpoint first = system.connected().open("ns=1;s=Line1.Fixed");
+  const Endpoint node = system.open("/1:Line1/1:Temperature");
+  std::vector<Endpoint> others;
+  for (int i = 0; i < kReads; ++i) {
+    others.push_back(system.open("/1:Line1/1:Fixed"));
+  }
+  const auto count_write = [&](const Status& status) { good += status.is_ok() ? 1 : 0; };
+  first.read<int>().then([&](const Result<int>&) {
     node.write(1.0).then(count_write);
     for (const Endpoint& each : others) {
-      each.read<int>().then(count);
+      each.read<int>().then([&](const Result<int>& value) { good += value ? 1 : 0; });
     }
     node.write(2.0).then(count_write);
-    ASSERT_TRUE(eventually([&] { return good == 262; }, kPatience));
-    EXPECT_EQ(node.read<double>().value(), 2.0);
-  }
+  });
+  ASSERT_TRUE(eventually([&] { return good == kReads + 2; }, kPatience));
+  EXPECT_EQ(node.read<double>().value(), 2.0);
 }
 
 TEST(OpcuaBrowse, AnUnknownNodeIsNamed) {

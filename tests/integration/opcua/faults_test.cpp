@@ -271,6 +271,12 @@ class Chain {
   Chain(Endpoint node, std::atomic<bool>& is_over) : node_(std::move(node)), is_over_(is_over) {
     next();
   }
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
+  ~Chain() {
+    is_over_ = true;
+    static_cast<void>(eventually([&] { return has_ended(); }, kPatience));
+  }
   int good() const { return good_; }
   bool has_ended() const { return has_ended_; }
 
@@ -292,11 +298,11 @@ class Chain {
 };
 
 TEST(OpcuaFaults, ReadsThatAskAgainInTheirCompletionAllEndWhenTheLineIsCut) {
+  std::atomic<bool> is_over{false};
   OpcuaServer server;
   TcpRelay relay(server.port());
   OpcuaSystem system(relay.port());
   system.connected();
-  std::atomic<bool> is_over{false};
   std::list<Chain> all;
   for (int i = 0; i < 20; ++i) {
     all.emplace_back(system.open(kTemperature), is_over);
@@ -319,6 +325,33 @@ TEST(OpcuaFaults, ReadsThatAskAgainInTheirCompletionAllEndWhenTheLineIsCut) {
   EXPECT_TRUE(eventually([&] {
     return std::all_of(all.begin(), all.end(), [](const auto& each) { return each.has_ended(); });
   }));
+}
+
+// In one piece with the first answer: the second read is to be sent in a session that is over.
+TEST(OpcuaFaults, AReadThatIsAskedForWhileTheSessionEndsFails) {
+  std::atomic<bool> has_ended{false};
+  Status second;
+  OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  const Endpoint node = system.connected().open("ns=1;s=Types.Point");
+  node.read().get().or_throw();                                           // its structure is known
+  const std::string point("\0\0\0\0\0\0\xF0\x3F\0\0\0\0\0\0\0\x40", 16);  // {1, 2}
+  // BadTcpInternalError, without a text (part 6, 7.1.2.5)
+  const std::string error("ERRF\x10\0\0\0\0\0\x82\x80\xFF\xFF\xFF\xFF", 16);
+  relay.add_behind(point, error);
+  node.read().then([&](const auto& first) {
+    EXPECT_TRUE(first.status().is_ok());
+    node.read().then([&](const auto& answer) {
+      second = answer.status();
+      has_ended = true;
+    });
+  });
+  ASSERT_TRUE(eventually([&] { return has_ended.load(); }, kPatience));
+  EXPECT_EQ(second.code(), BP_UNAVAILABLE) << second.to_string();
+  EXPECT_TRUE(eventually([&] { return system.losses() == 1; }, kPatience));
+  EXPECT_TRUE(system.becomes(BP_STATE_UP));
+  EXPECT_TRUE(node.read().get());
 }
 
 TEST(OpcuaFaults, ANamespaceThatCameLaterIsFound) {
