@@ -28,6 +28,7 @@
 #include <list>
 #include <map>
 #include <open62541/client_subscriptions.h>
+#include <tuple>
 #include <unordered_map>
 
 namespace backplane::opcua {
@@ -142,7 +143,9 @@ class Watches {
   struct Group {
     Publishing publishing;
     uint64_t list = 0;  // the number of the watch that has it for itself
-    auto operator<=>(const Group&) const = default;
+    bool operator<(const Group& other) const noexcept {
+      return std::tie(publishing, list) < std::tie(other.publishing, other.list);
+    }
   };
   static Group group_of(const Watch& watch) noexcept {
     return {watch.options.publishing, watch.nodes.is_list() ? watch.number : 0};
