@@ -131,6 +131,7 @@ void Client::on_down(const Status& status) {
     retired_.push_back(std::move(session_));
     static_cast<void>(retire_.post());
   }
+  is_reading_namespaces_ = false;
   watches_.forget_session();
   unavailable_ = Status(status).with_context("no session with ", settings_.url);
   reconnect_.failed(status.message());
@@ -189,7 +190,7 @@ void Client::run_submitted() {
 
 // The session may have ended since they were collected.
 void Client::send_collected() {
-  if (session() != nullptr && !in_unknown_.empty()) {
+  if (session() != nullptr && !in_unknown_.empty() && !is_reading_namespaces_) {
     read_namespaces();
   }
   if (session() != nullptr) {
@@ -263,10 +264,18 @@ void Client::find(const std::shared_ptr<Job>& job) {
   static_cast<void>(run_submitted_.post());
 }
 
+/// One at a time: what came meanwhile keeps its place before what comes from now on.
 void Client::read_namespaces() {
+  is_reading_namespaces_ = true;
   session_->read_namespaces([this, jobs = std::exchange(in_unknown_, {})] {
+    is_reading_namespaces_ = false;
     for (const auto& job : jobs) {
       run(job);
+    }
+    for (const auto& job : std::exchange(in_unknown_, {})) {
+      const bool is_known = session() == nullptr ||
+                            has_known_namespaces(job->target().address, session()->namespaces());
+      is_known ? run(job) : in_unknown_.push_back(job);
     }
     send_collected();
   });

@@ -98,6 +98,7 @@ class Client {
   bool is_resolving_ = false;      // a try waits for the addresses
   bool has_been_up_ = false;       // the session that there is
   bool is_new_session_ = false;    // its namespaces were read just now
+  bool is_reading_namespaces_ = false;
   size_t first_address_ = 0;       // to try: another one after each try that failed
   std::function<void()> stopped_;  // waits for the resolver
   Resolver resolver_;

@@ -363,6 +363,24 @@ TEST(OpcuaFaults, ANamespaceThatCameLaterIsFound) {
   EXPECT_EQ(late.read<double>().value(), 2.0);
 }
 
+TEST(OpcuaFaults, ANamespaceThatCameWhileTheyWereReadForAnotherIsFound) {
+  OpcuaServer server;
+  TcpRelay relay(server.port());
+  OpcuaSystem system(relay.port());
+  OpcuaSystem other(server.port());
+  const Endpoint late = system.connected().open("nsu=urn:late;s=Late");
+  const Endpoint extend = other.connected().open("ns=1;s=Types.Extend");
+  relay.become({.holds = kAnswers});
+  const size_t harmed = relay.harmed();
+  const Reading before(late);
+  ASSERT_TRUE(eventually([&] { return relay.harmed() > harmed; }, kPatience));
+  extend.call().get().or_throw();
+  const Reading behind(late);
+  relay.open();
+  EXPECT_EQ(before.end().code(), BP_NOT_FOUND);
+  EXPECT_TRUE(behind.end().is_ok()) << behind.end().to_string();
+}
+
 TEST(OpcuaFaults, NamespacesAreReadOnceWhenASessionBeginsWhoeverWaitsForIt) {
   OpcuaServer server;
   TcpRelay relay(server.port());
