@@ -30,24 +30,29 @@ KernelOptions options(const PluginFiles& files,
   return out;
 }
 
-/// Sets PORT_1 to PORT_4 to ports of the loopback interface that nobody has, for TCP nor UDP.
+/// Sets PORT_1 to PORT_4 to ports of the loopback interface that nobody has, for TCP nor UDP. They
+/// are below those that the system gives to clients, so that they stay free until they are used.
 void offer_free_ports() {
+  constexpr unsigned kFirst = 10'000;
+  constexpr unsigned kPorts = 8'000;
+  constexpr unsigned kAttempts = 100;
   std::vector<int> held;
-  for (int n = 1; n <= 4;) {
+  // Validators that run side by side have numbers near each other: none looks where another does.
+  const unsigned place = static_cast<unsigned>(getpid()) * 16;
+  for (unsigned attempt = 0, n = 1; n <= 4; ++attempt) {
+    require(attempt < kAttempts, "no port is free for both TCP and UDP");
+    const unsigned port = kFirst + (place + attempt) % kPorts;
     const int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     held.insert(held.end(), {tcp, udp});
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* any = reinterpret_cast<sockaddr*>(&address);
-    require(bind(tcp, any, size) == 0 && getsockname(tcp, any, &size) == 0, "no free TCP port");
-    if (bind(udp, any, size) == 0) {
-      const std::string port = std::to_string(ntohs(address.sin_port));
-      setenv(concat("PORT_", n++).c_str(), port.c_str(), 1);
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    const auto* const any = reinterpret_cast<const sockaddr*>(&address);
+    if (bind(tcp, any, sizeof address) == 0 && bind(udp, any, sizeof address) == 0) {
+      setenv(concat("PORT_", n++).c_str(), std::to_string(port).c_str(), 1);
     }
-    require(held.size() < 200, "no port is free for both TCP and UDP");
   }
   for (const int fd : held) {
     close(fd);
