@@ -12,6 +12,7 @@
 #include "support/scratch_folder.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <ctime>
 #include <fstream>
@@ -19,7 +20,9 @@
 #include <optional>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace backplane::benchmark {
 namespace {
@@ -305,6 +308,17 @@ double heap_bytes() {
   return static_cast<double>(info.uordblks + info.hblkhd);
 }
 
+// The same, once nothing of what was before is freed any more, which a loop does when it comes to
+// it.
+double settled_heap_bytes() {
+  double bytes = heap_bytes();
+  for (int i = 0; i < 100; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (const double before = std::exchange(bytes, heap_bytes()); before == bytes) break;
+  }
+  return bytes;
+}
+
 // Of another process, user and system: the times 14 and 15 of its line, in ticks of the clock.
 std::int64_t cpu_ns(pid_t process) {
   std::ifstream in(concat("/proc/", process, "/stat"));
@@ -373,7 +387,7 @@ Experiment many_items(const Question& question) {
   out.prepare = [question] {
     const auto measure = [question](std::shared_ptr<Bed> bed) {
       return [question, bed] {
-        const double before = heap_bytes();
+        const double before = settled_heap_bytes();
         bed->side->watch();
         const double with = heap_bytes();
         const std::int64_t begin = cpu_ns();
