@@ -95,9 +95,9 @@ class Client {
   std::optional<Status> unavailable_;             // why there is no session; nothing: not known yet
   uint64_t generation_ = 0;
   bool is_stopped_ = false;
-  bool is_resolving_ = false;      // a try waits for the addresses
-  bool has_been_up_ = false;       // the session that there is
-  bool is_new_session_ = false;    // its namespaces were read just now
+  bool is_resolving_ = false;    // a try waits for the addresses
+  bool has_been_up_ = false;     // the session that there is
+  bool is_new_session_ = false;  // its namespaces were read just now
   bool is_reading_namespaces_ = false;
   size_t first_address_ = 0;       // to try: another one after each try that failed
   std::function<void()> stopped_;  // waits for the resolver
