@@ -82,9 +82,6 @@ void BrowsePaths::follow(const Session& session, std::shared_ptr<Target> target,
 }
 
 void BrowsePaths::send(Session& session) {
-  if (added_.empty()) {
-    return;
-  }
   auto all = std::exchange(added_, {});
   const size_t most = std::max<size_t>(session.most_paths() / 2, 1);
   for (auto first = all.begin(); first != all.end();) {

@@ -96,14 +96,10 @@ class Session {
   size_t most_reads() const noexcept { return most_reads_; }
   size_t most_items() const noexcept { return most_items_; }
   /// It has refused `n`: requests of that size may be under way still.
-  void refused_items(size_t n) noexcept {
-    most_items_ = std::min(most_items_, std::max<size_t>(n / 2, 1));
-  }
+  void refused_items(size_t n) noexcept { fit(most_items_, n); }
   size_t most_writes() const noexcept { return most_writes_; }
   size_t most_paths() const noexcept { return most_paths_; }
-  void refused_paths(size_t n) noexcept {
-    most_paths_ = std::min(most_paths_, std::max<size_t>(n / 2, 1));
-  }
+  void refused_paths(size_t n) noexcept { fit(most_paths_, n); }
   /// So that those that have something to tell do not wait for each other's answers.
   void has_subscriptions(size_t n) noexcept;
 
@@ -147,6 +143,10 @@ class Session {
     Answered answered;
   };
 
+  /// To half of what was refused.
+  static void fit(size_t& most, size_t n) noexcept {
+    most = std::min(most, std::max<size_t>(n / 2, 1));
+  }
   void send(const void* request, const UA_DataType& request_type, const UA_DataType& response_type,
             Answered answered);
   void take(uint64_t number, void* response);

@@ -335,11 +335,8 @@ TEST(OpcuaFaults, AReadThatIsAskedForWhileTheSessionEndsFails) {
   TcpRelay relay(server.port());
   OpcuaSystem system(relay.port());
   const Endpoint node = system.connected().open("ns=1;s=Types.Point");
-  node.read().get().or_throw();                                           // its structure is known
-  const std::string point("\0\0\0\0\0\0\xF0\x3F\0\0\0\0\0\0\0\x40", 16);  // {1, 2}
-  // BadTcpInternalError, without a text (part 6, 7.1.2.5)
-  const std::string error("ERRF\x10\0\0\0\0\0\x82\x80\xFF\xFF\xFF\xFF", 16);
-  relay.add_behind(point, error);
+  node.read().get().or_throw();  // its structure is known
+  relay.add_behind(kPointBytes, kErrorMessage);
   node.read().then([&](const auto& first) {
     EXPECT_TRUE(first.status().is_ok());
     node.read().then([&](const auto& answer) {

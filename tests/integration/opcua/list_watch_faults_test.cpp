@@ -10,6 +10,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+// The type of a TranslateBrowsePathsToNodeIdsRequest, i=554.
+const std::string kFollowPaths("\x01\x00\x2a\x02", 4);
 constexpr uint32_t kTooMany = 0x80DB0000;  // BadTooManyMonitoredItems
 
 TEST(ListWatchLimits, NoMoreAreMadeOrEndedAtOnceThanTheServerTakes) {
@@ -70,7 +72,7 @@ TEST(ListWatchLimits, NoMorePathsAreFollowedAtOnceThanTheServerTakes) {
     TcpRelay relay(server.port());
     OpcuaSystem system(relay.port());
     system.connected();
-    relay.look_for({"\x01\x00\x2a\x02", 4});  // TranslateBrowsePathsToNodeIdsRequest, i=554
+    relay.look_for(kFollowPaths);
     StackArena arena;
     ListBuilder nodes(arena);
     constexpr int kNodes = 1000;
@@ -94,13 +96,10 @@ TEST(ListWatchLimits, ThousandsOfPathsAreFollowedByAFewRequests) {
   OpcuaSystem system(relay.port());
   system.connected();
   StackArena arena;
-  ListBuilder nodes(arena);
   constexpr int kNodes = 3000;
-  for (int i = 0; i < kNodes; ++i) {
-    nodes.add("/1:Line1/1:Fixed");
-  }
-  relay.look_for({"\x01\x00\x2a\x02", 4});  // TranslateBrowsePathsToNodeIdsRequest, i=554
-  const ListWatched watched(system, nodes.view());
+  const ValueView nodes = many_times(arena, kNodes, "/1:Line1/1:Fixed");
+  relay.look_for(kFollowPaths);
+  const ListWatched watched(system, nodes);
   ASSERT_TRUE(watched.told.reaches(kNodes));
   EXPECT_GE(relay.seen(), 1u);
   EXPECT_LE(relay.seen(), 12u) << "two paths a node, 500 a request";
@@ -113,13 +112,10 @@ TEST(ListWatchLimits, NamespacesAreAskedForOnceForAllOfAList) {
   OpcuaSystem system(relay.port());
   system.connected();
   StackArena arena;
-  ListBuilder nodes(arena);
   constexpr int kNodes = 3000;
-  for (int i = 0; i < kNodes; ++i) {
-    nodes.add("nsu=urn:nobody;s=X");
-  }
+  const ValueView nodes = many_times(arena, kNodes, "nsu=urn:nobody;s=X");
   relay.look_for({"\x01\x00\xcf\x08", 4});  // its NamespaceArray, i=2255
-  const ListWatched watched(system, nodes.view());
+  const ListWatched watched(system, nodes);
   ASSERT_TRUE(watched.told.reaches(kNodes));
   EXPECT_EQ(watched.told.statuses().at("nsu=urn:nobody;s=X"), kNotFound);
   EXPECT_EQ(relay.seen(), 1u);
@@ -132,14 +128,11 @@ TEST(ListWatchFaults, ThousandsOfPathsThatAreNotAnsweredInTimeEndNoSession) {
   OpcuaSystem system(relay.port(), "request_timeout_s = 0.5\nkeepalive_s = 30");
   system.connected();
   StackArena arena;
-  ListBuilder nodes(arena);
   constexpr int kNodes = 1100;  // more than may be late
-  for (int i = 0; i < kNodes; ++i) {
-    nodes.add("/1:Line1/1:Fixed");
-  }
+  const ValueView nodes = many_times(arena, kNodes, "/1:Line1/1:Fixed");
   const Endpoint node = system.open(kTemperature);
   relay.become({.holds = kAnswers});
-  const ListWatched watched(system, nodes.view());
+  const ListWatched watched(system, nodes);
   EXPECT_EQ(node.read().get().status().code(), BP_DEADLINE_EXCEEDED);
   relay.open();
   EXPECT_TRUE(watched.told.reaches(kNodes));
@@ -171,11 +164,8 @@ TEST(ListWatchFaults, AResetWhileThousandsOfItemsAreAskedForIsSurvived) {
   OpcuaSystem system(relay.port(), "session_timeout_s = 3\nkeepalive_s = 1");
   OpcuaSystem other(server.port());
   StackArena arena;
-  ListBuilder nodes(arena);
-  for (size_t i = 0; i < kNodes; ++i) {
-    nodes.add(kTemperature);
-  }
-  const ListWatched watched(system.connected(), nodes.view());
+  const ValueView nodes = many_times(arena, kNodes, kTemperature);
+  const ListWatched watched(system.connected(), nodes);
   ASSERT_TRUE(watched.told.reaches(kNodes));
   for (const size_t bytes : {30'000u, 60'000u, 90'000u}) {
     const int64_t losses = system.losses();
@@ -207,10 +197,7 @@ TEST(ListWatchFaults, AnErrorOfTheServerRightBehindAReportEndsNoWatch) {
   OpcuaSystem system(relay.port());
   StackArena arena;
   system.connected();
-  const std::string point("\0\0\0\0\0\0\xF0\x3F\0\0\0\0\0\0\0\x40", 16);  // {1, 2}
-  // BadTcpInternalError, without a text (part 6, 7.1.2.5)
-  const std::string error("ERRF\x10\0\0\0\0\0\x82\x80\xFF\xFF\xFF\xFF", 16);
-  relay.add_behind(point, error);
+  relay.add_behind(kPointBytes, kErrorMessage);
   const size_t harmed = relay.harmed();
   const ListWatched list(system, arena.list({"ns=1;s=Types.Point", kFixed}));
   const Watched alone(system.open("ns=1;s=Types.Point"));

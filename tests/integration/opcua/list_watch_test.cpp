@@ -218,11 +218,8 @@ TEST_F(ListWatch, ASlowConsumerMissesNoNode) {
 // What comes together is more than there is credit for.
 TEST_F(ListWatch, ALittleCreditIsUsedUpBeforeTheRestWaits) {
   constexpr size_t kNodes = 100;
-  ListBuilder nodes(arena_);
-  for (size_t i = 0; i < kNodes; ++i) {
-    nodes.add(kFixed);
-  }
-  ListWatched watched(system_, nodes.view(), {}, {.credit = 5});
+  const ValueView nodes = many_times(arena_, kNodes, kFixed);
+  ListWatched watched(system_, nodes, {}, {.credit = 5});
   ASSERT_TRUE(watched.told.reaches(5));
   ASSERT_TRUE(items_become(kNodes));
   EXPECT_EQ(watched.told.all().size(), 5u);
@@ -290,12 +287,9 @@ class ListWatchPolicy : public ListWatch {
   static constexpr uint64_t kRounds = 4;  // with the first values 2000, more than that
 
   void change_more_than_waits(uint32_t policy) {
-    ListBuilder nodes(arena_);
-    for (size_t i = 0; i < kNodes; ++i) {
-      nodes.add(kTemperature);
-    }
-    ListWatched quick(system_, nodes.view());
-    slow_.emplace(system_, nodes.view(), Pairs{}, WatchOptions{.credit = 0, .overflow = policy});
+    const ValueView nodes = many_times(arena_, kNodes, kTemperature);
+    ListWatched quick(system_, nodes);
+    slow_.emplace(system_, nodes, Pairs{}, WatchOptions{.credit = 0, .overflow = policy});
     ASSERT_TRUE(items_become(2 * kNodes) && quick.told.reaches(kNodes));
     for (uint64_t i = 1; i < kRounds; ++i) {
       system_.open(kTemperature).write(static_cast<double>(i)).or_throw();

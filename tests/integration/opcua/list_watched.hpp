@@ -71,6 +71,15 @@ class Story {
       std::make_shared<Guarded<std::vector<Entry>>>();
 };
 
+/// A node that stands so many times in a list.
+inline ValueView many_times(Arena& arena, size_t n, std::string_view node) {
+  ListBuilder nodes(arena);
+  for (size_t i = 0; i < n; ++i) {
+    nodes.add(node);
+  }
+  return nodes.view();
+}
+
 /// The options of a watch of `nodes`, and `more` that hold for all of them.
 inline ValueView options_of(Arena& arena, ValueView nodes, Pairs more) {
   MapBuilder options(arena);
