@@ -131,13 +131,18 @@ bool Executor::settle(std::chrono::nanoseconds timeout) noexcept {
 
 // ---------------------------------------------------------------- the loop
 
+// Tasks, then descriptors and timers, in turn: what a task posts comes after those. A turn without
+// tasks takes the lock once.
 void Executor::loop() {
   std::array<epoll_event, kBatch> ready;
-  for (;;) {
-    run_tasks();
-    int timeout_ms = 0;
-    if (!may_wait(&timeout_ms)) return;
-    const int n = epoll_wait(poller_, ready.data(), kBatch, timeout_ms);
+  for (Next next = take_tasks();;) {
+    if (next == Next::tasks) {
+      for (const Task& task : running_tasks_) task.run(task.user);
+      running_tasks_.clear();
+      next = take_tasks();
+    }
+    if (next == Next::end) return;
+    const int n = epoll_wait(poller_, ready.data(), kBatch, next == Next::sleep ? -1 : 0);
     asleep_.store(false, std::memory_order_relaxed);
     for (int i = 0; i < n; ++i) {
       const epoll_event& event = ready[static_cast<std::size_t>(i)];
@@ -147,30 +152,20 @@ void Executor::loop() {
         run_descriptor(event.data.u64, event.events);
       }
     }
+    if (next == Next::sleep) next = take_tasks();
   }
 }
 
-// Those that were there at the beginning, so that descriptors get their turn.
-void Executor::run_tasks() {
-  {
-    const std::lock_guard lock(mutex_);
-    running_tasks_.swap(tasks_);
-  }
-  for (const Task& task : running_tasks_) task.run(task.user);
-  running_tasks_.clear();
-}
-
-bool Executor::may_wait(int* timeout_ms) {
+Executor::Next Executor::take_tasks() {
   const std::lock_guard lock(mutex_);
   if (!tasks_.empty()) {
-    *timeout_ms = 0;
-    return true;
+    running_tasks_.swap(tasks_);
+    return Next::tasks;
   }
-  if (ending_) return false;
-  *timeout_ms = -1;
+  if (ending_) return Next::end;
   // Who posts from here on holds the lock later than this, and so sees it.
   asleep_.store(true, std::memory_order_relaxed);
-  return true;
+  return Next::sleep;
 }
 
 void Executor::run_timers() {

@@ -79,9 +79,9 @@ class Executor {
   using Registrations = std::unordered_map<std::uint64_t, Registration>;
 
   void loop();
-  void run_tasks();
-  // False: it is to end. *timeout_ms is for epoll_wait.
-  bool may_wait(int* timeout_ms);
+  // What the loop does next: runs running_tasks_, waits for what comes, or ends.
+  enum class Next { tasks, sleep, end };
+  Next take_tasks();
   void run_timers();
   void run_descriptor(std::uint64_t id, std::uint32_t epoll_events);
   void wake() noexcept;

@@ -264,6 +264,38 @@ TEST_F(Watched, GetsItsTurnBetweenTasksThatPostThemselves) {
   settle();  // it may have posted itself between the two
 }
 
+TEST_F(Watched, PostsBehindTheTasksThatWaitAlready) {
+  struct Log {
+    Executor& executor;
+    int fd;
+    std::string order;
+    std::promise<void> over;
+  } log{sut, fd, {}, {}};
+  const auto on_ready = [](void* user, std::uint32_t) {
+    auto* l = static_cast<Log*>(user);
+    l->order += "d";
+    eventfd_t ignored = 0;
+    eventfd_read(l->fd, &ignored);
+    const auto last = [](void* of) {
+      auto* ended = static_cast<Log*>(of);
+      ended->order += "c";
+      ended->over.set_value();
+    };
+    l->executor.post(last, l);
+  };
+  ASSERT_EQ(sut.watch_fd(this, fd, BP_FD_READ, on_ready, &log, &id), BP_OK);
+  sut.post(
+      [](void* user) {
+        auto* l = static_cast<Log*>(user);
+        l->order += "a";
+        l->executor.post([](void* of) { static_cast<Log*>(of)->order += "b"; }, l);
+        eventfd_write(l->fd, 1);
+      },
+      &log);
+  log.over.get_future().get();
+  EXPECT_EQ(log.order, "adbc");
+}
+
 TEST_F(Watched, AnOwnerThatLeavesIsForgottenWithAllItsRegistrations) {
   const int other_owner = 0;
   watch(BP_FD_READ);
@@ -341,6 +373,25 @@ TEST_F(ExecutorTest, StopRunsWhatIsPostedAndDropsWhatIsNotDue) {
   EXPECT_TRUE(sut.stop(10s)) << "idempotent";
   EXPECT_EQ(runs, 1);
   EXPECT_FALSE(sut.running());
+}
+
+TEST_F(ExecutorTest, StopRunsWhatATaskPostsWhenTheEndHasBegun) {
+  struct Log {
+    Executor* executor;
+    bool has_ended = true;
+    std::string order;
+  } log{&sut, true, {}};
+  sut.post(
+      [](void* user) {
+        auto* l = static_cast<Log*>(user);
+        l->has_ended = l->executor->stop(0ns);
+        l->order += "a";
+        l->executor->post([](void* last) { static_cast<Log*>(last)->order += "b"; }, l);
+      },
+      &log);
+  EXPECT_TRUE(sut.stop(10s));
+  EXPECT_FALSE(log.has_ended) << "it was not over while the task ran";
+  EXPECT_EQ(log.order, "ab");
 }
 
 TEST_F(ExecutorTest, StopSaysWhenATaskDoesNotReturn) {
