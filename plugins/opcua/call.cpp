@@ -5,6 +5,7 @@
 #include "error_map.hpp"
 #include "node_type.hpp"
 #include "time.hpp"
+#include <backplane/sdk/options.hpp>
 
 namespace backplane::opcua {
 namespace {
@@ -40,12 +41,7 @@ std::vector<Argument> arguments_of(const UA_Variant& value) {
 CallJob::CallJob(std::shared_ptr<Target> target, Requests& requests, TypeReader& reader,
                  uint64_t key, MessageView in)
     : Job(std::move(target)), requests_(requests), reader_(reader), key_(key), in_(in) {
-  const ValueView options = in.header(BP_H_OPTIONS).value_or(ValueView());
-  for (const auto& [name, value] : options.entries()) {
-    if (!(name == ValueView("object"))) {
-      throw Error(BP_INVALID_ARGUMENT, "unknown option ", name.to_text(64),
-                  "; there is: 'object', a node id");
-    }
+  for (const auto& [name, value] : options_of(in, {"object"}).entries()) {
     object_ = value.get<std::string>().value_or("");
     parse_node_id(object_).or_throw();
   }

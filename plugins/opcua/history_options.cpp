@@ -3,6 +3,7 @@
 
 #include "convert.hpp"
 #include "reversible.hpp"
+#include <backplane/sdk/options.hpp>
 
 namespace backplane::opcua {
 namespace {
@@ -28,22 +29,19 @@ std::optional<HistoryOptions> HistoryOptions::of(MessageView in) {
     return std::nullopt;
   }
   HistoryOptions out;
-  for (const auto& [key, value] : options->entries()) {
+  for (const auto& [key, value] : options_of(in, {"start", "end", "max"}).entries()) {
     const auto name = key.get<std::string_view>().value_or("");
     if (name == "start") {
       out.start = time_of(name, value);
     } else if (name == "end") {
       out.end = time_of(name, value);
-    } else if (name == "max") {
+    } else {
       const auto most = value.get<uint32_t>();
       if (!most || *most == 0) {
         throw Error(BP_INVALID_ARGUMENT, "option 'max': expected a number of values, got ",
                     value.to_text(64));
       }
       out.most = *most;
-    } else {
-      throw Error(BP_INVALID_ARGUMENT, "there is no option '", name,
-                  "' with start or end; there are start, end, max");
     }
   }
   if (out.start == 0) {

@@ -4,6 +4,7 @@
 #include "client.hpp"
 #include "error_map.hpp"
 #include "reversible.hpp"
+#include <backplane/sdk/options.hpp>
 
 namespace backplane::opcua {
 namespace {
@@ -25,13 +26,7 @@ OwnedMessage to_message(std::span<const UA_DataValue> values, DataTypes& types,
 }  // namespace
 
 ValueView ListRead::nodes_of(MessageView in) {
-  const ValueView options = in.header(BP_H_OPTIONS).value_or(ValueView());
-  for (const auto& [key, value] : options.entries()) {
-    if (!(key == ValueView("nodes"))) {
-      throw Error(BP_INVALID_ARGUMENT, "unknown option ", key.to_text(64),
-                  "; there is: 'nodes', a list of addresses");
-    }
-  }
+  options_of(in, {"nodes"});
   return opcua::nodes_of(in, "read");
 }
 

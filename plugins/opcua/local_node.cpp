@@ -3,6 +3,7 @@
 
 #include "history_service.hpp"
 #include "reference.hpp"
+#include <backplane/sdk/options.hpp>
 #include <backplane/sdk/run_on_loop.hpp>
 
 namespace backplane::opcua {
@@ -102,12 +103,7 @@ Status LocalNode::watch(Op op) {
 }
 
 Status LocalNode::call(Op op) {
-  const ValueView options = op.in().header(BP_H_OPTIONS).value_or(ValueView());
-  for (const auto& [key, value] : options.entries()) {
-    return Status(BP_INVALID_ARGUMENT, "calling '", text_,
-                  "' of an own server: there is no option ", key.to_text(64),
-                  "; a method is that of its object");
-  }
+  options_of(op.in());  // a method is that of its object
   const uint64_t operation = server_.new_operation();
   op->impl[2] = operation;
   return run_on_loop(server_.host(), op,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reversible.hpp"
 #include "watches.hpp"
+#include <backplane/sdk/options.hpp>
 
 #include <charconv>
 
@@ -68,15 +69,16 @@ std::chrono::nanoseconds publishing_time(std::string_view key, const ValueView& 
   return out;
 }
 
-bool set_of_events(EventOptions& events, std::string_view name, const ValueView& value) {
-  if (name == "select") {
-    events.set_select(value);
-  } else if (name == "where") {
-    events.set_where(value);
-  } else {
-    return false;
+/// All of them; those of a list and of the past are read elsewhere.
+ValueView known_options(MessageView in, const Address& address) {
+  if (address.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
+    return options_of(in, {"publishing_ns", "queue", "discard_oldest", "select", "where"});
   }
-  return true;
+  return address.is_objects()
+             ? options_of(in, {"publishing_ns", "queue", "discard_oldest", "sampling_ns",
+                               "deadband", "trigger", "nodes"})
+             : options_of(in, {"publishing_ns", "queue", "discard_oldest", "sampling_ns",
+                               "deadband", "trigger", "start", "end"});
 }
 
 }  // namespace
@@ -85,35 +87,25 @@ MonitorOptions::MonitorOptions(MessageView in, const Address& address,
                                std::chrono::nanoseconds default_publishing)
     : is_reversible(opcua::is_reversible(in)), publishing(default_publishing) {
   filter.trigger = UA_DATACHANGETRIGGER_STATUSVALUE;
-  const bool is_list = address.is_objects();
   if (address.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
     events = std::make_unique<EventOptions>();
   }
-  const auto options = in.header(BP_H_OPTIONS);
-  if (!options) {
-    return;
-  }
-  for (const auto& [key, value] : options->entries()) {
-    const auto name = key.get<std::string_view>().value_or("");
-    if (!set(name, value) && !(is_list && name == "nodes")) {
-      throw Error(BP_INVALID_ARGUMENT, "there is no option '", name, "'; there are publishing_ns, ",
-                  "queue, discard_oldest, ",
-                  events    ? "select, where"
-                  : is_list ? "sampling_ns, deadband, trigger, nodes"
-                            : "sampling_ns, deadband, trigger, start, end");
-    }
+  for (const auto& [key, value] : known_options(in, address).entries()) {
+    set(key.get<std::string_view>().value_or(""), value);
   }
 }
 
-bool MonitorOptions::set(std::string_view name, const ValueView& value) {
+void MonitorOptions::set(std::string_view name, const ValueView& value) {
   if (name == "publishing_ns") {
     publishing = publishing_time(name, value);
   } else if (name == "queue") {
     queue = needed<uint32_t>(name, value, "a number of values");
   } else if (name == "discard_oldest") {
     discard_oldest = needed<bool>(name, value, "true or false");
-  } else if (events) {
-    return set_of_events(*events, name, value);
+  } else if (name == "select") {
+    events->set_select(value);
+  } else if (name == "where") {
+    events->set_where(value);
   } else if (name == "sampling_ns") {
     sampling_ms = static_cast<double>(duration(name, value).count()) / 1e6;
   } else if (name == "deadband") {
@@ -122,10 +114,7 @@ bool MonitorOptions::set(std::string_view name, const ValueView& value) {
   } else if (name == "trigger") {
     filter.trigger = trigger(value);
     has_filter = true;
-  } else {
-    return false;
   }
-  return true;
 }
 
 }  // namespace backplane::opcua

@@ -56,8 +56,8 @@ struct MonitorOptions {
   UA_DataChangeFilter filter{};
 
  private:
-  /// False: there is no such option.
-  bool set(std::string_view name, const ValueView& value);
+  /// One that there is.
+  void set(std::string_view name, const ValueView& value);
 };
 
 /// Of a node that is watched.

@@ -23,11 +23,13 @@ class WatchProbe {
     std::function<Status(WatchProbe&, MessageView)> on_message;
     uint16_t verb = BP_V_WATCH;
     bool keep = true;  // false: messages are only counted, which allocates nothing
+    std::optional<ValueView> options = {};  // BP_H_OPTIONS
   };
 
   WatchProbe(const Host& host, bp_ref target, Options options)
       : host_(host), options_(std::move(options)) {
     if (options_.overflow) request_.header(BP_H_OVERFLOW, *options_.overflow);
+    if (options_.options) request_.header(BP_H_OPTIONS, *options_.options);
     op_ = service().op_new(host_.raw());
     op_->verb = options_.verb;
     op_->flags = options_.ack ? BP_OP_ACK : uint16_t{0};

@@ -136,7 +136,7 @@ TEST_F(OpcuaMethods, ALocalCallHasNoOptions) {
   const ValueView options = arena_.map({{"object", "ns=1;s=Tank1"}});
   const Status status = valve_.call(50.0, {{BP_H_OPTIONS, options}}).get().status();
   EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("there is no option \"object\""));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("there is no option 'object'"));
 }
 
 TEST_F(OpcuaMethods, AnAnswerThatIsNotAsDeclaredIsAnErrorOfTheServer) {

@@ -285,6 +285,32 @@ TEST_F(AHub, RefusesAnUnknownPolicy) {
   EXPECT_EQ(sut->outcome().code(), BP_INVALID_ARGUMENT);
 }
 
+TEST_F(AHub, RefusesOptions) {
+  make();
+  StackArena arena;
+  const auto watch_with = [&](ValueView asked) {
+    WatchProbe::Options options;
+    options.options = asked;
+    return watch(options);
+  };
+  const auto sut = watch_with(arena.map({{"deadband", 1}}));
+  EXPECT_EQ(sut->outcome().code(), BP_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(sut->outcome().message()).find("no option 'deadband'"), std::string::npos);
+  EXPECT_FALSE(watch_with(arena.map({}))->done());
+}
+
+TEST_F(AHub, TakesTheOptionsThatItsEndpointReads) {
+  HubOptions known;
+  known.options = {"deadband"};
+  make(known);
+  StackArena arena;
+  WatchProbe::Options options;
+  options.options = arena.map({{"deadband", 1}});
+  EXPECT_FALSE(watch(options)->done());
+  options.options = arena.map({{"deadband", 1}, {"queue", 1}});
+  EXPECT_EQ(watch(options)->outcome().code(), BP_INVALID_ARGUMENT);
+}
+
 TEST_F(AHub, ReplaysTheLastMessageToANewWatcher) {
   make({.replay_last = true, .on_ready = {}});
   publish(1, 2);

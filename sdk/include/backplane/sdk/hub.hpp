@@ -46,6 +46,9 @@ struct HubOptions {
   /// BP_OVERFLOW_* of a watcher that says none. A source whose last message matters, and that
   /// cannot pause, drops the oldest.
   uint32_t default_policy = BP_OVERFLOW_BLOCK;
+  /// Names of the options that its endpoint reads of a WATCH (options.hpp), which outlive it: the
+  /// hub refuses others.
+  std::vector<std::string_view> options = {};
   /// How long a message that a watcher refused (ack < 0) waits until that watcher gets it again,
   /// marked BP_M_REDELIVERED.
   std::chrono::nanoseconds redeliver_after = std::chrono::seconds(1);
@@ -83,7 +86,7 @@ class Hub {
 
   // ---- the operations' side: as in endpoint.h, any thread ----
   /// PENDING; or the status with which the hub has ended; or INVALID_ARGUMENT for an unknown
-  /// policy. May deliver the initial message.
+  /// policy, or an option that there is not (HubOptions::options). May deliver the initial message.
   Status watch(Op op);
   void cancel(Op op) noexcept;
   void credit(Op op, uint32_t n) noexcept;

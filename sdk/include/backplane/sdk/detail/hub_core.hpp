@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../hub.hpp"
+#include "../options.hpp"
 #include "hub_state.hpp"
 
 #include <array>
@@ -34,6 +35,11 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     if (policy > BP_OVERFLOW_FAIL) {
       return Status(BP_INVALID_ARGUMENT, "unknown overflow policy ", policy,
                     ": 0 block, 1 drop_oldest, 2 latest, 3 fail");
+    }
+    try {
+      options_of(op.in(), options_.options);
+    } catch (const Error& error) {
+      return error.status();
     }
     auto made = std::make_unique<HubWatcher>();
     HubWatcher& watcher = *made;
