@@ -61,8 +61,8 @@ void DeadLetter::bury(Delivery& delivery, std::string_view to, Reason reason,
   delivery.reason = reason;
   const auto now =
       std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-  delivery.text = to_json({options_.name, reason, error, now, options_.from, delivery.item->path(),
-                           to, delivery.item->message.body()});
+  delivery.text = to_json({options_.name, reason, error, now, options_.from.address,
+                           delivery.item->path(), to, delivery.item->message.body()});
   delivery.headers.clear();
   delivery.headers.push_back(Pair(uint32_t{BP_H_CONTENT_TYPE}, "application/json"));
   delivery.headers.push_back(Pair(uint32_t{BP_H_HOPS}, delivery.item->hops + 1));

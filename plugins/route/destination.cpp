@@ -171,7 +171,8 @@ void Destination::use_value(Delivery& delivery, ValueView value) {
   auto result = transform(options_.steps, value, delivery.text);
   if (!result) {
     fail(delivery, Reason::kInvalid, result.status());
-  } else if (!deadband_.passes(*result, deadband_.needs_clock() ? core_.now() : 0)) {
+  } else if (!deadband_.passes(*result, deadband_.needs_clock() ? core_.now() : 0,
+                               delivery.item->path())) {
     settle(delivery, Reason::kDeadband);
   } else {
     encode(delivery, *result);

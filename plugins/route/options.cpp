@@ -68,6 +68,24 @@ Steps parse_steps(const Layers& layers) {
   return steps;
 }
 
+SourceOptions parse_source(ValueView given) {
+  if (given.tag != BP_T_MAP) {
+    return {given.as_result<std::string>().value(), {}};
+  }
+  const Config table(given, "from.");
+  MessageBuilder asked;
+  if (const auto type = table.find<std::string_view>("accept")) {
+    asked.header(BP_H_CONTENT_TYPE, *type);
+  }
+  if (const auto options = table.find<ValueView>("options")) {
+    asked.header(BP_H_OPTIONS, *options);
+  }
+  if (const auto qos = table.find<uint64_t>("qos")) {
+    asked.header(BP_H_QOS, *qos);
+  }
+  return {table.string("address"), OwnedMessage(asked.view())};
+}
+
 OwnedMessage parse_headers(const Config& table) {
   MessageBuilder message;
   if (const auto qos = table.find<uint64_t>("qos")) {
@@ -115,8 +133,7 @@ DestinationOptions parse_destination(const Config& route, ValueView given) {
 RouteOptions RouteOptions::parse(std::string_view name, const Config& config) {
   RouteOptions out;
   out.name = name;
-  out.from = config.string("from");
-  out.accept = config.find<std::string>("accept").value_or(std::string());
+  out.from = parse_source(config.value("from"));
   out.dead_letter = config.find<std::string>("dead_letter").value_or(std::string());
   out.max_hops = config.integer<uint64_t>("max_hops");
   out.retry_max = config.seconds("retry_max_s");

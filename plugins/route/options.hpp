@@ -28,13 +28,17 @@ struct DestinationOptions {
   std::chrono::nanoseconds expiry{0};  // 0: none
 };
 
+struct SourceOptions {
+  std::string address;
+  OwnedMessage asked;  // what the watch says in its headers
+};
+
 struct RouteOptions {
   /// Throws Error for what the schema cannot say.
   static RouteOptions parse(std::string_view name, const Config& config);
 
   std::string name;
-  std::string from;
-  std::string accept;       // the content type asked of it; empty: whatever comes
+  SourceOptions from;
   std::string dead_letter;  // empty: none
   std::vector<DestinationOptions> to;
   uint64_t max_hops = 16;

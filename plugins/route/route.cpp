@@ -32,7 +32,7 @@ Route::Route(const Host& host, RouteOptions options, Core::Clock clock)
     needs_clock_ = needs_clock_ || each.expiry.count() > 0;
   }
   source_ = std::make_unique<Source>(
-      core_, options_.from, options_.accept, options_.retry_max,
+      core_, options_.from, options_.retry_max,
       [this](MessageView message, uint64_t watch) { take(message, watch); });
 }
 
@@ -72,7 +72,7 @@ void Route::take(MessageView message, uint64_t watch) {
   try {
     item = &items_.take(message);
   } catch (const Error& error) {
-    core_.complain("message dropped: it cannot be kept", options_.from, error.status());
+    core_.complain("message dropped: it cannot be kept", options_.from.address, error.status());
     for (const auto& destination : destinations_) {
       destination->refuse(Reason::kInvalid);
     }
@@ -241,7 +241,7 @@ void Route::report() {
     tell("source", source_->link());
   }
   if (detail.empty()) {
-    detail = concat("watching ", options_.from,
+    detail = concat("watching ", options_.from.address,
                     source_->acknowledges() ? "" : ", without acknowledgement");
   }
   if (state != reported_ || detail != reported_detail_) {

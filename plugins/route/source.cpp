@@ -3,12 +3,10 @@
 
 namespace backplane::route {
 
-Source::Source(Core& core, std::string address, std::string accept,
-               std::chrono::nanoseconds retry_max, std::function<void(MessageView, uint64_t)> taken)
+Source::Source(Core& core, const SourceOptions& options, std::chrono::nanoseconds retry_max,
+               std::function<void(MessageView, uint64_t)> taken)
     : core_(core),
-      accept_(std::move(accept)),
-      accept_header_(BP_H_CONTENT_TYPE, accept_),
-      asked_{{}, &accept_header_, 1, 0, nullptr, BP_TIME_NONE, 0, 0},
+      asked_(options.asked),
       taken_(std::move(taken)),
       lost_(core.host.counter("route_source_lost_total")),
       op_(core.host, this,
@@ -16,10 +14,10 @@ Source::Source(Core& core, std::string address, std::string accept,
             Source& self = *static_cast<Source*>(op->user);
             self.core_.inside([&self, op] { self.ended(op->status); });
           }),
-      link_(core, std::move(address), retry_max, [this] { watch(); }) {
+      link_(core, options.address, retry_max, [this] { watch(); }) {
   op_->verb = BP_V_WATCH;
   op_->sink = &kSink;
-  op_->in = accept_.empty() ? nullptr : &asked_;
+  op_->in = &asked_.view().raw();
 }
 
 void Source::watch() {

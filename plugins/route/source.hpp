@@ -3,16 +3,16 @@
 #pragma once
 
 #include "link.hpp"
-#include <backplane/sdk/message.hpp>
+#include "options.hpp"
 
 namespace backplane::route {
 
 /// Inside the turn only, but for its own callbacks.
 class Source {
  public:
-  /// `accept`: the content type that is asked for; empty: whatever comes. `taken` gets each
-  /// message, borrowed for the call, with the number of the watch that it came from.
-  Source(Core& core, std::string address, std::string accept, std::chrono::nanoseconds retry_max,
+  /// `taken` gets each message, borrowed for the call, with the number of the watch that it came
+  /// from.
+  Source(Core& core, const SourceOptions& options, std::chrono::nanoseconds retry_max,
          std::function<void(MessageView, uint64_t watch)> taken);
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
@@ -48,9 +48,7 @@ class Source {
   static constexpr bp_sink kSink = {BP_SIZE_TO(bp_sink, next), 0, &Source::next};
 
   Core& core_;
-  const std::string accept_;
-  const Pair accept_header_;
-  const bp_message asked_;
+  const OwnedMessage asked_;
   const std::function<void(MessageView, uint64_t)> taken_;
   bool acknowledges_ = false;  // the present watch
   bool is_watching_ = false;

@@ -306,21 +306,28 @@ std::string_view media_type(uint16_t format) noexcept {
                                     : std::string_view();
 }
 
-bool Deadband::passes(ValueView value, int64_t now_ns) {
+bool Deadband::passes(ValueView value, int64_t now_ns, std::string_view path) {
   if (!width_) {
     return true;
   }
-  const bool beat = heartbeat_.count() > 0 && now_ns - last_ns_ >= heartbeat_.count();
-  if (last_ && !beat && !differs(value)) {
+  const auto at = last_.find(path);
+  if (at == last_.end()) {
+    if (last_.size() == kMostPaths) {
+      last_.clear();
+    }
+    last_.emplace(path, Last{OwnedMessage(value), now_ns});
+    return true;
+  }
+  Last& last = at->second;
+  const bool beat = heartbeat_.count() > 0 && now_ns - last.time_ns >= heartbeat_.count();
+  if (!beat && !differs(value, last.value.body())) {
     return false;
   }
-  last_.emplace(value);
-  last_ns_ = now_ns;
+  last = {OwnedMessage(value), now_ns};
   return true;
 }
 
-bool Deadband::differs(ValueView value) const {
-  const ValueView last = last_->body();
+bool Deadband::differs(ValueView value, ValueView last) const {
   if (!value.is_number() || !last.is_number()) {
     return !(value == last);
   }

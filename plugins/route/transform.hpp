@@ -6,6 +6,8 @@
 #include "json_pointer.hpp"
 #include <backplane/sdk/message.hpp>
 
+#include <map>
+
 namespace backplane::route {
 
 enum class Decode : uint8_t { kAuto, kJson, kCbor, kNone };
@@ -67,25 +69,31 @@ bool is_utf8(std::string_view text) noexcept;
 /// "application/json" of BP_FORMAT_JSON, likewise CBOR; else empty.
 std::string_view media_type(uint16_t format) noexcept;
 
-/// Report by exception: remembers what passed last.
+/// Report by exception: remembers what passed last, of each path that a source tells of.
 class Deadband {
  public:
+  /// With more paths than this all are forgotten, and pass again.
+  static constexpr size_t kMostPaths = 65536;
+
   Deadband(std::optional<double> width, std::chrono::nanoseconds heartbeat) noexcept
       : width_(width), heartbeat_(heartbeat) {}
 
   /// Whether `value` passes at the monotonic time `now_ns`; then it is the last one.
-  bool passes(ValueView value, int64_t now_ns);
+  bool passes(ValueView value, int64_t now_ns, std::string_view path = {});
   /// The last one did not arrive: the next passes.
-  void forget() noexcept { last_.reset(); }
+  void forget() noexcept { last_.clear(); }
   bool needs_clock() const noexcept { return width_.has_value() && heartbeat_.count() > 0; }
 
  private:
-  bool differs(ValueView value) const;
+  struct Last {
+    OwnedMessage value;
+    int64_t time_ns;
+  };
+  bool differs(ValueView value, ValueView last) const;
 
   std::optional<double> width_;
   std::chrono::nanoseconds heartbeat_;
-  std::optional<OwnedMessage> last_;
-  int64_t last_ns_ = 0;
+  std::map<std::string, Last, std::less<>> last_;  // by path
 };
 
 }  // namespace backplane::route

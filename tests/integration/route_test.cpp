@@ -173,6 +173,21 @@ TEST_F(RouteThroughTheKernel, TakesADestinationAsTextAsTableAndAsListOfBoth) {
   }
 }
 
+TEST_F(RouteThroughTheKernel, AsksItsSourceForWhatItsTableSays) {
+  start_and_watch(R"(
+[[routes]]
+from = { address = "world:source", accept = "application/json", qos = 1, options = { deadband = 0.5, nodes = ["x"] } }
+to = "world:a"
+)");
+  const OwnedMessage asked = world().source.asked();
+  EXPECT_EQ(asked.view().header<std::string>(BP_H_CONTENT_TYPE), "application/json");
+  EXPECT_EQ(asked.view().header<int>(BP_H_QOS), 1);
+  const auto options = asked.view().header(BP_H_OPTIONS);
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->find("deadband")->get<double>(), 0.5);
+  EXPECT_EQ(options->find("nodes")->at(0), ValueView("x"));
+}
+
 TEST_F(RouteThroughTheKernel, RefusesEveryMistakeBeforeAnythingStarts) {
   struct Mistake {
     const char* route;
@@ -181,6 +196,10 @@ TEST_F(RouteThroughTheKernel, RefusesEveryMistakeBeforeAnythingStarts) {
   const Mistake kMistakes[] = {
       {"to = \"world:a\"", "from"},
       {"from = \"world:source\"", "to"},
+      {"from = { accept = \"x\" }\nto = \"world:a\"", "address"},
+      {"from = { address = \"nowhere:a\" }\nto = \"world:a\"", "nowhere"},
+      {"from = { address = \"world:source\", option = 1 }\nto = \"world:a\"", "options"},
+      {"from = { address = \"world:source\", qos = 3 }\nto = \"world:a\"", "qos"},
       {"from = \"world:source\"\nto = []", "to"},
       {"from = \"world:source\"\nto = \"nowhere:a\"", "nowhere"},
       {"from = \"world:source\"\nto = \"world:a\"\ndead_letter = \"nowhere:a\"", "nowhere"},

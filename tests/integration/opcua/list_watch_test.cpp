@@ -336,5 +336,26 @@ TEST_F(ListWatchPolicy, FailEndsIt) {
   EXPECT_TRUE(items_become(0)) << "the quick one is gone";
 }
 
+/// Of a manifest: options of a watch as it writes them.
+TEST(OpcuaRoute, WatchesAListWithOptions) {
+  OpcuaServer server;
+  OpcuaSystem system(server.port(), R"(
+[[routes]]
+name = "copy"
+to = "plant:ns=1;s=Line2.Level"
+[routes.from]
+address = "plant:/"
+options = { nodes = ["ns=1;s=Line1.Temperature"], publishing_ns = 10000000, queue = 8, deadband = 0.5 }
+)");
+  const Endpoint temperature = system.connected().open(kTemperature);
+  const Endpoint level = system.open("ns=1;s=Line2.Level");
+  const auto level_is = [&](double value) { return level.read<double>().value() == value; };
+  ASSERT_TRUE(eventually([&] { return level_is(20.5); }, kPatience));
+  // Each of them is sampled, as it is written.
+  for (const double value : {20.6, 20.9, 21.5}) temperature.write(value).or_throw();
+  ASSERT_TRUE(eventually([&] { return level_is(21.5); }, kPatience));
+  EXPECT_EQ(system.metric("route_in_total"), 2) << "what lies within the deadband does not come";
+}
+
 }  // namespace
 }  // namespace backplane::test

@@ -181,8 +181,9 @@ TEST_F(OpcuaTypes, AWatchTellsTheStandardsJson) {
 TEST(OpcuaRoute, AStructureWithItsTimeGoesOnInTheStandardsJson) {
   OpcuaServer server;
   OpcuaSystem system(server.port(),
-                     "[[routes]]\nname = \"copy\"\nfrom = \"plant:ns=1;s=Types.Point\"\n"
-                     "accept = \"application/opcua+uajson\"\nto = \"plant:ns=1;s=Types.Copy\"\n");
+                     "[[routes]]\nname = \"copy\"\nfrom = { address = "
+                     "\"plant:ns=1;s=Types.Point\", accept = \"application/opcua+uajson\" }\nto = "
+                     "\"plant:ns=1;s=Types.Copy\"\n");
   const Endpoint point = system.connected().open("ns=1;s=Types.Point");
   const Endpoint copy = system.open("ns=1;s=Types.Copy");
   StackArena arena;

@@ -77,8 +77,7 @@ class ARoute : public testing::Test {
   void start_alone(std::vector<DestinationOptions> destinations, bool dead_letter = false) {
     RouteOptions options;
     options.name = "r";
-    options.from = "source";
-    options.accept = accept_;
+    options.from = {"source", asked_};
     options.dead_letter = dead_letter ? "dead" : "";
     options.to = std::move(destinations);
     options.max_hops = 4;
@@ -126,7 +125,7 @@ class ARoute : public testing::Test {
   ScriptedDestination a{host};
   ScriptedDestination b{host};
   ScriptedDestination dead{host};
-  std::string accept_;
+  OwnedMessage asked_;
   size_t n_destinations_ = 1;
   std::optional<Route> route_;
   bp_ref life_ = 0;
@@ -152,17 +151,19 @@ TEST_F(ARoute, WritesWhatComesAndAcknowledgesItAtTheSource) {
   EXPECT_EQ(fake.metric("route_out_total{destination=a}"), 1);
 }
 
-TEST_F(ARoute, AsksItsSourceForAContentType) {
-  accept_ = "application/opcua+uajson";
+TEST_F(ARoute, AsksItsSourceAgainForTheSame) {
+  asked_ = OwnedMessage(MessageBuilder().header(BP_H_QOS, 1u).view());
   start({to("a")});
-  ASSERT_TRUE(source.is_watched());
-  EXPECT_EQ(source.accept(), "application/opcua+uajson");
+  source.end(Status(BP_UNAVAILABLE));
+  wait_for_the_next_try();
+  ASSERT_EQ(source.watches(), 2);
+  EXPECT_EQ(source.asked().view().header<unsigned>(BP_H_QOS), 1u);
 }
 
-TEST_F(ARoute, AsksForNoContentTypeByItself) {
+TEST_F(ARoute, AsksItsSourceForNothingByItself) {
   start({to("a")});
   ASSERT_TRUE(source.is_watched());
-  EXPECT_EQ(source.accept(), "");
+  EXPECT_TRUE(source.asked().view().headers().empty());
 }
 
 TEST_F(ARoute, PassesABodyOnWithoutCopyingIt) {

@@ -63,8 +63,8 @@ class ScriptedSource {
 
   bool is_watched() const { return read(watch_) != nullptr; }
   bool wants_ack() const { return read(wants_ack_); }
-  /// The content type that was asked for.
-  std::string accept() const { return read(accept_); }
+  /// What the watch says in its headers.
+  OwnedMessage asked() const { return read(asked_); }
   uint64_t credit() const { return read(credit_); }
   int watches() const { return read(watches_); }
   /// How often each number was settled with OK; others are in `nacked`.
@@ -88,7 +88,7 @@ class ScriptedSource {
   bool publishing_ = false;
   std::optional<Status> end_;  // asked for while it was publishing
   bool wants_ack_ = false;
-  std::string accept_;
+  OwnedMessage asked_;
   uint64_t credit_ = 0;
   int watches_ = 0;
   std::map<uint64_t, int> acked_;
@@ -103,7 +103,7 @@ class ScriptedSource::Endpoint {
     const std::lock_guard lock(owner_.mutex_);
     owner_.watch_ = op;
     owner_.wants_ack_ = op.wants_ack();
-    owner_.accept_ = op.in().header<std::string>(BP_H_CONTENT_TYPE).value_or("");
+    owner_.asked_ = OwnedMessage(op.in());
     owner_.credit_ = op->credit;
     ++owner_.watches_;
     return Status::pending();

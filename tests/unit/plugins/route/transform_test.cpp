@@ -315,6 +315,25 @@ TEST(Deadband, ComparesWithTheLastThatPassedSoThatADriftIsSeen) {
   EXPECT_TRUE(sut.passes(int64_t{20}, 0));
 }
 
+TEST(Deadband, RemembersTheLastOfEachPath) {
+  Deadband sut(0.5, kNoHeartbeat);
+  EXPECT_TRUE(sut.passes(20.0, 0, "line1"));
+  EXPECT_TRUE(sut.passes(20.2, 0, "line2")) << "another's";
+  EXPECT_FALSE(sut.passes(20.4, 0, "line1"));
+  EXPECT_FALSE(sut.passes(20.4, 0, "line2"));
+  EXPECT_TRUE(sut.passes(21.0, 0, "line1"));
+  EXPECT_FALSE(sut.passes(20.4, 0, "line2"));
+}
+
+TEST(Deadband, RemembersSoManyPathsAndNoMore) {
+  Deadband sut(0.5, kNoHeartbeat);
+  for (size_t i = 0; i < Deadband::kMostPaths; ++i)
+    EXPECT_TRUE(sut.passes(1, 0, std::to_string(i)));
+  EXPECT_FALSE(sut.passes(1, 0, "0"));
+  EXPECT_TRUE(sut.passes(1, 0, "one more"));
+  EXPECT_TRUE(sut.passes(1, 0, "0"));
+}
+
 TEST(Deadband, OfZeroPassesChangesOnly) {
   Deadband sut(0.0, kNoHeartbeat);
   EXPECT_TRUE(sut.passes(1, 0));
