@@ -13,38 +13,6 @@ namespace {
 
 constexpr auto kAgainAfter = std::chrono::seconds(5);
 
-/// The messages of what is told together. Only those that are made cost anything.
-class Batch {
- public:
-  Batch() noexcept = default;
-  Batch(const Batch&) = delete;
-  Batch& operator=(const Batch&) = delete;
-
-  /// One more, of those that a session gives together.
-  MessageDraft& add() {
-    return *new (&memory_[made_++ * sizeof(MessageDraft)]) MessageDraft(arena_);
-  }
-  /// Of the first n. Two loops: what was written in parts is not to be read whole at once.
-  std::span<const bp_message> messages(size_t n) noexcept {
-    std::array<const bp_message*, Session::kMostChanges> views;
-    for (size_t i = 0; i < n; ++i) {
-      views[i] = &std::launder(reinterpret_cast<MessageDraft*>(memory_ + i * sizeof(MessageDraft)))
-                      ->view();
-    }
-    for (size_t i = 0; i < n; ++i) {
-      messages_[i] = *views[i];
-    }
-    return {messages_.data(), n};
-  }
-
- private:
-  static_assert(std::is_trivially_destructible_v<MessageDraft>);
-  StackArena<size_t{512} * Session::kMostChanges> arena_;
-  size_t made_ = 0;
-  alignas(MessageDraft) std::byte memory_[Session::kMostChanges * sizeof(MessageDraft)];
-  std::array<bp_message, Session::kMostChanges> messages_;
-};
-
 /// Starts an item in a session, once its node is known.
 class ItemJob final : public Job {
  public:
@@ -309,23 +277,27 @@ void Watches::give(Watch& watch, Body body) {
 
 /// At most so many as a session gives together. What is wrong with one comes behind those before.
 Status Watches::publish(Watch& watch, std::span<const Change> changes) {
-  Batch batch;
+  StackArena<1024> arena;
+  std::array<bp_message, Session::kMostChanges> messages;
+  std::array<MessageDraft::Room, Session::kMostChanges> rooms;
   std::array<size_t, Session::kMostChanges> sources;
   std::exception_ptr wrong;
   size_t n = 0;
   const bool is_behind = !watch.held.empty();
   try {
-    while (!is_behind && n < changes.size() &&
-           fill(batch.add(), changes[n], &client_.type_reader().types())) {
+    for (; !is_behind && n < changes.size(); ++n) {
+      MessageDraft message(arena, messages[n], rooms[n]);
+      if (!fill(message, changes[n], &client_.type_reader().types())) {
+        break;
+      }
       sources[n] = changes[n].item;
-      ++n;
     }
   } catch (...) {
     wrong = std::current_exception();
   }
   const uint64_t session_number = session_number_;
   if (n > 0) {
-    Status status = watch.feed.give(batch.messages(n), std::span(sources).first(n));
+    Status status = watch.feed.give(std::span(messages).first(n), std::span(sources).first(n));
     if (status.is_error()) {
       return status;
     }

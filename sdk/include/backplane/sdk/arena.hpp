@@ -95,7 +95,9 @@ class ListBuilder {
 /// The same for a map, or for headers.
 class MapBuilder {
  public:
-  explicit MapBuilder(Arena& arena) noexcept : arena_(arena) {}
+  /// `room`, which need not be initialised, is used first: a view may lie in it.
+  explicit MapBuilder(Arena& arena, std::span<bp_pair> room = {}) noexcept
+      : arena_(arena), pairs_(room.data()), room_(room.size()) {}
   MapBuilder(const MapBuilder&) = delete;
   MapBuilder& operator=(const MapBuilder&) = delete;
 
@@ -126,9 +128,9 @@ class MapBuilder {
   }
 
   Arena& arena_;
-  bp_pair* pairs_ = nullptr;
+  bp_pair* pairs_;
   size_t size_ = 0;
-  size_t room_ = 0;
+  size_t room_;
 };
 
 }  // namespace backplane

@@ -8,6 +8,8 @@
 #include <backplane/headers.h>
 #include <backplane/message.h>
 
+#include <array>
+
 namespace backplane {
 
 /// A borrowed message, valid as long as the call that shows it. Who keeps it makes an OwnedMessage
@@ -72,25 +74,27 @@ class MessageView {
   const bp_message* message_;
 };
 
-/// A message that is being made in somebody's arena, which several may share. Text and bytes given
-/// to it are borrowed, unless copied with arena().copy(). Stays where it is: what view() gives is
-/// valid until the draft changes, or its arena ends.
+/// A message that is being made in somebody's memory. Text and bytes given to it are borrowed,
+/// unless copied with arena().copy().
 class MessageDraft {
  public:
-  explicit MessageDraft(Arena& arena, ValueView body = {}) : headers_(arena), arena_(arena) {
-    message_.body = body;
+  /// For its first headers, which most often are all; more are in the arena.
+  using Room = std::array<bp_pair, 4>;
+  /// Neither `message` nor `room` need be initialised. They outlive it, as the arena does, which
+  /// several may share.
+  MessageDraft(Arena& arena, bp_message& message, Room& room, ValueView body = {})
+      : headers_(arena, room), arena_(arena), message_(message) {
+    message_ = {body, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
   }
   MessageDraft(const MessageDraft&) = delete;
   MessageDraft& operator=(const MessageDraft&) = delete;
 
   MessageDraft& body(ValueView body) { return message_.body = body, *this; }
-  MessageDraft& header(uint32_t id, ValueView value) { return headers_.add(id, value), *this; }
-  MessageDraft& header(std::string_view name, ValueView value) {
-    return headers_.add(name, value), *this;
-  }
+  MessageDraft& header(uint32_t id, ValueView value) { return add(id, value); }
+  MessageDraft& header(std::string_view name, ValueView value) { return add(name, value); }
   MessageDraft& headers(std::span<const bp_pair> pairs) {
     for (const bp_pair& pair : pairs) {
-      headers_.add(pair.key, pair.val);
+      add(pair.key, pair.val);
     }
     return *this;
   }
@@ -106,27 +110,39 @@ class MessageDraft {
   MessageDraft& owner(bp_buffer* buffer) { return message_.owner = buffer, *this; }
 
   Arena& arena() noexcept { return arena_; }
-  const bp_message& view() noexcept {
-    message_.headers = headers_.pairs().data();
-    message_.n_headers = static_cast<uint32_t>(headers_.size());
-    return message_;
-  }
-  operator MessageView() noexcept { return view(); }
+  /// The message that it writes to, as it is so far.
+  const bp_message& view() const noexcept { return message_; }
+  operator MessageView() const noexcept { return view(); }
 
  private:
+  MessageDraft& add(const ValueView& key, const ValueView& value) {
+    headers_.add(key, value);
+    message_.headers = headers_.pairs().data();
+    message_.n_headers = static_cast<uint32_t>(headers_.size());
+    return *this;
+  }
+
   MapBuilder headers_;
   Arena& arena_;
-  bp_message message_ = {{}, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0};
+  bp_message& message_;
 };
 
-/// The same with an arena of its own: the stack, while it is small.
+namespace detail {
+struct MessagePlace {
+  bp_message message;
+  MessageDraft::Room room;
+};
+}  // namespace detail
+
+/// The same in memory of its own: the stack, while it is small. Stays where it is.
 ///
 ///     MessageBuilder message(21.5);
 ///     message.header(BP_H_CONTENT_TYPE, "application/json").header("unit", "Cel").time_now();
 ///     hub.publish(message);
-class MessageBuilder : private StackArena<512>, public MessageDraft {
+class MessageBuilder : private detail::MessagePlace, private StackArena<512>, public MessageDraft {
  public:
-  explicit MessageBuilder(ValueView body = {}) : MessageDraft(static_cast<Arena&>(*this), body) {}
+  explicit MessageBuilder(ValueView body = {})
+      : MessageDraft(static_cast<Arena&>(*this), MessagePlace::message, MessagePlace::room, body) {}
 };
 
 /// A message that stays: shares the owner of a counted one, else holds a copy of the whole tree in

@@ -104,22 +104,33 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     if (!gate_.enter()) {
       return BP_CANCELLED;
     }
-    bp_status status = BP_OK;
-    for (size_t i = 0; i < messages.size() && status >= 0; ++i) {
+    const bp_status status =
+        acknowledges_ ? settle(messages) : boundary(nullptr, [&] { return take(messages); });
+    gate_.leave();
+    return status;
+  }
+  Status take(std::span<const bp_message> messages) {
+    for (const bp_message& message : messages) {
       if (gate_.is_closed()) {
-        status = BP_CANCELLED;
-        break;
+        return Status(BP_CANCELLED);
       }
-      status = boundary(nullptr, [&] { return on_message_(messages[i]); });
-      if (acknowledges_) {
-        if (status != BP_PENDING) {
-          ack(messages[i].seq, status);
-        }
-        status = BP_OK;
+      if (Status status = on_message_(message); status.is_error()) {
+        return status;
       }
     }
-    gate_.leave();
-    return status < 0 ? status : BP_OK;
+    return Status::ok();
+  }
+  bp_status settle(std::span<const bp_message> messages) noexcept {
+    for (const bp_message& message : messages) {
+      if (gate_.is_closed()) {
+        return BP_CANCELLED;
+      }
+      const bp_status status = boundary(nullptr, [&] { return on_message_(message); });
+      if (status != BP_PENDING) {
+        ack(message.seq, status);
+      }
+    }
+    return BP_OK;
   }
   void end(bp_status status) noexcept {
     const auto self = std::move(self_);
