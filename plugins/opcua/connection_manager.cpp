@@ -13,8 +13,12 @@
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) (static_cast<void>(start))
 #endif
 
+#include <sys/socket.h>
+
 namespace backplane::opcua {
 namespace {
+
+constexpr size_t kReceive = 128 << 10;
 
 /// Nothing unwinds through C.
 template <class Body>
@@ -28,7 +32,8 @@ UA_StatusCode barrier(Body body) noexcept {
 
 }  // namespace
 
-ConnectionManager::ConnectionManager(EventLoop& loop) : UA_ConnectionManager{}, loop_(loop) {
+ConnectionManager::ConnectionManager(EventLoop& loop)
+    : UA_ConnectionManager{}, loop_(loop), received_(new UA_Byte[kReceive]) {
   eventSource.eventSourceType = UA_EVENTSOURCETYPE_CONNECTIONMANAGER;
   eventSource.start = [](UA_EventSource* source) -> UA_StatusCode {
     source->state = UA_EVENTSOURCESTATE_STARTED;
@@ -61,6 +66,19 @@ ConnectionManager::ConnectionManager(EventLoop& loop) : UA_ConnectionManager{}, 
 ConnectionManager::~ConnectionManager() {
   loop_.native()->deregisterEventSource(loop_.native(), &eventSource);
   ASAN_UNPOISON_MEMORY_REGION(kept_.get(), kept_size_);
+  ASAN_UNPOISON_MEMORY_REGION(received_.get(), kReceive);
+}
+
+ssize_t ConnectionManager::receive(int socket, UA_ByteString& bytes) noexcept {
+  ASAN_UNPOISON_MEMORY_REGION(received_.get(), kReceive);
+  const ssize_t n = recv(socket, received_.get(), kReceive, 0);
+  bytes = {n > 0 ? static_cast<size_t>(n) : 0, received_.get()};
+  ASAN_POISON_MEMORY_REGION(bytes.data + bytes.length, kReceive - bytes.length);
+  return n;
+}
+
+void ConnectionManager::forget_received() noexcept {
+  ASAN_POISON_MEMORY_REGION(received_.get(), kReceive);
 }
 
 UA_StatusCode ConnectionManager::lend(UA_ByteString& buffer, size_t size) noexcept {

@@ -11,7 +11,6 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kReceive = 65536;
 constexpr size_t kMostWaiting = size_t{16} << 20;
 constexpr int kAcceptAtOnce = 16;
 constexpr int kBacklog = 128;
@@ -194,12 +193,10 @@ void Listener::on_ready(uintptr_t id, uint32_t events) {
   if ((events & BP_FD_READ) == 0 || !connection->outbox.is_empty()) {
     return;
   }
-  std::array<char, kReceive> buffer;
-  const ssize_t n = recv(connection->socket.get(), buffer.data(), buffer.size(), 0);
-  if (n > 0) {
-    return received(id, {buffer.data(), static_cast<size_t>(n)});
-  }
-  if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+  const ssize_t n = receive(connection->socket.get(),
+                            [&](const UA_ByteString& bytes) { received(id, view(bytes)); });
+  // It may be gone, if something has come.
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
     close_later(*connection);
   }
 }

@@ -246,6 +246,7 @@ bool Watches::create_some(const Group& group) {
                                                                void* of_subscription, UA_UInt32,
                                                                void* of_item, UA_DataValue* value) {
     const Item item(of_subscription, of_item);
+    item.watch.nodes.prefetch(item.place);
     Session::of(client).notify(item.watch, item.place, *value);
   };
   const UA_Client_EventNotificationCallback told = [](UA_Client* client, UA_UInt32,

@@ -18,6 +18,16 @@ constexpr UA_UInt16 kMostPublishRequests = 8;
 // A server that leaves so many requests unanswered is of no use, and each costs memory.
 constexpr size_t kMostLate = 1000;
 
+/// Most often it is a number, whose memory is all that there is.
+void free_value(UA_Variant& value) noexcept {
+  if (UA_Variant_isScalar(&value) && value.type->pointerFree &&
+      value.storageType == UA_VARIANT_DATA && value.arrayDimensions == nullptr) {
+    UA_free(value.data);
+  } else {
+    UA_Variant_clear(&value);
+  }
+}
+
 /// To what the server takes; 0 is as much as there is.
 void lower(size_t& most, const UA_Variant& limit) {
   if (UA_Variant_hasScalarType(&limit, &UA_TYPES[UA_TYPES_UINT32])) {
@@ -305,7 +315,7 @@ void Session::tell() noexcept {
     boundary([&] { events_.changed(changes); }, [this](const Status& status) { end(status); });
   }
   for (Change& each : changes) {
-    UA_Variant_clear(&each.value.value);
+    free_value(each.value.value);
   }
   is_telling_ = false;
 }

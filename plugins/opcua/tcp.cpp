@@ -4,7 +4,6 @@
 #include "outbox.hpp"
 #include <backplane/sdk/unique_handle.hpp>
 
-#include <array>
 #include <cerrno>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,7 +13,6 @@
 namespace backplane::opcua {
 namespace {
 
-constexpr size_t kReceive = 65536;
 constexpr size_t kMostWaiting = size_t{64} << 20;
 
 /// A connection that is being made; the error's text where there is none.
@@ -148,12 +146,12 @@ void Tcp::on_ready(uint32_t events) {
   if ((events & BP_FD_READ) == 0 || connection_->is_closing) {
     return;
   }
-  std::array<UA_Byte, kReceive> buffer;
-  const ssize_t n = recv(connection_->socket.get(), buffer.data(), buffer.size(), 0);
-  if (n > 0) {
+  const ssize_t n = receive(connection_->socket.get(), [this](const UA_ByteString& bytes) {
     is_reading_ = true;
-    tell(UA_CONNECTIONSTATE_ESTABLISHED, {static_cast<size_t>(n), buffer.data()});
+    tell(UA_CONNECTIONSTATE_ESTABLISHED, bytes);
     is_reading_ = false;
+  });
+  if (n > 0) {
     if (after_read_) {
       after_read_();
     }

@@ -307,17 +307,10 @@ std::string take_common_name(Arena& arena, const UA_DataType& type, ValueView& l
   return name.substr(std::string_view("opcua:").size());
 }
 
-}  // namespace
-
-ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
-  if (variant.type == nullptr) {
-    return ValueView();
-  }
+/// Of a variant that is not empty.
+ValueView any_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
   const UA_DataType& type = *variant.type;
   const bool is_scalar = UA_Variant_isScalar(&variant);
-  if (is_scalar && is_number(type)) {
-    return number(variant.data, type);
-  }
   ValueView out =
       is_scalar ? element(arena, variant.data, type, types) : elements(arena, variant, types);
   if (is_scalar && type.typeKind == UA_DATATYPEKIND_ENUM) {
@@ -336,6 +329,15 @@ ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
     out = made(BP_T_MATRIX, 0, arena.list({dimensions, out}).as.p, 2);
   }
   return has_name ? typed(arena, name, out) : out;
+}
+
+}  // namespace
+
+ValueView to_value(Arena& arena, const UA_Variant& variant, DataTypes* types) {
+  return variant.type == nullptr ? ValueView()
+         : UA_Variant_isScalar(&variant) && is_number(*variant.type)
+             ? number(variant.data, *variant.type)
+             : any_value(arena, variant, types);
 }
 
 void fill_message(MessageDraft& message, const UA_DataValue& value, DataTypes* types,

@@ -37,7 +37,7 @@ void WatchedNodes::name(MessageDraft& message, size_t i) const {
   if (!is_list()) {
     return;
   }
-  const ValueView element = list_.at(i);
+  const ValueView element(list_.as.list[i]);
   if (element.tag == BP_T_STRING) {
     message.header(BP_H_PATH, element);
     return;

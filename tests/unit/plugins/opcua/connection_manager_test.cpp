@@ -6,7 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
+#include <unistd.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace backplane::opcua {
 namespace {
@@ -31,6 +37,17 @@ class Manager final : public ConnectionManager {
     return status;
   }
 
+  /// What has come at once; nothing: recv() has returned this.
+  std::string receive_at_once(int socket, ssize_t& n) {
+    std::string out;
+    n = receive(socket, [&](const UA_ByteString& bytes) {
+      out = view(bytes);
+      received = bytes.data;
+    });
+    return out;
+  }
+
+  const UA_Byte* received = nullptr;
   std::string sent;
   bool throws = false;
 
@@ -87,6 +104,54 @@ TEST_F(AConnectionManager, LetsNothingUnwindThroughTheLibrary) {
   UA_ByteString next = manager_.lend(8192);
   manager_.take_back(next);
 }
+
+class Receiving : public AConnectionManager {
+ protected:
+  Receiving() {
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_), 0);
+    const int room = 1 << 20;
+    setsockopt(ends_[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  }
+  ~Receiving() override {
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+  void peer_sends(const std::string& bytes) {
+    ASSERT_EQ(send(ends_[1], bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  }
+  std::string receive() { return manager_.receive_at_once(ends_[0], n_); }
+
+  int ends_[2] = {};
+  ssize_t n_ = 0;
+};
+
+TEST_F(Receiving, GivesWhatHasComeShortOrLong) {
+  peer_sends("short");
+  EXPECT_EQ(receive(), "short");
+  const std::string longer(100'000, 'x');
+  peer_sends(longer);
+  EXPECT_EQ(receive(), longer) << "more than the largest chunk";
+  peer_sends("y");
+  EXPECT_EQ(receive(), "y");
+  EXPECT_EQ(n_, 1);
+}
+
+TEST_F(Receiving, SaysThatNothingHasComeAndThatNothingWill) {
+  EXPECT_EQ(receive(), "");
+  EXPECT_EQ(n_, -1);
+  EXPECT_EQ(errno, EAGAIN);
+  shutdown(ends_[1], SHUT_WR);
+  EXPECT_EQ(receive(), "");
+  EXPECT_EQ(n_, 0);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+TEST_F(Receiving, WhatHasComeIsGoneWhenItWasLookedAt) {
+  peer_sends("short");
+  receive();
+  EXPECT_TRUE(__asan_address_is_poisoned(manager_.received));
+}
+#endif
 
 }  // namespace
 }  // namespace backplane::opcua
