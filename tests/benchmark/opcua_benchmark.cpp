@@ -154,7 +154,7 @@ class Reads final : public OpcuaWork {
     begin_ns_ = now_ns();
     go_on();
   }
-  void answered() override {
+  bool answered() override {
     ++answered_;
     latencies_.push_back(now_ns() - started_ns_);
     if (is_over()) {
@@ -162,8 +162,9 @@ class Reads final : public OpcuaWork {
       allocated_ = allocations() - allocated_;
     }
     go_on();
+    return is_over();
   }
-  void notified() override {}
+  bool notified() override { return false; }
   [[nodiscard]] bool is_over() const override { return answered_ == question_.requests; }
 
   std::vector<Metric> metrics() {
@@ -226,7 +227,7 @@ Experiment reads(const Question& question) {
 // ---- notifications ----
 
 // Rounds of changes of all items, of which `outstanding` may be untold: so many values fit into the
-// queue of an item.
+// queue of an item. What is done for each value is a count, and no more: it would be measured.
 class Changes final : public OpcuaWork {
  public:
   Changes(const Question& question, OpcuaSide& side) : question_(question), side_(side) {}
@@ -234,38 +235,43 @@ class Changes final : public OpcuaWork {
     begin_ns_ = now_ns();
     go_on();
   }
-  void answered() override { ++answered_, end(); }
-  void notified() override {
-    ++notified_;
+  bool answered() override {
+    ++answered_;
+    return end();
+  }
+  bool notified() override {
+    if (++told_ < question_.options.items) return false;
+    told_ = 0;
+    ++rounds_;
     go_on();
-    end();
+    return end();
   }
   [[nodiscard]] bool is_over() const override { return end_ns_ != 0; }
   std::vector<Metric> metrics() const {
     return {{question_.prefix + "_rate",
-             static_cast<double>(notified_) * 1e9 / static_cast<double>(end_ns_ - begin_ns_),
+             static_cast<double>(rounds_ * question_.options.items) * 1e9 /
+                 static_cast<double>(end_ns_ - begin_ns_),
              {}}};
   }
 
  private:
   void go_on() {
-    while (started_ < question_.requests &&
-           started_ - notified_ / question_.options.items < question_.options.outstanding) {
+    while (started_ < question_.requests && started_ - rounds_ < question_.options.outstanding) {
       ++started_;
       side_.write();
     }
   }
-  void end() {
-    if (answered_ == question_.requests &&
-        notified_ >= std::uint64_t{question_.requests} * question_.options.items)
-      end_ns_ = now_ns();
+  bool end() {
+    if (answered_ == question_.requests && rounds_ >= question_.requests) end_ns_ = now_ns();
+    return is_over();
   }
 
   const Question& question_;
   OpcuaSide& side_;
   std::uint64_t started_ = 0;
   std::uint64_t answered_ = 0;
-  std::uint64_t notified_ = 0;
+  std::uint64_t rounds_ = 0;  // that were told
+  unsigned told_ = 0;         // values of the next
   std::int64_t begin_ns_ = 0;
   std::int64_t end_ns_ = 0;
 };
@@ -274,7 +280,7 @@ Experiment notifications(const Question& question) {
   Experiment out;
   out.name = "opcua";
   out.repetitions = 3;
-  out.preparations = 9;
+  out.preparations = 15;
   out.cases = {question.prefix + "_rate"};
   out.prepare = [question] {
     const auto measure = [question](std::shared_ptr<Bed> bed) {

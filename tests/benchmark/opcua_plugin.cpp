@@ -72,7 +72,7 @@ class Plugin final : public OpcuaSide {
 
   void run(OpcuaWork& work) override {
     work_ = &work;
-    post(kernel_.host(), [this] { go_on(&OpcuaWork::begin); }).or_throw();
+    post(kernel_.host(), [this] { work_->begin(); }).or_throw();
     if (!over_.try_acquire_for(seconds(kOpcuaPatienceSeconds))) {
       post(kernel_.host(), [this] { end(); }).or_throw();  // nobody uses the work after this
       over_.acquire();
@@ -135,7 +135,7 @@ class Plugin final : public OpcuaSide {
       look_at(message);
       // Nobody else writes to it.
       heard_.store(heard_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      if (work_ != nullptr) go_on(&OpcuaWork::notified);
+      go_on(&OpcuaWork::notified);
     };
     subscriptions_.push_back(endpoint.watch(hear, std::move(watching)).value());
   }
@@ -196,10 +196,8 @@ class Plugin final : public OpcuaSide {
     }
   }
 
-  void go_on(void (OpcuaWork::*event)()) {
-    if (work_ == nullptr) return;
-    (work_->*event)();
-    if (work_->is_over()) end();
+  void go_on(bool (OpcuaWork::*event)()) {
+    if (work_ != nullptr && (work_->*event)()) end();
   }
   void end() {
     if (work_ == nullptr) return;

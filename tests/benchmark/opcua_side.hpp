@@ -15,8 +15,9 @@ class OpcuaWork {
  public:
   virtual ~OpcuaWork() = default;
   virtual void begin() = 0;
-  virtual void answered() = 0;  // one more request
-  virtual void notified() = 0;  // one more value of an item
+  // One more request, one more value of an item. True: the work is over.
+  virtual bool answered() = 0;
+  virtual bool notified() = 0;
   [[nodiscard]] virtual bool is_over() const = 0;
 };
 
