@@ -34,7 +34,7 @@ TEST_F(Opcua, TheObjectOfAMethodMayBeNamed) {
   const Status unknown =
       mix.call(inputs, {{BP_H_OPTIONS, arena.map({{"objekt", "ns=1;s=Line1"}})}}).get().status();
   EXPECT_EQ(unknown.code(), BP_INVALID_ARGUMENT);
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("there is: 'object'"));
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("there is 'object'"));
 }
 
 TEST_F(Opcua, ARefusedMethodSaysWhy) {

@@ -39,7 +39,9 @@ TEST_F(RequestOptions, AreNullWhereThereAreNone) {
 
 TEST_F(RequestOptions, AreRefusedByTheirNameWithWhatThereIs) {
   EXPECT_EQ(refusal(arena_.map({{"queue", 5}, {"quue", 5}}), {"deadband", "queue"}),
-            "there is no option 'quue'; there are deadband, queue");
+            "there is no option 'quue'; there are 'deadband', 'queue'");
+  EXPECT_EQ(refusal(arena_.map({{"quue", 5}}), {"queue"}),
+            "there is no option 'quue'; there is 'queue'");
   EXPECT_EQ(refusal(arena_.map({{"queue", 5}}), {}),
             "there is no option 'queue'; there are none here");
   EXPECT_THAT(refusal(arena_.map({{7, 5}}), {"queue"}), HasSubstr("'7'"));

@@ -29,7 +29,10 @@ inline ValueView options_of(MessageView request, std::span<const std::string_vie
     }
     std::string all;
     for (const std::string_view each : known) {
-      all += concat(all.empty() ? "there are " : ", ", each);
+      all += concat(!all.empty()        ? ", '"
+                    : known.size() == 1 ? "there is '"
+                                        : "there are '",
+                    each, "'");
     }
     throw Error(BP_INVALID_ARGUMENT, "there is no option '",
                 name ? std::string(name->substr(0, 64)) : key.to_text(64), "'; ",
