@@ -152,7 +152,7 @@ TEST_F(OpcuaEvents, OptionsThatMakeNoSenseAreRefusedByName) {
               HasSubstr("has 1 operands, expected 2"));
   EXPECT_THAT(refusal(arena_.map({{"where", arena_.list({"of_type", "Alarm"})}})),
               HasSubstr("node id of an event type"));
-  EXPECT_THAT(refusal(arena_.map({{"deadband", 1.0}})), HasSubstr("select, where"));
+  EXPECT_THAT(refusal(arena_.map({{"deadband", 1.0}})), HasSubstr("'select', 'where'"));
   EXPECT_THAT(refusal(arena_.map({{"select", arena_.list({"nsu=urn:none;Limit"})}})),
               HasSubstr("no namespace"));
 }

@@ -156,7 +156,7 @@ TEST_F(OpcuaHistory, OptionsThatMakeNoSenseAreRefusedByName) {
   EXPECT_THAT(std::string(refusal(arena_.map({{"start", kLongAgo}, {"max", 0}})).message()),
               HasSubstr("expected a number of values"));
   EXPECT_THAT(std::string(refusal(arena_.map({{"start", kLongAgo}, {"queue", 1}})).message()),
-              HasSubstr("there are start, end, max"));
+              HasSubstr("there are 'start', 'end', 'max'"));
 }
 
 TEST_F(OpcuaHistory, AVariableWithoutOneSaysSo) {

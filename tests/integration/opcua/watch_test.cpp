@@ -177,7 +177,8 @@ TEST_F(OpcuaWatch, AnUnknownNodeEndsTheWatchWithItsReason) {
 TEST_F(OpcuaWatch, AnOptionThatThereIsNotIsRefusedWithThoseThatThereAre) {
   StackArena arena;
   const Watched watched(system_.open(kTemperature), arena.map({{"interval", 5}}));
-  EXPECT_THAT(std::string(watched.end().message()), HasSubstr("sampling_ns, deadband, trigger"));
+  EXPECT_THAT(std::string(watched.end().message()),
+              HasSubstr("'sampling_ns', 'deadband', 'trigger'"));
   EXPECT_TRUE(watched.told.all().empty());
 }
 
