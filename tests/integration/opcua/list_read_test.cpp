@@ -122,7 +122,8 @@ TEST_F(ListRead, RefusesWhatIsNoListOfNodes) {
   EXPECT_THAT(std::string(none.message()), HasSubstr("'nodes'"));
   const Status unknown =
       objects_.read({{BP_H_OPTIONS, arena_.map({{"node", arena_.list({})}})}}).get().status();
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("there is no option 'node'; there is 'nodes'"));
+  EXPECT_THAT(std::string(unknown.message()),
+              HasSubstr("there is no option 'node'; there is 'nodes'"));
   const Status range =
       read_of(objects_, arena_.list({kCount}), Pair(BP_H_INDEX_RANGE, "1")).status();
   EXPECT_EQ(range.code(), BP_INVALID_ARGUMENT) << range.to_string();
