@@ -108,12 +108,12 @@ inline InstanceInfo info_of(const Kernel& kernel, std::string_view instance) {
   }
   throw std::runtime_error("no instance");
 }
-/// Of one instance; -1: it has none of that name.
 /// The binary form of Types.Point, {1, 2}.
 inline const std::string kPointBytes("\0\0\0\0\0\0\xF0\x3F\0\0\0\0\0\0\0\x40", 16);
 /// With which a server ends a connection: BadTcpInternalError, without a text (part 6, 7.1.2.5).
 inline const std::string kErrorMessage("ERRF\x10\0\0\0\0\0\x82\x80\xFF\xFF\xFF\xFF", 16);
 
+/// Of one instance; -1: it has none of that name.
 inline int64_t metric_of(const Kernel& kernel, std::string_view instance, std::string_view name) {
   for (const MetricInfo& each : kernel.metrics()) {
     if (each.name == name && each.instance == instance) {

@@ -45,6 +45,11 @@ class AHub : public ::testing::Test {
   std::unique_ptr<WatchProbe> watch(uint32_t policy, uint32_t credit) {
     return watch({.credit = credit, .overflow = policy, .on_message = {}});
   }
+  std::unique_ptr<WatchProbe> watch_with(ValueView asked) {
+    WatchProbe::Options options;
+    options.options = asked;
+    return watch(std::move(options));
+  }
   void TearDown() override {
     if (topic_ != 0) host_.services().endpoint.close(host_.raw(), topic_);
     hub_.reset();
@@ -288,11 +293,6 @@ TEST_F(AHub, RefusesAnUnknownPolicy) {
 TEST_F(AHub, RefusesOptions) {
   make();
   StackArena arena;
-  const auto watch_with = [&](ValueView asked) {
-    WatchProbe::Options options;
-    options.options = asked;
-    return watch(options);
-  };
   const auto sut = watch_with(arena.map({{"deadband", 1}}));
   EXPECT_EQ(sut->outcome().code(), BP_INVALID_ARGUMENT);
   EXPECT_NE(std::string(sut->outcome().message()).find("no option 'deadband'"), std::string::npos);
@@ -304,11 +304,9 @@ TEST_F(AHub, TakesTheOptionsThatItsEndpointReads) {
   known.options = {"deadband"};
   make(known);
   StackArena arena;
-  WatchProbe::Options options;
-  options.options = arena.map({{"deadband", 1}});
-  EXPECT_FALSE(watch(options)->done());
-  options.options = arena.map({{"deadband", 1}, {"queue", 1}});
-  EXPECT_EQ(watch(options)->outcome().code(), BP_INVALID_ARGUMENT);
+  EXPECT_FALSE(watch_with(arena.map({{"deadband", 1}}))->done());
+  EXPECT_EQ(watch_with(arena.map({{"deadband", 1}, {"queue", 1}}))->outcome().code(),
+            BP_INVALID_ARGUMENT);
 }
 
 TEST_F(AHub, ReplaysTheLastMessageToANewWatcher) {
