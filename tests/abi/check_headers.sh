@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# check_headers.sh alone|together INCLUDE_DIR LANGUAGE COMPILER [FLAG...]: every header of the ABI compiles, twice over, without
+# check_headers.sh alone|together INCLUDE_DIR LANGUAGE COMPILER [FLAG...]: every header compiles, twice over, without
 # a warning: each alone, or all in one source.
 set -eu
 mode=$1 include=$2 language=$3 compiler=$4
 shift 4
-headers=$(cd "$include" && find backplane -name '*.h' | sort)
+headers=$(cd "$include" && find backplane -name '*.h' -o -name '*.hpp' | sort)
 [ -n "$headers" ] || { echo "no headers in $include" >&2; exit 1; }
 [ "$mode" = alone ] || headers=$(echo "$headers" | tr '\n' ' ')
 

@@ -250,7 +250,7 @@ TEST(CoapClient, GivesUpARequestThatIsAcknowledgedButNeverAnswered) {
 TEST(CoapClient, CarriesMethodsHeadersAndQueries) {
   TestKernel test("[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:0\"\n");
   const Endpoint path = test.open("server:/thing", {{BP_H_CREATE, true}});
-  const auto served = path.serve([](Request request) -> Status {
+  const auto served = path.serve([](ServedOp request) -> Status {
     const MessageView in = request.in();
     const std::string text =
         concat(in.header<std::string>(BP_H_METHOD).value_or(""), " ",
@@ -287,7 +287,7 @@ TEST(CoapClient, GetsALongAnswerThatComesLater) {
   TestKernel test("[instances.server]\nplugin = \"coap\"\nlisten = \"coap://127.0.0.1:0\"\n");
   const Endpoint path = test.open("server:/slow", {{BP_H_CREATE, true}});
   const std::string body(9000, 'z');
-  const auto served = path.serve([&](Request request) -> Status {
+  const auto served = path.serve([&](ServedOp request) -> Status {
     auto deferred = std::make_shared<Deferred>(request.defer());
     std::thread([deferred, &body] { deferred->reply(body.c_str()); }).detach();
     return Status::pending();

@@ -57,7 +57,7 @@ class PeerSeen {
   explicit PeerSeen(TestKernel& test)
       : path_(test.open("sensors:/who", {{BP_H_CREATE, true}})),
         registration_(path_
-                          .serve([this](Request request) {
+                          .serve([this](ServedOp request) {
                             const std::lock_guard lock(mutex_);
                             user_ = request.peer_user();
                             has_certificate_ =

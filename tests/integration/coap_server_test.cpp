@@ -320,7 +320,7 @@ void wait_until_served(TestKernel& test) {
 TEST(CoapServer, AnswersAnErrorForAHeaderThatFitsNoOption) {
   TestKernel test(manifest());
   const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
-  const auto served = endpoint.serve([](Request request) {
+  const auto served = endpoint.serve([](ServedOp request) {
     MessageBuilder out("x");
     out.header("accept", "no/type");
     return request.reply(MessageView(out));
@@ -342,7 +342,7 @@ TEST(CoapServer, AnswersAnErrorAlsoLaterAndDrains) {
   TestKernel test(manifest("answer_timeout_s = 60"));
   const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
   std::promise<Deferred> asked;
-  const auto served = endpoint.serve([&](Request request) {
+  const auto served = endpoint.serve([&](ServedOp request) {
     asked.set_value(request.defer());
     return Status::pending();
   });
@@ -417,7 +417,7 @@ TEST(CoapServer, LetsHandlersServePaths) {
   TestKernel test(manifest());
   const uint16_t port = test.port("sensors");
   const Endpoint exact = test.open("sensors:/lamp", {{BP_H_CREATE, true}});
-  const auto lamp = exact.serve([](Request request) -> Status {
+  const auto lamp = exact.serve([](ServedOp request) -> Status {
     const auto method = request.in().header<std::string>(BP_H_METHOD).value_or("");
     if (method == "DELETE") {
       return Status(BP_NOT_FOUND, "no such lamp");
@@ -428,7 +428,7 @@ TEST(CoapServer, LetsHandlersServePaths) {
   ASSERT_TRUE(lamp) << lamp.status().to_string();
   const Endpoint below = test.open("sensors:/tree", {{BP_H_CREATE, true}});
   const auto tree = below.serve(
-      [](Request request) -> Status {
+      [](ServedOp request) -> Status {
         auto deferred = std::make_shared<Deferred>(request.defer());
         std::thread([deferred, path = std::string(request.path())] {
           deferred->reply(path.c_str());

@@ -91,7 +91,7 @@ TEST_F(Requests, NeedMqtt5) {
 
 TEST_F(Requests, OfAForeignClientReachAHandler) {
   Endpoint topic = system_->open("double/+");
-  const auto served = topic.serve([](Request request) -> Status {
+  const auto served = topic.serve([](ServedOp request) -> Status {
     if (request.path() != "double/it") {
       return Status(BP_NOT_FOUND, "no such method");
     }
@@ -126,7 +126,7 @@ TEST_F(Requests, ThatAHandlerForgetsMakeRoomForOthersInTime) {
       broker_.url(), "max_requests = 1\ncall_timeout_s = 0.2\nclient_id = \"other\"");
   Endpoint topic = system->open("slow");
   std::vector<Deferred> forgotten;
-  const auto served = topic.serve([&](Request request) -> Status {
+  const auto served = topic.serve([&](ServedOp request) -> Status {
     forgotten.push_back(request.defer());
     return Status::pending();
   });
@@ -149,7 +149,7 @@ TEST_F(Requests, FromOneInstanceReachAHandlerOfAnother) {
   const auto server = MqttSystem::connected(broker_.url(), "client_id = \"server\"");
   Endpoint served_topic = server->open("echo");
   const auto served = served_topic.serve(
-      [](Request request) -> Status { return request.reply(request.in().body()); });
+      [](ServedOp request) -> Status { return request.reply(request.in().body()); });
   ASSERT_TRUE(served);
   ASSERT_TRUE(eventually([&] { return broker_.count_in_log("echo (QoS 1)") == 1; }));
 

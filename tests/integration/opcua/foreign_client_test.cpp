@@ -53,7 +53,7 @@ TEST(OpcuaForeignClient, IsToldOfChanges) {
 TEST(OpcuaForeignClient, CallsMethods) {
   OpcuaPair pair;
   const Endpoint mix = pair.open("main:ns=1;s=Tank1.Mix");
-  const auto registration = mix.serve([](const Request& request) -> Status {
+  const auto registration = mix.serve([](const ServedOp& request) -> Status {
     StackArena arena;
     const ValueView inputs = request.in().body();
     const double product = inputs.at(0).get<double>().value() * inputs.at(1).get<int>().value();

@@ -45,7 +45,7 @@ class OpcuaMethods : public testing::Test {
 };
 
 TEST_F(OpcuaMethods, AHandlerAnswersWithItsOutputs) {
-  const auto registration = mix_.serve([](const Request& request) -> Status {
+  const auto registration = mix_.serve([](const ServedOp& request) -> Status {
     const ValueView inputs = request.in().body();
     StackArena arena;
     const double product = inputs.at(0).get<double>().value() * inputs.at(1).get<int>().value();
@@ -64,7 +64,7 @@ TEST_F(OpcuaMethods, AHandlerAnswersWithItsOutputs) {
 }
 
 TEST_F(OpcuaMethods, AHandlersErrorIsTheCallers) {
-  const auto registration = valve_.serve([](const Request&) -> Status {
+  const auto registration = valve_.serve([](const ServedOp&) -> Status {
     return Status(BP_FAILED_PRECONDITION, "the valve is locked");
   });
   EXPECT_EQ(call_valve("main:", 50.0).message(), "the valve is locked");
@@ -119,7 +119,7 @@ TEST_F(OpcuaMethods, ACallThatIsNotAnsweredEndsWithItsTime) {
 }
 
 TEST_F(OpcuaMethods, ArgumentsThatAreWrongNeverReachAHandler) {
-  const auto registration = valve_.serve([](const Request&) -> Status {
+  const auto registration = valve_.serve([](const ServedOp&) -> Status {
     ADD_FAILURE() << "called";
     return Status::ok();
   });
@@ -140,7 +140,7 @@ TEST_F(OpcuaMethods, ALocalCallHasNoOptions) {
 }
 
 TEST_F(OpcuaMethods, AnAnswerThatIsNotAsDeclaredIsAnErrorOfTheServer) {
-  const auto registration = mix_.serve([](const Request& request) -> Status {
+  const auto registration = mix_.serve([](const ServedOp& request) -> Status {
     Op op = request;
     return op.reply("only one");
   });
@@ -191,7 +191,7 @@ TEST_F(OpcuaMethods, ALocalCallIsCancelledWithItsHandlersOperation) {
 
 TEST_F(OpcuaMethods, AServedMethodIsWithdrawn) {
   {
-    const auto registration = valve_.serve([](const Request&) { return Status::ok(); });
+    const auto registration = valve_.serve([](const ServedOp&) { return Status::ok(); });
     EXPECT_TRUE(call_valve("plant:", 1.0).is_ok());
   }
   EXPECT_TRUE(

@@ -122,6 +122,12 @@ TEST_F(AnEndpoint, ReadsAndWritesTypedValues) {
             "expected an int of 32 bits, got float 42.5");
 }
 
+TEST_F(AnEndpoint, TakesAZeroForANumberAndNullForNoValue) {
+  sut_.write(0).or_throw();
+  EXPECT_EQ(device_->value, 0.0);
+  EXPECT_EQ(sut_.write(nullptr).get().message(), "expected a float of 64 bits, got null");
+}
+
 TEST_F(AnEndpoint, PassesTheErrorOfAnEndpoint) {
   const Status status = sut_.write("hot").get();
   EXPECT_EQ(status.code(), BP_INVALID_ARGUMENT);
@@ -509,7 +515,7 @@ class AServedAddress : public ::testing::Test {
 };
 
 TEST_F(AServedAddress, IsAnsweredByAFunction) {
-  const auto registration = address_.serve([](Request request) -> Status {
+  const auto registration = address_.serve([](ServedOp request) -> Status {
     if (request.verb() == BP_V_READ) return request.reply(21.5);
     return Status(BP_PERMISSION_DENIED, "read only: ", request.path());
   });
@@ -518,9 +524,15 @@ TEST_F(AServedAddress, IsAnsweredByAFunction) {
   EXPECT_EQ(outside().write(1, {{BP_H_PATH, "/lamp"}}).get().message(), "read only: /lamp");
 }
 
+TEST_F(AServedAddress, IsAnsweredWithZeroByOneThatMayNotChangeTheRequest) {
+  const auto registration =
+      address_.serve([](const ServedOp& request) -> Status { return request.reply(0); });
+  EXPECT_EQ(outside().read<int>().value(), 0);
+}
+
 TEST_F(AServedAddress, IsAnsweredLater) {
   std::vector<Deferred> owed;
-  const auto registration = address_.serve([&](Request request) -> Status {
+  const auto registration = address_.serve([&](ServedOp request) -> Status {
     owed.push_back(request.defer());
     return Status::pending();
   });
@@ -539,7 +551,7 @@ TEST_F(AServedAddress, IsAnsweredLater) {
 
 TEST_F(AServedAddress, ForgetsARequestThatItsCallerCancelled) {
   std::optional<Deferred> owed;
-  const auto registration = address_.serve([&](Request request) -> Status {
+  const auto registration = address_.serve([&](ServedOp request) -> Status {
     owed.emplace(request.defer());
     return Status::pending();
   });
@@ -561,12 +573,12 @@ TEST_F(AServedAddress, ForgetsARequestThatItsCallerCancelled) {
 
 TEST_F(AServedAddress, IsRefusedByTheServer) {
   const auto registration =
-      address_.serve([](Request) -> Status { return Status::ok(); }, {{BP_H_MATCH, 99}});
+      address_.serve([](ServedOp) -> Status { return Status::ok(); }, {{BP_H_MATCH, 99}});
   EXPECT_EQ(registration.status().message(), "no such match");
 }
 
 TEST_F(AServedAddress, IsWithdrawnWithItsRegistration) {
-  auto registration = address_.serve([](Request request) -> Status { return request.reply(1); });
+  auto registration = address_.serve([](ServedOp request) -> Status { return request.reply(1); });
   const Endpoint peer = outside();
   EXPECT_FALSE(registration->outcome());
   { const Registration gone = std::move(registration).value(); }
@@ -575,7 +587,7 @@ TEST_F(AServedAddress, IsWithdrawnWithItsRegistration) {
 
 TEST_F(AServedAddress, IsWithdrawnOnTheLoopWithoutWaiting) {
   std::optional registration =
-      address_.serve([](Request request) -> Status { return request.reply(1); }).value();
+      address_.serve([](ServedOp request) -> Status { return request.reply(1); }).value();
   server_->busy = true;
   post(host_, [&] { registration.reset(); }).or_throw();
   fake_.loop.run();

@@ -153,7 +153,7 @@ TEST_F(AKernel, ServesNothingOnAnEndpointThatCannot) {
   run();
   const Endpoint apples = sut_.open("tally:apples").value();
   const auto registration =
-      apples.serve([](Request request) -> Status { return request.reply(1); });
+      apples.serve([](ServedOp request) -> Status { return request.reply(1); });
   EXPECT_EQ(registration.status().code(), BP_UNIMPLEMENTED);
 }
 

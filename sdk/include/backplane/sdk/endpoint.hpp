@@ -93,11 +93,11 @@ class Endpoint {
     return Subscription(std::move(op));
   }
 
-  /// Answers this address, which a server offers: `handler(Request)` returns a Status, for reads,
+  /// Answers this address, which a server offers: `handler(ServedOp)` returns a Status, for reads,
   /// writes and calls. `options` are headers such as BP_H_MATCH. Returns when the server has taken
   /// it, or has not refused it yet.
   template <class Handler>
-  requires std::is_same_v<std::invoke_result_t<Handler&, Request>, Status> Result<Registration>
+  requires std::is_same_v<std::invoke_result_t<Handler&, ServedOp>, Status> Result<Registration>
   serve(Handler handler, Pairs options = {})
   const {
     return serve_object(

@@ -19,8 +19,10 @@ class MessageView {
   /// An empty message.
   MessageView() noexcept : MessageView(kEmpty) {}
   MessageView(const bp_message& message) noexcept : message_(&message) {}
-  MessageView(const bp_message* message) noexcept
-      : message_(message != nullptr ? message : &kEmpty) {}
+  /// NULL: an empty one. A template, so that the 0 of write(0) is a number, not such a pointer.
+  template <class Raw>
+  requires std::same_as<std::remove_const_t<Raw>, bp_message> MessageView(Raw* message)
+  noexcept : message_(message != nullptr ? message : &kEmpty) {}
 
   ValueView body() const noexcept { return message_->body; }
   /// The body as a T; the error says what was there instead.

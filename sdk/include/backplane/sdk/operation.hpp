@@ -25,10 +25,10 @@ class Op {
   /// Sets the answer and returns OK, for `return op.reply(21.5);`. A scalar goes by value, more is
   /// copied into the caller's scratch, or into a new buffer when that is too short or absent. A
   /// counted message is shared, not copied. A descriptor stays yours: the caller gets a duplicate.
-  Status reply(ValueView body) {
+  Status reply(ValueView body) const {
     return reply(MessageView(bp_message{body, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0}));
   }
-  Status reply(MessageView message) {
+  Status reply(MessageView message) const {
     if (message.raw().owner != nullptr) {
       return reply(OwnedMessage(message));
     }
@@ -42,7 +42,7 @@ class Op {
     op_->out.headers = message.headers().empty() ? nullptr : tree.pairs(message.headers()).data();
     return Status::ok();
   }
-  Status reply(OwnedMessage message) {
+  Status reply(OwnedMessage message) const {
     op_->out = std::move(message).release();
     return Status::ok();
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Request: an inbound operation as a handler function of an application sees it, answered at once
+// ServedOp: an inbound operation as a handler function of an application sees it, answered at once
 // or later.
 #pragma once
 
@@ -56,9 +56,9 @@ class [[nodiscard]] Deferred {
 
 /// `return request.reply(21.5);`, `return Status(BP_NOT_FOUND, ...);`, or keep `request.defer()`
 /// and return Status::pending().
-class Request : public Op {
+class ServedOp : public Op {
  public:
-  Request(Op op, const std::shared_ptr<detail::DeferredRequests>& requests) noexcept
+  ServedOp(Op op, const std::shared_ptr<detail::DeferredRequests>& requests) noexcept
       : Op(op), requests_(requests) {}
   /// The concrete path, where a prefix is served.
   std::string_view path() const noexcept { return text(BP_H_PATH); }
@@ -93,7 +93,7 @@ class HandlerEndpoint final {
   void cancel(Op op) noexcept { requests_->pending.cancel(op); }
 
  private:
-  Status handle(Op op) { return handler_(Request(op, requests_)); }
+  Status handle(Op op) { return handler_(ServedOp(op, requests_)); }
   std::shared_ptr<DeferredRequests> requests_;
   Handler handler_;
 };
