@@ -36,7 +36,12 @@ class Completion {
     if (const auto found = schema.find("x-backplane-verbs"); found != schema.end()) {
       VerbMask verbs = 0;
       for (const json& name : *found) verbs |= bit(*verb_named(name.get_ref<const std::string&>()));
-      result_.addresses.push_back({pointer, value.get<std::string>(), verbs});
+      AddressUse use{pointer, value.get<std::string>(), verbs};
+      const auto placeholder = schema.find("x-backplane-placeholder");
+      if (placeholder != schema.end()) {
+        use.placeholder = use.address.find(placeholder->get_ref<const std::string&>());
+      }
+      result_.addresses.push_back(std::move(use));
     }
     if (schema.contains("x-backplane-credential")) {
       result_.credentials.push_back({pointer, value.get<std::string>()});

@@ -23,6 +23,9 @@ struct AddressUse {
   std::string pointer;
   std::string address;
   VerbMask verbs = 0;
+  /// Where in it the text of `x-backplane-placeholder` stands, which the instance fills in; npos:
+  /// nowhere.
+  std::size_t placeholder = std::string::npos;
 };
 
 /// A string marked `x-backplane-credential`.

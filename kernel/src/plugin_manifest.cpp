@@ -113,9 +113,9 @@ std::vector<std::string> RequestedPermissions::patterns_for(Verb verb) const {
   return patterns;
 }
 
-bool RequestedPermissions::cover(Verb verb, std::string_view address) const {
+bool RequestedPermissions::cover(Verb verb, const AddressPattern& pattern) const {
   return std::any_of(addresses.begin(), addresses.end(), [&](const Grant& grant) {
-    return (grant.verbs & bit(verb)) != 0 && grant.pattern.matches(address);
+    return (grant.verbs & bit(verb)) != 0 && intersection(pattern, grant.pattern) == pattern;
   });
 }
 

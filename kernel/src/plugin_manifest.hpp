@@ -36,7 +36,8 @@ struct RequestedPermissions {
 
   /// The patterns for one verb, in words of the manifest.
   std::vector<std::string> patterns_for(Verb verb) const;
-  bool cover(Verb verb, std::string_view address) const;
+  /// All that the pattern matches.
+  bool cover(Verb verb, const AddressPattern& pattern) const;
   /// Network, files, processes or descriptors: anything beyond the memory of this process.
   bool reach_outside() const {
     return connect || listen || read_files || write_files || processes || descriptors;

@@ -83,6 +83,7 @@ constexpr std::array kKeywords{
     Keyword{"type", Shape::kTypes},
     Keyword{"uniqueItems", Shape::kBoolean},
     Keyword{"x-backplane-credential", Shape::kMark},
+    Keyword{"x-backplane-placeholder", Shape::kString},
     Keyword{"x-backplane-shared-memory", Shape::kMark},
     Keyword{"x-backplane-verbs", Shape::kVerbs},
 };

@@ -236,6 +236,17 @@ class SystemReader {
           "'" + use.address + "' is no address, expected instance:path or scheme://authority/path");
       return;
     }
+    AddressPattern pattern = AddressPattern::exactly(use.address);
+    if (use.placeholder != std::string::npos) {
+      if (use.placeholder < use.address.size() - address->rest.size()) {
+        diagnostics_.error(at, "'" + use.address +
+                                   "' leaves open where it leads to: only what stands behind an "
+                                   "instance's colon, or behind a URL's authority and its slash, "
+                                   "can be filled in");
+        return;
+      }
+      pattern = {use.address.substr(0, use.placeholder), true};
+    }
     if (address->is_url()) {
       catalogue_.resolve(*address, at, diagnostics_);
     } else if (const auto other = instance_named(address->target, at); other && *other != index) {
@@ -247,11 +258,11 @@ class SystemReader {
       }
     }
     for (const Verb verb : kVerbs) {
-      if ((use.verbs & bit(verb)) != 0 && !instance.plugin->permissions.cover(verb, use.address)) {
-        not_requested(*instance.plugin, verb, use.address, at);
+      if ((use.verbs & bit(verb)) != 0 && !instance.plugin->permissions.cover(verb, pattern)) {
+        not_requested(*instance.plugin, verb, to_string(pattern), at);
       }
     }
-    instance.grants.push_back({use.verbs, AddressPattern::exactly(use.address)});
+    instance.grants.push_back({use.verbs, std::move(pattern)});
   }
 
   /// What a plugin's manifest asks for by the scheme of a plugin that reaches nothing outside the

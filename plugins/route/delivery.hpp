@@ -5,6 +5,7 @@
 
 #include "accounting.hpp"
 #include "item.hpp"
+#include "targets.hpp"
 #include "transform.hpp"
 #include <backplane/sdk/unique_op.hpp>
 
@@ -17,6 +18,7 @@ struct Delivery {
   enum class State : uint8_t {
     kPreparing,  // in its steps: a codec has it
     kReady,      // to be sent
+    kOpening,    // its target is opened
     kSent,
     kDone,     // acknowledged; waits for older ones
     kRetry,    // failed for the time being
@@ -29,9 +31,10 @@ struct Delivery {
 
   Destination& destination;
   Item* item = nullptr;
+  Target* target = nullptr;  // null: the destination has one address
   State state = State::kSettled;
 
-  UniqueOp op;           // the write or call, later the dead letter's write
+  UniqueOp op;           // the write or call, before it an open, later the dead letter's write
   bp_message message{};  // what op sends
   std::vector<bp_pair> headers;
 

@@ -18,7 +18,12 @@ Destination::Destination(Core& core, const RouteOptions& route, const Destinatio
       deadband_(options.steps.deadband, options.steps.heartbeat),
       window_(options.in_flight),
       codec_(core, route.retry_max),
-      link_(core, options.address, route.retry_max, [this] { advance(); }) {
+      link_(
+          core, options.address, route.retry_max, [this] { advance(); },
+          !Targets::has_placeholder(options.address)) {
+  if (Targets::has_placeholder(options.address)) {
+    targets_.emplace(core.host, options.address, options.strip);
+  }
   add_delivery();
 }
 
@@ -99,6 +104,8 @@ Delivery& Destination::new_delivery(Item& item) {
 void Destination::operation_completed(Delivery& delivery) {
   if (delivery.state == State::kBurying) {
     dead_letter_->completed(delivery, delivery.op->status);
+  } else if (delivery.state == State::kOpening) {
+    opened(delivery, delivery.op->status);
   } else {
     completed(delivery, delivery.op->status);
   }
@@ -118,6 +125,9 @@ void Destination::retire() {
     }
     delivery.decoded = OwnedMessage();
     delivery.encoded = OwnedMessage();
+    if (delivery.target != nullptr) {
+      --std::exchange(delivery.target, nullptr)->deliveries;
+    }
     free_.push_back(&delivery);
     window_.pop_front();
   }
@@ -134,6 +144,7 @@ void Destination::resend() {
     } else if (failed || (is_behind && delivery->state == State::kDone)) {
       send(*delivery);
     }
+    resend_ = resend_ || is_opening_;  // what is behind it waits, too
     if (resend_) {
       return;
     }
@@ -154,6 +165,8 @@ void Destination::prepare(Delivery& delivery) {
   } else if (tag == BP_T_REF || tag == BP_T_FD) {
     fail(delivery, Reason::kInvalid,
          Status(BP_INVALID_ARGUMENT, "a ", message.body().type_name(), " cannot be kept"));
+  } else if (const Status found = find_target(delivery); found.is_error()) {
+    fail(delivery, Reason::kInvalid, found);
   } else if (const auto beginning = begin(options_.steps, message); !beginning) {
     fail(delivery, Reason::kInvalid, beginning.status());
   } else if (beginning->verbatim) {
@@ -257,10 +270,72 @@ void Destination::ready(Delivery& delivery) {
 
 // ---- sending ----
 
+Status Destination::find_target(Delivery& delivery) {
+  if (!targets_) {
+    return Status::ok();
+  }
+  const auto target = targets_->at(delivery.item->path());
+  if (!target) {
+    return target.status();
+  }
+  delivery.target = *target;
+  ++delivery.target->deliveries;
+  return Status::ok();
+}
+
+std::string_view Destination::address(const Delivery& delivery) const noexcept {
+  return delivery.target != nullptr ? delivery.target->address : options_.address;
+}
+
+void Destination::open_target(Delivery& delivery) {
+  delivery.op->deadline_ns = expires_ns(*delivery.item);
+  delivery.state = State::kOpening;
+  is_opening_ = true;
+  ++pending_;
+  const bp_status status = delivery.op.open(delivery.target->address);
+  if (status != BP_PENDING) {
+    opened(delivery, status);
+  }
+}
+
+void Destination::opened(Delivery& delivery, bp_status status) {
+  is_opening_ = false;
+  --pending_;
+  if (status == BP_OK) {
+    delivery.target->ref = delivery.op->out.body.as.u;
+    delivery.target->is_unproven = true;
+  }
+  if (is_stopping_) {
+    settle(delivery, Reason::kStopped, false);
+    return;
+  }
+  if (status != BP_OK) {
+    const Status why = delivery.op.status(status);
+    if (judge(status, delivery.op.error()) == Verdict::kRetry) {
+      delivery.state = State::kRetry;
+      resend_ = true;
+      link_.failed(why, false);
+    } else {
+      fail(delivery, Reason::kNacked, why);
+    }
+    return;
+  }
+  if (can_send()) {
+    send(delivery);
+  } else {
+    delivery.state = State::kReady;
+    resend_ = true;
+  }
+}
+
 void Destination::send(Delivery& delivery) {
+  if (delivery.target != nullptr && delivery.target->ref == 0) {
+    open_target(delivery);
+    return;
+  }
   UniqueOp& op = delivery.op;
   op->verb = options_.verb;
-  op->target = link_.ref();
+  op->target = delivery.target != nullptr ? delivery.target->ref : link_.ref();
   op->in = &delivery.message;
   op->deadline_ns = expires_ns(*delivery.item);
   delivery.state = State::kSent;
@@ -277,6 +352,9 @@ void Destination::completed(Delivery& delivery, bp_status status) {
   Verdict verdict = judge(status, delivery.op.error());
   if (verdict == Verdict::kDone) {
     link_.succeeded();
+    if (delivery.target != nullptr) {
+      delivery.target->is_unproven = false;
+    }
     delivery.state = State::kDone;
     return;
   }
@@ -285,12 +363,17 @@ void Destination::completed(Delivery& delivery, bp_status status) {
     return;
   }
   const Status why = delivery.op.status(status);
-  if (verdict == Verdict::kStale && link_.is_unproven()) {
+  const bool is_unproven =
+      delivery.target != nullptr ? delivery.target->is_unproven : link_.is_unproven();
+  if (verdict == Verdict::kStale && is_unproven) {
     verdict = Verdict::kRefused;
   }
   if (verdict == Verdict::kRefused) {
     fail(delivery, Reason::kNacked, why);
     return;
+  }
+  if (verdict == Verdict::kStale && delivery.target != nullptr) {
+    targets_->close(*delivery.target);
   }
   delivery.state = State::kRetry;
   resend_ = true;
@@ -302,10 +385,10 @@ void Destination::completed(Delivery& delivery, bp_status status) {
 void Destination::fail(Delivery& delivery, Reason reason, const Status& why) {
   deadband_.forget();
   if (dead_letter_ != nullptr) {
-    dead_letter_->bury(delivery, options_.address, reason, why.to_string());
+    dead_letter_->bury(delivery, address(delivery), reason, why.to_string());
     return;
   }
-  core_.complain(concat("message dropped: ", reason_name(reason)), options_.address, why);
+  core_.complain(concat("message dropped: ", reason_name(reason)), address(delivery), why);
   settle(delivery, reason);
 }
 
@@ -375,7 +458,7 @@ void Destination::stop() {
   for (Delivery* const delivery : window_) {
     if (delivery->state == State::kReady || delivery->state == State::kRetry) {
       settle(*delivery, Reason::kStopped, false);
-    } else if (delivery->state == State::kSent) {
+    } else if (delivery->state == State::kSent || delivery->state == State::kOpening) {
       delivery->op.cancel();
     }
   }
@@ -384,7 +467,12 @@ void Destination::stop() {
   retire();
 }
 
-void Destination::close() { link_.close(); }
+void Destination::close() {
+  link_.close();
+  if (targets_) {
+    targets_->close();
+  }
+}
 
 void Destination::release() noexcept {
   free_.clear();

@@ -6,7 +6,8 @@
 // front alone. When one fails for the time being nothing more is sent; when nothing pends and the
 // wait is over, that one and all behind it are sent again: so the last thing that a destination saw
 // is the newest. What is done without a callback is done in the loop of advance(), never by
-// recursion.
+// recursion. An address with a placeholder stands for one a path, each opened by the first delivery
+// to it, while nothing else is sent: order and retries are those of all of them together.
 #pragma once
 
 #include "codec.hpp"
@@ -57,7 +58,9 @@ class Destination {
 
   void advance();
   bool can_take();
-  bool can_send() const noexcept { return link_.is_ready() && !resend_ && !is_stopping_; }
+  bool can_send() const noexcept {
+    return link_.is_ready() && !resend_ && !is_opening_ && !is_stopping_;
+  }
   /// There is a free one, if need be a new one.
   bool has_delivery();
   void add_delivery();
@@ -73,6 +76,12 @@ class Destination {
   void ready(Delivery& delivery);
   void call_codec(Delivery& delivery, Codec::Direction direction, uint16_t format, ValueView value);
   void codec_answered(Delivery& delivery, Codec::Direction direction, Result<OwnedMessage> result);
+
+  // Where a delivery goes.
+  Status find_target(Delivery& delivery);
+  std::string_view address(const Delivery& delivery) const noexcept;
+  void open_target(Delivery& delivery);
+  void opened(Delivery& delivery, bp_status status);
 
   void send(Delivery& delivery);
   void completed(Delivery& delivery, bp_status status);
@@ -96,13 +105,15 @@ class Destination {
   std::vector<std::unique_ptr<Delivery>> deliveries_;  // all there are
   std::vector<Delivery*> free_;
   boost::circular_buffer<Delivery*> window_;
-  size_t pending_ = 0;      // operations of deliveries, dead letters excluded
-  bool preparing_ = false;  // the last of the window is with a codec
-  bool resend_ = false;     // there is a kRetry in the window
+  size_t pending_ = 0;       // operations of deliveries, dead letters excluded
+  bool preparing_ = false;   // the last of the window is with a codec
+  bool resend_ = false;      // there is a kRetry or a kReady in the window
+  bool is_opening_ = false;  // there is a kOpening in the window: nothing overtakes it
   bool is_advancing_ = false;
   bool is_stopping_ = false;
   Codec codec_;
   Link link_;
+  std::optional<Targets> targets_;  // of an address with a placeholder
 };
 
 }  // namespace backplane::route

@@ -4,10 +4,11 @@
 namespace backplane::route {
 
 Link::Link(Core& core, std::string address, std::chrono::nanoseconds retry_max,
-           std::function<void()> on_ready)
+           std::function<void()> on_ready, bool has_reference)
     : core_(core),
       address_(std::move(address)),
       on_ready_(std::move(on_ready)),
+      has_reference_(has_reference),
       op_(core.host, this,
           [](bp_op* op) {
             Link& self = *static_cast<Link*>(op->user);
@@ -32,7 +33,8 @@ void Link::attempt() {
     return;
   }
   is_attempt_ = true;
-  if (ref_ != 0) {
+  if (ref_ != 0 || !has_reference_) {
+    core_.state_changed = true;
     state_ = State::kReady;
     on_ready_();
     return;

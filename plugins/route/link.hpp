@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Link: an address that is kept open. What fails is tried again after a growing wait, until
-// close().
+// close(). Of one that stands for several only the waits are here; who uses it opens them.
 #pragma once
 
 #include "core.hpp"
@@ -13,9 +13,10 @@ namespace backplane::route {
 /// Inside the turn only, but for its own callbacks.
 class Link {
  public:
-  /// `on_ready` is called each time it has become ready, perhaps inside open().
+  /// `on_ready` is called each time it has become ready, perhaps inside open(). `has_reference`:
+  /// the address can be opened.
   Link(Core& core, std::string address, std::chrono::nanoseconds retry_max,
-       std::function<void()> on_ready);
+       std::function<void()> on_ready, bool has_reference = true);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
   ~Link() { drop_reference(); }
@@ -58,6 +59,7 @@ class Link {
   Core& core_;
   const std::string address_;
   const std::function<void()> on_ready_;
+  const bool has_reference_;
   State state_ = State::kNew;
   bool is_closing_ = false;
   bool is_unproven_ = true;

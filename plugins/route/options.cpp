@@ -116,6 +116,7 @@ DestinationOptions parse_destination(const Config& route, ValueView given) {
   const Layers layers(route, table);
   DestinationOptions out;
   out.address = is_table ? table.string("address") : given.as_result<std::string>().value();
+  out.strip = table.find<std::string>("strip").value_or(std::string());
   out.verb = table.find<std::string_view>("verb") == "call" ? BP_V_CALL : BP_V_WRITE;
   out.headers = parse_headers(table);
   out.steps = parse_steps(layers);

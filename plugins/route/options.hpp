@@ -19,7 +19,8 @@ struct QueueOptions {
 };
 
 struct DestinationOptions {
-  std::string address;
+  std::string address;  // perhaps with a placeholder, see targets.hpp
+  std::string strip;    // of a path that is put there
   uint16_t verb = BP_V_WRITE;
   OwnedMessage headers;  // its headers are added to each message, in the place of carried ones
   Steps steps;

@@ -29,6 +29,8 @@ class World final : public Plugin {
     if (path == "source") return op.give(source.object());
     if (path == "a") return op.give(a.object());
     if (path == "b") return op.give(b.object());
+    if (path == "plant/x/value") return op.give(a.object());
+    if (path == "plant/y/value") return op.give(b.object());
     if (path == "dead") return op.give(dead.object());
     if (path == "ping") return op.give(ping.object());
     if (path == "pong") return op.give(pong.object());
@@ -213,6 +215,9 @@ TEST_F(RouteThroughTheKernel, RefusesEveryMistakeBeforeAnythingStarts) {
       {"from = \"world:source\"\nto = { adress = \"world:a\" }", "address"},
       {"from = \"world:source\"\nto = { address = \"world:a\", qos = 3 }", "qos"},
       {"from = \"world:source\"\nto = \"world:a\"\nconvert = \"float\"", "number"},
+      {"from = \"world:source\"\nto = \"{path}:a\"", "no address"},
+      {"from = \"world:source\"\nto = \"mqtt://{path}/a\"", "leaves open where it leads to"},
+      {"from = \"world:source\"\nto = { address = \"world:a\", strip = \"x\" }", "{path"},
   };
   for (const Mistake& each : kMistakes) {
     const auto mistakes = mistakes_of(concat("[[routes]]\n", each.route, "\n"));
@@ -238,6 +243,32 @@ TEST_F(RouteThroughTheKernel, CarriesAMessageAndItsAcknowledgement) {
   expect_balance("world:a");
   EXPECT_TRUE(eventually([&] { return instance("r").state == BP_STATE_UP; }))
       << instance("r").detail;
+}
+
+TEST_F(RouteThroughTheKernel, PutsThePathOfAMessageIntoTheAddress) {
+  start_and_watch(R"([[routes]]
+name = "r"
+from = "world:source"
+to = { address = "world:plant/{path}/value", strip = "site/" }
+dead_letter = "world:dead"
+)");
+  const auto publish = [&](int value, std::string_view path) {
+    MessageBuilder message(value);
+    message.seq(static_cast<uint64_t>(value)).header(BP_H_PATH, path);
+    EXPECT_TRUE(world().source.publish(message));
+  };
+  publish(1, "site/x");
+  publish(2, "site/y");
+  publish(3, "site/z");
+  publish(4, "site/x");
+  expect_metric(3, "route_out_total", "world:plant/{path}/value");
+  EXPECT_EQ(world().a.values(), (std::vector{1, 4}));
+  EXPECT_EQ(world().b.values(), (std::vector{2}));
+  ASSERT_TRUE(eventually([&] { return world().dead.count() == 1; }));
+  EXPECT_THAT(text_of(world().dead.received()[0]),
+              testing::HasSubstr(R"("to":"world:plant/z/value")"));
+  expect_balance("world:plant/{path}/value");
+  stop();
 }
 
 TEST_F(RouteThroughTheKernel, SelectsFromJsonScalesAndWritesJsonAndCbor) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "backplane/sdk/buffer.hpp"
+#include "backplane/sdk/endpoint_object.hpp"
 #include "backplane/sdk/loop.hpp"
 #include "backplane/sdk/services.hpp"
 
@@ -207,6 +208,7 @@ class FakeHost {
   ~FakeHost() {
     loop.stop_thread();
     loop.run();
+    if (opener_ != 0) release(opener_);
     EXPECT_EQ(live_operations_, 0) << "operations were not freed";
   }
 
@@ -225,6 +227,14 @@ class FakeHost {
     return slots_.size();
   }
   void close_address(const std::string& address) { release(addresses_.at(address)); }
+  /// What opening an address comes to: an error; PENDING: finish_opens() looks it up; OK, or no
+  /// function: it is looked up at once.
+  std::function<Status(std::string_view address)> opening;
+  void finish_opens() {
+    for (const auto& [op, address] : std::exchange(opens_, {})) {
+      complete(raw(), op, look_up(address, op));
+    }
+  }
   void set_credential(const std::string& name, const std::string& field, std::string content) {
     credentials_[name + "." + field] = std::move(content);
   }
@@ -293,15 +303,41 @@ class FakeHost {
   }
   static bp_status open(const bp_host* host, bp_str address, const bp_message*, bp_op* op) {
     FakeHost& self = of(host);
-    const auto found = self.addresses_.find(std::string(to_view(address)));
     op->out = bp_message{};
-    if (found == self.addresses_.end()) {
-      return op->status = Status(BP_NOT_FOUND, "no address '", to_view(address), "'").to(op->error);
+    const Status first = self.opening ? self.opening(to_view(address)) : Status::ok();
+    if (first.is_error()) {
+      return op->status = first.to(op->error);
     }
-    retain(host, found->second);
-    op->out.body = ValueView::reference(found->second);
-    return op->status = BP_OK;
+    if (first.is_pending()) {
+      if (self.opener_ == 0) {
+        self.opener_ = self.adopt_endpoint(make_endpoint(std::make_unique<Opener>(Opener{self})));
+      }
+      self.opens_.emplace_back(op, to_view(address));
+      op->verb = BP_V_CALL;
+      op->target = self.opener_;
+      return submit(host, op);
+    }
+    return op->status = self.look_up(std::string(to_view(address)), op);
   }
+  bp_status look_up(const std::string& address, bp_op* op) {
+    const auto found = addresses_.find(address);
+    if (found == addresses_.end()) {
+      return Status(BP_NOT_FOUND, "no address '", address, "'").to(op->error);
+    }
+    retain(raw(), found->second);
+    op->out.body = ValueView::reference(found->second);
+    return BP_OK;
+  }
+  /// Has the operations of opens that pend.
+  struct Opener {
+    FakeHost& host;
+    Status call(Op) { return Status::pending(); }
+    void cancel(Op op) noexcept {
+      if (std::erase_if(host.opens_, [&](const auto& each) { return each.first == op; }) != 0) {
+        complete(host.raw(), op, BP_CANCELLED);
+      }
+    }
+  };
   static bp_status adopt(const bp_host* host, const bp_endpoint* endpoint, bp_ref* out) {
     *out = of(host).adopt_endpoint(*endpoint);
     return BP_OK;
@@ -586,6 +622,8 @@ class FakeHost {
   Self host_{};
   uint32_t log_level_ = BP_LOG_DEBUG;
   std::map<std::string, bp_ref> addresses_;
+  bp_ref opener_ = 0;
+  std::vector<std::pair<bp_op*, std::string>> opens_;  // that pend
   std::map<std::string, std::string> credentials_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Slot>> slots_;

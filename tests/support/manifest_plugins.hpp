@@ -73,7 +73,7 @@ x-backplane-verbs = ["watch"]
 [config.properties.to]
 description = "where it is written"
 examples = ["cloud:plant/line1"]
-oneOf = [{ type = "string", x-backplane-verbs = ["write"] },
+oneOf = [{ type = "string", x-backplane-verbs = ["write"], x-backplane-placeholder = "{path}" },
          { type = "array", minItems = 1, items = { type = "string", x-backplane-verbs = ["write"] } }]
 [config.properties.policy]
 enum = ["block", "drop_oldest", "latest"]
@@ -92,6 +92,7 @@ additionalProperties = false
 [config.properties.output]
 type = "string"
 x-backplane-verbs = ["write"]
+x-backplane-placeholder = "{path}"
 )"};
 
 #undef BP_TEST_MANIFEST_START

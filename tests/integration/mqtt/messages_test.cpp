@@ -261,5 +261,31 @@ TEST(MqttWill, IsPublishedWhenTheConnectionIsTakenAway) {
   EXPECT_EQ(will.content_type, "text/plain");
 }
 
+TEST(MqttRoute, CopiesABranchOfTopicsToAnother) {
+  const Broker broker;
+  MqttPeer peer(broker.port());
+  peer.subscribe("plant/#", 1);
+  const auto system = MqttSystem::connected(broker.url(), R"(
+[[routes]]
+name = "branch"
+from = "cloud:site/line1/#"
+to = { address = "cloud:plant/{path}", strip = "site/line1/" }
+)");
+  ASSERT_TRUE(eventually([&] { return broker.count_in_log("site/line1/# (QoS 1)") == 1; }));
+  for (int i = 0; i < 3; ++i) {
+    peer.publish("site/line1/press/temperature", "2" + std::to_string(i));
+    peer.publish("site/line1/state", "s" + std::to_string(i));
+  }
+
+  const auto messages = peer.wait_for(6);
+
+  for (size_t i = 0; i < 6; i += 2) {
+    EXPECT_EQ(messages[i].topic, "plant/press/temperature");
+    EXPECT_EQ(messages[i].payload, "2" + std::to_string(i / 2));
+    EXPECT_EQ(messages[i + 1].topic, "plant/state");
+    EXPECT_EQ(messages[i + 1].payload, "s" + std::to_string(i / 2));
+  }
+}
+
 }  // namespace
 }  // namespace backplane::test

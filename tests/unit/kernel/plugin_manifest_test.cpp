@@ -62,8 +62,8 @@ TEST(PluginManifest, OfThePageHasEverything) {
   EXPECT_EQ(sut->schemes[0].config_key, "url");
   EXPECT_TRUE(sut->permissions.connect);
   EXPECT_FALSE(sut->permissions.listen);
-  EXPECT_TRUE(sut->permissions.cover(Verb::kWatch, "any:thing"));
-  EXPECT_FALSE(sut->permissions.cover(Verb::kWrite, "any:thing"));
+  EXPECT_TRUE(sut->permissions.cover(Verb::kWatch, AddressPattern::parse("any:thing")));
+  EXPECT_FALSE(sut->permissions.cover(Verb::kWrite, AddressPattern::parse("any:thing")));
   EXPECT_EQ(sut->library, folder.path() / "libbackplane_lamp.so");
 }
 

@@ -119,6 +119,18 @@ TEST_F(SystemManifestIs, GrantsFromTheConfiguration) {
                                                       write + " mqtt://other/plant"));
 }
 
+TEST_F(SystemManifestIs, GrantsWhatStandsBeforeAPlaceholder) {
+  const auto granted = [&](const std::string& to) {
+    const SystemManifest sut = good(
+        std::string(kPlant) + "[[routes]]\nname = 'r'\nfrom = 'sensors:/a'\nto = '" + to + "'\n");
+    return to_string(sut.instances.back().grants.back().pattern);
+  };
+  EXPECT_EQ(granted("cloud:plant/{path}/value"), "cloud:plant/*");
+  EXPECT_EQ(granted("cloud:{path}"), "cloud:*");
+  EXPECT_EQ(granted("mqtt://other/{path}"), "mqtt://other/*");
+  EXPECT_EQ(granted("cloud:plant/{paths}"), "cloud:plant/{paths}");
+}
+
 TEST_F(SystemManifestIs, GrantsFromAllowAsFarAsThePluginAsks) {
   const SystemManifest sut = good(
       "[instances.cloud]\nplugin = 'link'\nurl = 'mqtt://h'\n[instances.one]\nplugin = "
@@ -215,6 +227,28 @@ TEST_F(SystemManifestReports, AnAddressThatLeadsNowhere) {
           "p.toml:5:29: error: the URL does not configure plugin 'link': 'url' must match the "
           "pattern "
           "'^mqtts?://[a-z]' (the broker's URL), for example url = \"mqtt://localhost:1883\""));
+}
+
+TEST_F(SystemManifestReports, AnAddressWhosePlaceholderDecidesWhereItLeads) {
+  const std::string start = "[instances.s]\nplugin = 'source'\n[[routes]]\nfrom = 's:x'\nto = ";
+  const auto told = [](const std::string& address) {
+    return "p.toml:5:6: error: '" + address +
+           "' leaves open where it leads to: only what stands behind an instance's colon, or "
+           "behind a URL's authority and its slash, can be filled in";
+  };
+  EXPECT_THAT(mistakes(start + "'mqtt://{path}/x'\n"), ElementsAre(told("mqtt://{path}/x")));
+  EXPECT_THAT(mistakes(start + "'mqtt://h{path}'\n"), ElementsAre(told("mqtt://h{path}")));
+  EXPECT_THAT(mistakes(start + "'{path}:x'\n"),
+              ElementsAre("p.toml:5:6: error: '{path}:x' is no address, expected instance:path or "
+                          "scheme://authority/path"));
+}
+
+TEST_F(SystemManifestReports, APlaceholderThatCanBecomeMoreThanThePluginAsksFor) {
+  EXPECT_THAT(
+      mistakes("[instances.cloud]\nplugin = 'link'\nurl = 'mqtt://h'\n[instances.one]\nplugin "
+               "= 'single'\noutput = 'cloud:{path}'\n"),
+      ElementsAre("p.toml:6:10: error: plugin 'single' may not write 'cloud:*': its manifest "
+                  "asks to write only 'cloud:plant/*'"));
 }
 
 TEST_F(SystemManifestReports, ARouteWithoutItsKeys) {
