@@ -107,6 +107,27 @@ TEST_F(ARouteByPath, KeepsTheOrderWhileAnAddressIsBeingOpened) {
   expect_balance();
 }
 
+TEST_F(ARouteByPath, SendsNothingAgainBehindOneWhoseAddressIsBeingOpenedAgain) {
+  DestinationOptions options = by_path();
+  options.in_flight = 4;
+  start_by_path(options);
+  publish(1, "x");
+  a.keep_all();
+  publish(2, "x");
+  publish(3, "y");
+  opening = [](std::string_view) { return Status::pending(); };
+  a.complete(0, Status(BP_FAILED_PRECONDITION, "closed"));
+  wait_for_the_next_try();
+  EXPECT_EQ(a.values(), (std::vector{1, 2}));
+  EXPECT_EQ(b.values(), (std::vector{3}));
+  a.answer = nullptr;
+  fake.finish_opens();
+  EXPECT_EQ(a.values(), (std::vector{1, 2, 2}));
+  EXPECT_EQ(b.values(), (std::vector{3, 3}));
+  EXPECT_EQ(tally().out, 3u);
+  expect_balance();
+}
+
 TEST_F(ARouteByPath, TriesAgainToOpenWhatIsNotThereForTheTimeBeing) {
   start_by_path(by_path());
   opening = [](std::string_view) { return Status(BP_UNAVAILABLE, "not now"); };
