@@ -109,6 +109,12 @@ class ASupervisor : public testing::Test {
     ran.get_future().wait();
   }
   RunState state() { return sut_->snapshot().state; }
+  /// And has told everybody.
+  bool becomes_stopped() {
+    const bool is_stopped = eventually([&] { return state() == RunState::kStopped; });
+    run_loop_once();
+    return is_stopped;
+  }
   std::vector<std::string> logged() {
     std::vector<std::string> out;
     for (const auto& record : fake_.logs()) {
@@ -240,14 +246,14 @@ TEST_F(ASupervisor, StartsAgainAfterAFailureAtOnceThenLater) {
 
 TEST_F(ASupervisor, LeavesACommandThatEndsWellWhenOnlyFailuresRestart) {
   ASSERT_TRUE(start(ProcessConfig{"true"}.set("restart", "on_failure")).is_ok());
-  EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
+  EXPECT_TRUE(becomes_stopped());
   EXPECT_EQ(sut_->snapshot().starts, 1U);
   EXPECT_EQ(fake_.reports().back().state, BP_STATE_IDLE);
 }
 
 TEST_F(ASupervisor, SaysThatItIsDownWhenAFailureIsNotRestarted) {
   ASSERT_TRUE(start({"false"}).is_ok());
-  EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
+  EXPECT_TRUE(becomes_stopped());
   EXPECT_EQ(fake_.reports().back().state, BP_STATE_DOWN);
   EXPECT_EQ(sut_->snapshot().exit->text(), "exited with code 1");
 }
@@ -289,7 +295,7 @@ TEST_F(ASupervisor, EndsWhatACommandLeftInTheBackground) {
   ProcessConfig config{"sh", "-c", "(setsid sleep 60 & echo $! > " + file("daemon") + ") ; exit 0"};
   ASSERT_TRUE(start(config).is_ok());
   const pid_t daemon = pid_in("daemon");
-  EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
+  EXPECT_TRUE(becomes_stopped());
   EXPECT_FALSE(lives(daemon));
 }
 
@@ -304,7 +310,7 @@ TEST_F(ASupervisor, EndsTheCommandAndItsGroupWhenTheGuardIsKilled) {
   stat >> skip >> skip >> skip >> guard;
   ASSERT_GT(guard, 1);
   ASSERT_EQ(::kill(guard, SIGKILL), 0);
-  EXPECT_TRUE(eventually([&] { return state() == RunState::kStopped; }));
+  EXPECT_TRUE(becomes_stopped());
   EXPECT_EQ(sut_->snapshot().exit->text(), "was ended with its guard");
   EXPECT_TRUE(eventually([&] { return !lives(pid) && !lives(other); }));
 }
