@@ -49,7 +49,11 @@ AddressPattern AddressPattern::parse(std::string_view text) {
 }
 
 bool AddressPattern::matches(std::string_view address) const {
-  return is_prefix ? address.starts_with(text) : address == text;
+  if (!is_prefix) return address == text;
+  const std::size_t colon = text.find(':');
+  const bool names_instance =
+      colon != std::string::npos && !std::string_view(text).substr(colon).starts_with("://");
+  return address.starts_with(text) && !(names_instance && address.substr(colon).starts_with("://"));
 }
 
 std::string to_string(const AddressPattern& pattern) {
@@ -61,7 +65,7 @@ std::optional<AddressPattern> intersection(const AddressPattern& a, const Addres
   if (!b.is_prefix) return a.matches(b.text) ? std::optional(b) : std::nullopt;
   const AddressPattern& longer = a.text.size() >= b.text.size() ? a : b;
   const AddressPattern& shorter = &longer == &a ? b : a;
-  return longer.text.starts_with(shorter.text) ? std::optional(longer) : std::nullopt;
+  return shorter.matches(longer.text) ? std::optional(longer) : std::nullopt;
 }
 
 }  // namespace backplane::kernel

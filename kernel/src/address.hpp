@@ -24,7 +24,8 @@ std::optional<Address> parse_address(std::string_view text);
 /// Letters, digits, `_`, `-` and `.`, not beginning with `-` or `.`; at most 64.
 bool is_instance_name(std::string_view text);
 
-/// One address, or all that begin with the same text.
+/// One address, or all that begin with the same text. A prefix that names an instance matches no
+/// URL: of `mqtt:*` is not `mqtt://host/x`, which leads elsewhere.
 struct AddressPattern {
   std::string text;
   bool is_prefix = false;

@@ -137,11 +137,18 @@ void Destination::resend() {
   resend_ = false;
   bool is_behind = false;
   for (Delivery* const delivery : window_) {
-    const bool failed = delivery->state == State::kRetry || delivery->state == State::kReady;
-    is_behind = is_behind || failed;
-    if (failed && is_expired(*delivery->item)) {
+    is_behind = is_behind || delivery->state == State::kRetry || delivery->state == State::kReady;
+    if (is_behind && delivery->state == State::kDone) {
+      delivery->state = State::kReady;  // once more, so that the newest is the last
+    }
+  }
+  for (Delivery* const delivery : window_) {
+    if (delivery->state != State::kRetry && delivery->state != State::kReady) {
+      continue;
+    }
+    if (is_expired(*delivery->item)) {
       settle(*delivery, Reason::kExpired);
-    } else if (failed || (is_behind && delivery->state == State::kDone)) {
+    } else {
       send(*delivery);
     }
     resend_ = resend_ || is_opening_;  // what is behind it waits, too
@@ -260,12 +267,7 @@ void Destination::ready(Delivery& delivery) {
                       item.message.view().raw().time_ns,
                       0,
                       0};
-  delivery.state = State::kReady;
-  if (can_send()) {
-    send(delivery);
-  } else {
-    resend_ = true;
-  }
+  send_in_turn(delivery);
 }
 
 // ---- sending ----
@@ -316,14 +318,19 @@ void Destination::opened(Delivery& delivery, bp_status status) {
       resend_ = true;
       link_.failed(why, false);
     } else {
+      link_.succeeded();  // it is there, and says no
       fail(delivery, Reason::kNacked, why);
     }
     return;
   }
+  send_in_turn(delivery);
+}
+
+void Destination::send_in_turn(Delivery& delivery) {
+  delivery.state = State::kReady;
   if (can_send()) {
     send(delivery);
   } else {
-    delivery.state = State::kReady;
     resend_ = true;
   }
 }
@@ -365,6 +372,9 @@ void Destination::completed(Delivery& delivery, bp_status status) {
   const Status why = delivery.op.status(status);
   const bool is_unproven =
       delivery.target != nullptr ? delivery.target->is_unproven : link_.is_unproven();
+  if (verdict == Verdict::kRefused) {
+    link_.succeeded();  // it is there, and says no
+  }
   if (verdict == Verdict::kStale && is_unproven) {
     verdict = Verdict::kRefused;
   }
@@ -383,7 +393,7 @@ void Destination::completed(Delivery& delivery, bp_status status) {
 // ---- the end of a message ----
 
 void Destination::fail(Delivery& delivery, Reason reason, const Status& why) {
-  deadband_.forget();
+  deadband_.forget(delivery.item->path());
   if (dead_letter_ != nullptr) {
     dead_letter_->bury(delivery, address(delivery), reason, why.to_string());
     return;
@@ -408,7 +418,7 @@ void Destination::buried(Delivery& delivery, const Status& why) {
 void Destination::settle(Delivery& delivery, Reason reason, bool is_accepted) {
   delivery.state = State::kSettled;
   if (reason != Reason::kDeadband) {
-    deadband_.forget();  // what passed there has not arrived
+    deadband_.forget(delivery.item->path());  // what passed there has not arrived
   }
   drop(*std::exchange(delivery.item, nullptr), reason, is_accepted);
 }

@@ -83,6 +83,8 @@ class Destination {
   void open_target(Delivery& delivery);
   void opened(Delivery& delivery, bp_status status);
 
+  /// Now, or with those before it that wait.
+  void send_in_turn(Delivery& delivery);
   void send(Delivery& delivery);
   void completed(Delivery& delivery, bp_status status);
   void fail(Delivery& delivery, Reason reason, const Status& why);

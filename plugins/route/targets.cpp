@@ -4,14 +4,14 @@
 namespace backplane::route {
 
 Targets::Targets(const Host& host, std::string_view address, std::string strip)
-    : host_(host), strip_(std::move(strip)) {
-  const size_t at = address.find(kPlaceholder);
-  before_ = address.substr(0, at);
-  after_ = address.substr(at + kPlaceholder.size());
-}
+    : host_(host), address_(address), strip_(std::move(strip)) {}
 
 /// What stands in the place of the placeholder.
 Result<std::string_view> Targets::filling(std::string_view path) const {
+  if (path.size() > kLongestPath) {
+    return Status(BP_INVALID_ARGUMENT, "the path '", path.substr(0, 64), "...' is longer than ",
+                  kLongestPath, " bytes");
+  }
   if (path.empty()) {
     return Status(BP_INVALID_ARGUMENT, "the message says no path to put for ", kPlaceholder);
   }
@@ -42,7 +42,11 @@ Result<Target*> Targets::at(std::string_view path) {
     forget_unused();
   }
   Target& made = by_path_[std::string(path)];
-  made.address = concat(before_, *rest, after_);
+  made.address = address_;
+  for (size_t at = 0; (at = made.address.find(kPlaceholder, at)) != std::string::npos;
+       at += rest->size()) {
+    made.address.replace(at, kPlaceholder.size(), *rest);
+  }
   return &made;
 }
 

@@ -24,6 +24,8 @@ class Targets {
  public:
   /// With more than this, those that no delivery uses are closed and forgotten.
   static constexpr size_t kMost = 4096;
+  /// In bytes: paths and their addresses are kept.
+  static constexpr size_t kLongestPath = 1024;
   /// As the plugin's manifest has it, x-backplane-placeholder.
   static constexpr std::string_view kPlaceholder = "{path}";
 
@@ -50,8 +52,7 @@ class Targets {
   void forget_unused() noexcept;
 
   const Host& host_;
-  std::string before_;
-  std::string after_;
+  const std::string address_;
   const std::string strip_;
   std::map<std::string, Target, std::less<>> by_path_;
 };

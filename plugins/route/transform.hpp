@@ -80,8 +80,12 @@ class Deadband {
 
   /// Whether `value` passes at the monotonic time `now_ns`; then it is the last one.
   bool passes(ValueView value, int64_t now_ns, std::string_view path = {});
-  /// The last one did not arrive: the next passes.
-  void forget() noexcept { last_.clear(); }
+  /// The last one of this path did not arrive: the next passes.
+  void forget(std::string_view path) noexcept {
+    if (const auto at = last_.find(path); at != last_.end()) {
+      last_.erase(at);
+    }
+  }
   bool needs_clock() const noexcept { return width_.has_value() && heartbeat_.count() > 0; }
 
  private:

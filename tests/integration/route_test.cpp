@@ -217,7 +217,8 @@ TEST_F(RouteThroughTheKernel, RefusesEveryMistakeBeforeAnythingStarts) {
       {"from = \"world:source\"\nto = \"world:a\"\nconvert = \"float\"", "number"},
       {"from = \"world:source\"\nto = \"{path}:a\"", "no address"},
       {"from = \"world:source\"\nto = \"mqtt://{path}/a\"", "leaves open where it leads to"},
-      {"from = \"world:source\"\nto = { address = \"world:a\", strip = \"x\" }", "{path"},
+      {"from = \"world:source\"\nto = { address = \"world:a\", strip = \"x\" }",
+       "with strip, an address with {path}"},
   };
   for (const Mistake& each : kMistakes) {
     const auto mistakes = mistakes_of(concat("[[routes]]\n", each.route, "\n"));
@@ -249,7 +250,9 @@ TEST_F(RouteThroughTheKernel, PutsThePathOfAMessageIntoTheAddress) {
   start_and_watch(R"([[routes]]
 name = "r"
 from = "world:source"
-to = { address = "world:plant/{path}/value", strip = "site/" }
+to = [
+  { address = "world:plant/{path}/value", strip = "site/", verb = "call" },
+]
 dead_letter = "world:dead"
 )");
   const auto publish = [&](int value, std::string_view path) {

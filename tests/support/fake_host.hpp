@@ -230,6 +230,18 @@ class FakeHost {
   /// What opening an address comes to: an error; PENDING: finish_opens() looks it up; OK, or no
   /// function: it is looked up at once.
   std::function<Status(std::string_view address)> opening;
+  bool cancels_opens = true;  // that pend
+  void refuse_opens(const Status& status) {
+    for (const auto& [op, address] : std::exchange(opens_, {})) {
+      complete(raw(), op, status.to(op->error));
+    }
+  }
+  /// References that nobody has closed, of what was added and adopted.
+  int references() const {
+    int sum = 0;
+    for (const auto& slot : slots_) sum += slot->owners;
+    return sum - (opener_ != 0 ? 1 : 0);
+  }
   void finish_opens() {
     for (const auto& [op, address] : std::exchange(opens_, {})) {
       complete(raw(), op, look_up(address, op));
@@ -333,7 +345,8 @@ class FakeHost {
     FakeHost& host;
     Status call(Op) { return Status::pending(); }
     void cancel(Op op) noexcept {
-      if (std::erase_if(host.opens_, [&](const auto& each) { return each.first == op; }) != 0) {
+      if (host.cancels_opens &&
+          std::erase_if(host.opens_, [&](const auto& each) { return each.first == op; }) != 0) {
         complete(host.raw(), op, BP_CANCELLED);
       }
     }

@@ -45,6 +45,18 @@ TEST(AddressPattern, MatchesOneAddressOrAPrefix) {
   EXPECT_FALSE(AddressPattern::exactly("cloud:plant/*").matches("cloud:plant/x"));
 }
 
+TEST(AddressPattern, OfAnInstanceMatchesNoUrlOfAScheme) {
+  for (const char* prefix : {"mqtt:*", "mqtt:/*"}) {
+    const AddressPattern sut = AddressPattern::parse(prefix);
+    EXPECT_TRUE(sut.matches("mqtt:/plant")) << prefix;
+    EXPECT_FALSE(sut.matches("mqtt://elsewhere/plant")) << prefix;
+    EXPECT_FALSE(intersection(sut, AddressPattern::parse("mqtt://*"))) << prefix;
+    EXPECT_FALSE(intersection(sut, AddressPattern::parse("mqtt://h/x"))) << prefix;
+  }
+  EXPECT_TRUE(AddressPattern::parse("mqtt://h*").matches("mqtt://h/a:b"));
+  EXPECT_TRUE(AddressPattern::parse("mqtt*").matches("mqtt://h/x"));
+}
+
 TEST(AddressPattern, IntersectsToTheNarrower) {
   const auto both = [](const char* a, const char* b) -> std::string {
     const auto found = intersection(AddressPattern::parse(a), AddressPattern::parse(b));

@@ -42,6 +42,7 @@ class ARoute : public testing::Test {
       host.services().endpoint.close(host.raw(), life_);
     }
     for (const std::string& address : addresses_) fake.close_address(address);
+    EXPECT_EQ(fake.references(), 0) << "references were not closed";
   }
 
   /// `address` leads here from now on.

@@ -75,6 +75,16 @@ TEST_F(ARouteByPath, PutsThePathWithoutItsBeginningAndWithoutASlashBeforeIt) {
   expect_balance();
 }
 
+TEST_F(ARouteByPath, PutsThePathWhereverItsPlaceholderStands) {
+  start_by_path(to("{path}/{path}/v"));
+  add("x/x/v", a);
+  publish(1, "/x");
+  EXPECT_EQ(a.values(), (std::vector{1}));
+  publish(2, std::string(Targets::kLongestPath + 1, 'x'));
+  EXPECT_THAT(why(), HasSubstr("is longer than 1024 bytes"));
+  expect_balance();
+}
+
 TEST_F(ARouteByPath, BuriesWhatHasNoAddressAndGoesOn) {
   start_by_path(by_path(), true);
   publish(1, "z");
@@ -126,6 +136,75 @@ TEST_F(ARouteByPath, SendsNothingAgainBehindOneWhoseAddressIsBeingOpenedAgain) {
   EXPECT_EQ(b.values(), (std::vector{3, 3}));
   EXPECT_EQ(tally().out, 3u);
   expect_balance();
+}
+
+TEST_F(ARouteByPath, EndsWithTheNewestThoughOneBetweenIsRefusedWhenItIsOpenedAgain) {
+  DestinationOptions options = by_path();
+  options.in_flight = 4;
+  start_by_path(options);
+  publish(1, "x");
+  publish(2, "y");
+  a.keep_all();
+  b.keep_all();
+  publish(3, "x");
+  publish(4, "y");
+  publish(5, "x");
+  a.complete(1, Status::ok());
+  b.complete(0, Status(BP_FAILED_PRECONDITION, "closed"));
+  a.complete(0, Status(BP_UNAVAILABLE, "lost"));
+  opening = [](std::string_view) { return Status::pending(); };
+  wait_for_the_next_try();
+  EXPECT_EQ(a.values(), (std::vector{1, 3, 5, 3}));
+  opening = [](std::string_view) { return Status(BP_NOT_FOUND, "gone"); };
+  fake.refuse_opens(Status(BP_NOT_FOUND, "gone"));
+  a.complete_all();
+  EXPECT_EQ(a.values(), (std::vector{1, 3, 5, 3, 5})) << "the newest is the last";
+  a.complete_all();
+  EXPECT_EQ(dropped(Reason::kNacked), 1u);
+  EXPECT_EQ(tally().in_flight, 0u);
+  expect_balance();
+}
+
+TEST_F(ARouteByPath, WaitsWithWhatWasOpenedWhileAnotherFailed) {
+  DestinationOptions options = by_path();
+  options.in_flight = 4;
+  start_by_path(options);
+  a.keep_all();
+  publish(1, "x");
+  opening = [](std::string_view) { return Status::pending(); };
+  publish(2, "y");
+  a.complete(0, Status(BP_UNAVAILABLE, "lost"));
+  fake.finish_opens();
+  EXPECT_EQ(b.count(), 0u) << "it is behind one that failed";
+  wait_for_the_next_try();
+  EXPECT_EQ(a.values(), (std::vector{1, 1}));
+  EXPECT_EQ(b.values(), (std::vector{2}));
+  a.complete_all();
+  EXPECT_EQ(tally().out, 2u);
+  expect_balance();
+}
+
+TEST_F(ARouteByPath, DrainsWhileAnAddressIsBeingOpened) {
+  start_by_path(by_path());
+  opening = [](std::string_view) { return Status::pending(); };
+  publish(1, "x");
+  drain();
+  EXPECT_FALSE(drained_);
+  fake.finish_opens();
+  EXPECT_TRUE(drained_);
+  EXPECT_EQ(a.values(), (std::vector{1}));
+}
+
+TEST_F(ARouteByPath, KeepsTheDeadbandOfOnePathWhenAnotherIsRefused) {
+  DestinationOptions options = by_path();
+  options.steps.deadband = 100;
+  start_by_path(options);
+  publish(1, "x");
+  publish(2, "nowhere");
+  publish(3, "x");
+  EXPECT_EQ(a.values(), (std::vector{1}));
+  EXPECT_EQ(dropped(Reason::kDeadband), 1u);
+  EXPECT_EQ(dropped(Reason::kNacked), 1u);
 }
 
 TEST_F(ARouteByPath, TriesAgainToOpenWhatIsNotThereForTheTimeBeing) {
@@ -222,6 +301,20 @@ TEST_F(ARouteByPath, StopsWhileAnAddressIsBeingOpened) {
   EXPECT_TRUE(stopped_);
   EXPECT_EQ(dropped(Reason::kStopped), 2u);
   EXPECT_TRUE(source.acked().empty());
+}
+
+TEST_F(ARouteByPath, ClosesWhatWasOpenedAlthoughItStops) {
+  start_by_path(by_path());
+  opening = [](std::string_view) { return Status::pending(); };
+  fake.cancels_opens = false;
+  publish(1, "x");
+  stop();
+  EXPECT_FALSE(stopped_);
+  fake.finish_opens();
+  fake.loop.run();
+  EXPECT_TRUE(stopped_);
+  EXPECT_EQ(a.count(), 0u);
+  EXPECT_EQ(dropped(Reason::kStopped), 1u);
 }
 
 TEST_F(ARouteByPath, DropsWhatHasExpiredWhileItsAddressCouldNotBeOpened) {

@@ -363,7 +363,7 @@ TEST(Deadband, LetsOnePassAfterTheHeartbeat) {
 TEST(Deadband, PassesTheNextWhenTheLastDidNotArrive) {
   Deadband sut(1, kNoHeartbeat);
   EXPECT_TRUE(sut.passes(5, 0));
-  sut.forget();
+  sut.forget("");
   EXPECT_TRUE(sut.passes(5, 0));
 }
 
