@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <iostream>
 #include <optional>
 #include <sched.h>
 #include <sys/ipc.h>
@@ -500,7 +501,9 @@ TEST(ASegmentOfPosix, IsMadeByOneOfManyWhereThereIsSpaceForOne) {
     for (int i = 0; i < 3; ++i) {
       if (fork() == 0) {
         for (int j = 0; j < 50; ++j) {
-          if (!SharedMemory::open(key, {.size = 5 << 20})) {
+          const auto opened = SharedMemory::open(key, {.size = 5 << 20});
+          if (!opened) {
+            std::cerr << "open " << j << ": " << opened.status().to_string() << std::endl;
             _exit(1);
           }
         }
