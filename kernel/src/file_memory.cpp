@@ -22,7 +22,8 @@ namespace backplane::kernel {
 namespace {
 
 constexpr int kAttempts = 100;    // to open what others make and remove
-constexpr int kFulls = 20;        // attempts to make one where there is no space
+constexpr int kFulls = 60;        // attempts to make one where there is no space: others, who
+                                  // make and remove it in turn, may have it at each of twenty
 constexpr int kBetweenFulls = 5;  // ms
 constexpr std::uint64_t kHugePage = 2U << 20U;
 constexpr unsigned kOf2MiB = 21U << 26U;  // memfd_create(2)
