@@ -227,13 +227,14 @@ class FakeHost {
     return slots_.size();
   }
   void close_address(const std::string& address) { release(addresses_.at(address)); }
-  /// What opening an address comes to: an error; PENDING: finish_opens() looks it up; OK, or no
-  /// function: it is looked up at once.
+  /// What opening an address comes to: an error; PENDING: until finish_opens(); OK, or no function:
+  /// it is looked up at once.
   std::function<Status(std::string_view address)> opening;
   bool cancels_opens = true;  // that pend
-  void refuse_opens(const Status& status) {
+  /// Looks up what is to be opened, or refuses it.
+  void finish_opens(const Status& refusal = Status::ok()) {
     for (const auto& [op, address] : std::exchange(opens_, {})) {
-      complete(raw(), op, status.to(op->error));
+      complete(raw(), op, refusal.is_error() ? refusal.to(op->error) : look_up(address, op));
     }
   }
   /// References that nobody has closed, of what was added and adopted.
@@ -241,11 +242,6 @@ class FakeHost {
     int sum = 0;
     for (const auto& slot : slots_) sum += slot->owners;
     return sum - (opener_ != 0 ? 1 : 0);
-  }
-  void finish_opens() {
-    for (const auto& [op, address] : std::exchange(opens_, {})) {
-      complete(raw(), op, look_up(address, op));
-    }
   }
   void set_credential(const std::string& name, const std::string& field, std::string content) {
     credentials_[name + "." + field] = std::move(content);

@@ -118,9 +118,7 @@ TEST_F(ARouteByPath, KeepsTheOrderWhileAnAddressIsBeingOpened) {
 }
 
 TEST_F(ARouteByPath, SendsNothingAgainBehindOneWhoseAddressIsBeingOpenedAgain) {
-  DestinationOptions options = by_path();
-  options.in_flight = 4;
-  start_by_path(options);
+  start_by_path(by_path());
   publish(1, "x");
   a.keep_all();
   publish(2, "x");
@@ -139,9 +137,7 @@ TEST_F(ARouteByPath, SendsNothingAgainBehindOneWhoseAddressIsBeingOpenedAgain) {
 }
 
 TEST_F(ARouteByPath, EndsWithTheNewestThoughOneBetweenIsRefusedWhenItIsOpenedAgain) {
-  DestinationOptions options = by_path();
-  options.in_flight = 4;
-  start_by_path(options);
+  start_by_path(by_path());
   publish(1, "x");
   publish(2, "y");
   a.keep_all();
@@ -155,8 +151,7 @@ TEST_F(ARouteByPath, EndsWithTheNewestThoughOneBetweenIsRefusedWhenItIsOpenedAga
   opening = [](std::string_view) { return Status::pending(); };
   wait_for_the_next_try();
   EXPECT_EQ(a.values(), (std::vector{1, 3, 5, 3}));
-  opening = [](std::string_view) { return Status(BP_NOT_FOUND, "gone"); };
-  fake.refuse_opens(Status(BP_NOT_FOUND, "gone"));
+  fake.finish_opens(Status(BP_NOT_FOUND, "gone"));
   a.complete_all();
   EXPECT_EQ(a.values(), (std::vector{1, 3, 5, 3, 5})) << "the newest is the last";
   a.complete_all();
@@ -166,9 +161,7 @@ TEST_F(ARouteByPath, EndsWithTheNewestThoughOneBetweenIsRefusedWhenItIsOpenedAga
 }
 
 TEST_F(ARouteByPath, WaitsWithWhatWasOpenedWhileAnotherFailed) {
-  DestinationOptions options = by_path();
-  options.in_flight = 4;
-  start_by_path(options);
+  start_by_path(by_path());
   a.keep_all();
   publish(1, "x");
   opening = [](std::string_view) { return Status::pending(); };
@@ -223,9 +216,7 @@ TEST_F(ARouteByPath, TriesAgainToOpenWhatIsNotThereForTheTimeBeing) {
 }
 
 TEST_F(ARouteByPath, SendsAgainInOrderAcrossAddresses) {
-  DestinationOptions options = by_path();
-  options.in_flight = 4;
-  start_by_path(options);
+  start_by_path(by_path());
   a.keep_all();
   b.keep_all();
   publish(1, "x");
