@@ -191,10 +191,9 @@ bp_status Kernel::start(bp_error* error) {
   bp_status status = BP_OK;
   control_->run([&] {
     status = start_all(detail);
-    if (status == BP_OK) return;
-    bp_error ignored{};
-    stop_all(ignored);
+    if (status < 0) ending_ = true;  // before the URLs that were opened meanwhile have their turn
   });
+  if (status < 0) stop(nullptr);
   if (status < 0 && error != nullptr) *error = detail;
   return status;
 }
@@ -251,16 +250,17 @@ bp_status Kernel::begin(Instance& instance, std::chrono::nanoseconds timeout, bp
                    domain_of(problem), problem.native);
 }
 
-bp_status Kernel::drain(bp_error* error) { return on_control(&Kernel::drain_all, error); }
+bp_status Kernel::drain(bp_error* error) { return end_by(&Kernel::drain_all, error); }
 
-bp_status Kernel::stop(bp_error* error) { return on_control(&Kernel::stop_all, error); }
+bp_status Kernel::stop(bp_error* error) { return end_by(&Kernel::stop_all, error); }
 
-bp_status Kernel::on_control(bp_status (Kernel::*job)(bp_error&), bp_error* error) {
+bp_status Kernel::end_by(bp_status (Kernel::*job)(bp_error&), bp_error* error) {
   ControlThread* control = nullptr;
   {
     const std::lock_guard lock(control_mutex_);
     if (!control_) return BP_OK;
     control = &*control_;
+    ending_ = true;
   }
   bp_status status = BP_OK;
   bp_error detail{};
@@ -270,7 +270,6 @@ bp_status Kernel::on_control(bp_status (Kernel::*job)(bp_error&), bp_error* erro
 }
 
 bp_status Kernel::drain_all(bp_error& error) {
-  ending_ = true;
   // Instances that a URL made serve those of the manifest, which therefore end before them.
   std::stable_partition(started_.begin(), started_.end(),
                         [](const Instance* instance) { return instance->made_by_url; });

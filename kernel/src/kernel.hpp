@@ -17,6 +17,7 @@
 #include "shared_memory_service.hpp"
 #include "system_manifest.hpp"
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -109,7 +110,7 @@ class Kernel {
   const bp_plugin* map_plugin(const PluginManifest& manifest, bp_error& error);
   using Step = bp_status (Instance::*)(std::chrono::nanoseconds timeout, bp_error& error);
   bp_status each_started(Step step, bp_error& error);
-  bp_status on_control(bp_status (Kernel::*job)(bp_error&), bp_error* error);
+  bp_status end_by(bp_status (Kernel::*job)(bp_error&), bp_error* error);
   std::unique_ptr<Instance> make_instance(const std::string& name, const PluginManifest& manifest,
                                           nlohmann::json config, bp_error& error);
   std::unique_ptr<Instance> make_isolated(const InstanceManifest& declared, bp_error& error);
@@ -143,7 +144,6 @@ class Kernel {
   std::map<std::string, std::unique_ptr<PluginLibrary>, std::less<>>
       libraries_;                   // written on the control thread, with instances_mutex_
   std::vector<Instance*> started_;  // on the control thread, in the order of start
-  bool ending_ = false;             // on the control thread: draining, or further
 
   Instance* outside_ = nullptr;  // constant once started
 
@@ -155,6 +155,7 @@ class Kernel {
 
   std::mutex control_mutex_;
   std::optional<ControlThread> control_;  // made by the first start; guarded by control_mutex_
+  std::atomic<bool> ending_{false};       // set before the job that drains is posted
 };
 
 }  // namespace backplane::kernel

@@ -15,6 +15,8 @@ namespace {
 // Of an instance made for a URL, without a manifest.
 constexpr std::chrono::nanoseconds kStartTimeout = std::chrono::seconds(30);
 
+constexpr const char* kStopping = "the kernel is stopping";
+
 }  // namespace
 
 Instance* Kernel::find_instance(std::string_view name) {
@@ -79,13 +81,15 @@ bp_status Kernel::open_url(const Address& address, const bp_message* options,
     return open_on(*instance, instance->url_path_prefix + std::string(address.rest), options,
                    operation);
   }
-  const std::lock_guard lock(control_mutex_);
-  if (!control_) {
-    operation.op.status =
-        set_error(operation.op.error, BP_FAILED_PRECONDITION, "the kernel has not been started");
+  const auto refuse = [&](bp_status status, const char* why) {
+    operation.op.status = set_error(operation.op.error, status, why);
     operation.finish_inline();
-    return BP_FAILED_PRECONDITION;
-  }
+    return status;
+  };
+  const std::lock_guard lock(control_mutex_);
+  if (!control_) return refuse(BP_FAILED_PRECONDITION, "the kernel has not been started");
+  // It would wait until all have drained, and who drains may wait for it.
+  if (ending_) return refuse(BP_UNAVAILABLE, kStopping);
   // Until then it is as if the plugin's open had not returned: a cancel waits in the operation.
   control_->post([this, url = std::string(address.target), rest = std::string(address.rest),
                   options, &operation] {
@@ -120,7 +124,7 @@ Instance* Kernel::instance_of_url(const std::string& url, bp_error& error) {
                                                      instance->life() != BP_LIFE_DESTROYED)
     return instance;
   if (ending_) {
-    set_error(&error, BP_UNAVAILABLE, "the kernel is stopping");
+    set_error(&error, BP_UNAVAILABLE, kStopping);
     return nullptr;
   }
   Diagnostics diagnostics;

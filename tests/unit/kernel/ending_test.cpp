@@ -163,6 +163,47 @@ TEST_F(Ending, DoneOfAnOpenMayOpenTheNext) {
   sut->free_op(op);
 }
 
+TEST_F(Ending, AUrlThatIsOpenedWhileTheKernelDrainsIsRefusedAtOnce) {
+  start();
+  bp_op* const op = counted(0, 0);
+  script.drain = [&](bp_op*) {
+    EXPECT_EQ(open(op, "scripted://there/x"), BP_UNAVAILABLE);
+    return BP_OK;
+  };
+  EXPECT_EQ(sut->drain(), BP_OK);
+  EXPECT_EQ(op->status, BP_UNAVAILABLE);
+  EXPECT_EQ(text(error), "the kernel is stopping");
+  sut->free_op(op);
+}
+
+// Who drains waits for what it opened.
+TEST_F(Ending, AUrlThatWasOpenedInAStartThatFailsIsRefusedBeforeTheDrain) {
+  sut.emplace(
+      "[system]\nname = \"t\"\n[instances.first]\nplugin = \"scripted\"\n"
+      "[instances.last]\nplugin = \"scripted\"\nafter = [\"first\"]\n");
+  bp_op* const op = counted(0, 0);
+  int creates = 0;
+  script.create = [&](const bp_value&, bp_error*) {
+    ++creates;
+    return BP_OK;
+  };
+  script.start = [&](bp_op*) {
+    if (creates == 2) return BP_ABORTED;
+    EXPECT_EQ(open(op, "scripted://there/x"), BP_PENDING);
+    return BP_OK;
+  };
+  int done_at_drain = -1;
+  script.drain = [&](bp_op*) {
+    done_at_drain = done;
+    return BP_OK;
+  };
+  EXPECT_EQ(sut->start(), BP_ABORTED);
+  EXPECT_EQ(done_at_drain, 1);
+  EXPECT_EQ(op->status, BP_UNAVAILABLE);
+  EXPECT_EQ(creates, 2) << "no instance is made for a kernel that stops";
+  sut->free_op(op);
+}
+
 TEST_F(Ending, AUrlsInstanceThatDoesNotStartIsEndedAndTriedAgain) {
   start();
   script.start = [](bp_op*) { return BP_UNAVAILABLE; };
