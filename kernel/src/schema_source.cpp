@@ -34,6 +34,7 @@ enum class Shape {
   kTypes,
   kDependencies,
   kVerbs,
+  kText,
   kMark
 };
 
@@ -83,7 +84,7 @@ constexpr std::array kKeywords{
     Keyword{"type", Shape::kTypes},
     Keyword{"uniqueItems", Shape::kBoolean},
     Keyword{"x-backplane-credential", Shape::kMark},
-    Keyword{"x-backplane-placeholder", Shape::kString},
+    Keyword{"x-backplane-placeholder", Shape::kText},
     Keyword{"x-backplane-shared-memory", Shape::kMark},
     Keyword{"x-backplane-verbs", Shape::kVerbs},
 };
@@ -147,6 +148,11 @@ class Check {
     if (schema.contains("$ref") && schema.size() > 1) {
       at_key(member(pointer, "$ref"), "$ref stands alone: what stands beside it would be ignored");
     }
+    if (schema.contains("x-backplane-placeholder") && !schema.contains("x-backplane-verbs")) {
+      at_key(member(pointer, "x-backplane-placeholder"),
+             "x-backplane-placeholder stands beside x-backplane-verbs: without them it grants "
+             "nothing");
+    }
     properties(schema, pointer, whole_value);
   }
 
@@ -174,6 +180,9 @@ class Check {
         return;
       case Shape::kString:
         return expect(value.is_string(), keyword, "a string", value, pointer);
+      case Shape::kText:
+        return expect(value.is_string() && value != "", keyword, "a text that is not empty", value,
+                      pointer);
       case Shape::kBoolean:
         return expect(value.is_boolean(), keyword, "true or false", value, pointer);
       case Shape::kNumber:

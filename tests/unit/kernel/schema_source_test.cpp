@@ -125,6 +125,16 @@ TEST(SchemaSource, ResolvesDefinitions) {
       ElementsAre("p.toml:4:18: error: $ref stands alone: what stands beside it would be ignored"));
 }
 
+TEST(SchemaSource, RefusesAPlaceholderThatGrantsNothing) {
+  EXPECT_THAT(mistakes(kStart + "properties.a = { x-backplane-verbs = ['call'], "
+                                "x-backplane-placeholder = '' }\n"),
+              ElementsAre("p.toml:4:74: error: 'x-backplane-placeholder' must be a text that is "
+                          "not empty, found a string"));
+  EXPECT_THAT(mistakes(kStart + "properties.a = { x-backplane-placeholder = '{path}' }\n"),
+              ElementsAre("p.toml:4:18: error: x-backplane-placeholder stands beside "
+                          "x-backplane-verbs: without them it grants nothing"));
+}
+
 TEST(SchemaSource, RefusesRecursion) {
   EXPECT_THAT(
       mistakes(kStart + "properties.a = { '$ref' = '#/definitions/x' "
