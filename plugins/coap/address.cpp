@@ -83,6 +83,12 @@ Target parse_target(std::string_view text) {
   if (!path.empty()) {
     target.segments = split(path, '/', text);
   }
+  for (const std::string& segment : target.segments) {
+    if (segment == "." || segment == "..") {  // RFC 7252, 5.10.1
+      throw Error(BP_INVALID_ARGUMENT, "path '", text, "': '", segment,
+                  "' is no part of a path in CoAP; write the path that it leads to");
+    }
+  }
   if (question != text.npos) {
     target.queries = split(text.substr(question + 1), '&', text);
   }

@@ -28,7 +28,7 @@ struct Target {
 };
 
 /// Throws Error (INVALID_ARGUMENT) for what is no path: no leading slash, a bad %XX, a segment
-/// above 255 bytes.
+/// above 255 bytes, or one that is '.' or '..'.
 Target parse_target(std::string_view text);
 
 /// "/a/b" of the Uri-Path options of a request.

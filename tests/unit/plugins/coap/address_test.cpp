@@ -40,6 +40,10 @@ TEST(CoapTarget, RefusesWhatIsNoPath) {
     EXPECT_THAT(refusal(bad), HasSubstr("two hexadecimal digits")) << bad;
   }
   EXPECT_THAT(refusal("/" + std::string(256, 'a')), HasSubstr("256 bytes"));
+  for (const char* bad : {"/..", "/a/../b", "/a/.", "/a/%2e%2E/b"}) {
+    EXPECT_THAT(refusal(bad), HasSubstr("is no part of a path in CoAP")) << bad;
+  }
+  EXPECT_EQ(parse_target("/.a/...").path, ".a/...");
   std::string long_path;
   for (int i = 0; i < 10; ++i) {
     long_path += "/" + std::string(200, 'a');
