@@ -188,6 +188,22 @@ TEST_F(ARouteByPath, DrainsWhileAnAddressIsBeingOpened) {
   EXPECT_EQ(a.values(), (std::vector{1}));
 }
 
+TEST_F(ARouteByPath, LeavesToTheSourceWhoseAddressIsNotOpenAtTheDeadline) {
+  start_by_path(by_path());
+  opening = [](std::string_view) { return Status::pending(); };
+  publish(1, "x");
+  drain();
+  miss_the_deadline_of_drain();
+  EXPECT_TRUE(drained_);
+  EXPECT_FALSE(source.is_watched());
+  stop();
+  EXPECT_TRUE(stopped_);
+  EXPECT_EQ(dropped(Reason::kStopped), 1u);
+  EXPECT_TRUE(source.acked().empty());
+  EXPECT_TRUE(source.nacked().empty());
+  expect_balance();
+}
+
 TEST_F(ARouteByPath, KeepsTheDeadbandOfOnePathWhenAnotherIsRefused) {
   DestinationOptions options = by_path();
   options.steps.deadband = 100;
