@@ -104,33 +104,54 @@ void Connection::on_addresses(const Resolver::Answer& addresses) {
   attempt();
 }
 
+/// At the next address that takes us that far; none: the try has failed.
 void Connection::attempt() {
+  Status failed;
+  do {
+    failed = attempt_at(addresses_[next_address_++]);
+    if (failed.is_ok()) {
+      static_cast<void>(connect_timer_.after(settings_.connect_timeout));
+      return;
+    }
+    tear_down();
+  } while (next_address_ < addresses_.size());
+  fail(failed);
+}
+
+Status Connection::attempt_at(const std::string& address) {
   Status failed;
   boundary(
       [&] {
-        auto lock = access();
-        if (!session_) {
-          session_ = std::make_unique<Session>(settings_, user_.session_options());
-        } else {
-          boundary([&] { session_->renew(user_.session_options()); },
-                   [&](const Status& status) noexcept {
-                     host_.log().warning("renewed secrets are broken; the old ones are used on",
-                                         {{"reason", status.message()}});
-                   });
+        {
+          auto lock = access();
+          SessionOptions options = user_.session_options();
+          options.login = login();
+          if (session_) {
+            session_->renew(std::move(options));
+          } else {
+            session_ = std::make_unique<Session>(settings_, std::move(options));
+          }
+          tcp_connected_ = false;
+          session_->connect(address).or_throw();
         }
-        tcp_connected_ = false;
-        failed = session_->connect(addresses_[next_address_++]);
+        take_socket();
       },
       [&](const Status& status) { failed = status; });
-  if (failed.is_ok()) {
-    boundary([&] { take_socket(); }, [&](const Status& status) { failed = status; });
+  return failed;
+}
+
+/// Read anew, so that a renewed secret is used; what was read before is used on when that fails.
+Login Connection::login() {
+  try {
+    login_ = Login::read(host_, settings_);
+  } catch (const Error& error) {
+    if (!login_) {
+      throw;
+    }
+    host_.log().warning("renewed secrets are broken; the old ones are used on",
+                        {{"reason", error.status().message()}});
   }
-  if (failed.is_ok()) {
-    static_cast<void>(connect_timer_.after(settings_.connect_timeout));
-  } else {
-    tear_down();
-    next_address_ < addresses_.size() ? attempt() : fail(failed);
-  }
+  return *login_;
 }
 
 void Connection::take_socket() {

@@ -88,6 +88,8 @@ class Connection {
   Reconnect::Options reconnect_options();
   void begin();
   void attempt();
+  Status attempt_at(const std::string& address);
+  Login login();
   void on_addresses(const Resolver::Answer& addresses);
   void take_socket();
   void on_socket();
@@ -118,7 +120,8 @@ class Connection {
   Reconnect reconnect_;
   Timer connect_timer_;
   Timer tick_timer_;
-  Wakeup loss_;  // a thread that sent has found the connection broken
+  Wakeup loss_;                 // a thread that sent has found the connection broken
+  std::optional<Login> login_;  // as it was last read
   std::vector<std::string> addresses_;
   size_t next_address_ = 0;
   unsigned restarts_ = 0;

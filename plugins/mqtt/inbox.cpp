@@ -81,7 +81,10 @@ void Inbox::forget(const Listener* listener) {
 // ---- what the connection tells ----
 
 SessionOptions Inbox::session_options() {
-  SessionOptions out = SessionOptions::read(host_, settings_, tls_, settings_.client_id + "-ack");
+  SessionOptions out;
+  out.client_id = settings_.client_id + "-ack";
+  out.expiry_s = settings_.session_expiry_s;
+  out.tls = tls_ != nullptr ? tls_->context() : nullptr;
   out.clean_start = false;
   out.receive_maximum = settings_.receive_maximum;
   return out;

@@ -23,24 +23,19 @@ void require(int result, std::string_view what) {
 
 }  // namespace
 
-SessionOptions SessionOptions::read(const Host& host, const Settings& settings, Tls* tls,
-                                    std::string client_id) {
-  SessionOptions out;
-  out.client_id = std::move(client_id);
-  out.expiry_s = settings.session_expiry_s;
-  if (!settings.credentials.empty()) {
-    for (const auto& [field, buffer] :
-         {std::pair("user", &out.user), std::pair("password", &out.password)}) {
-      auto value = host.credential(settings.credentials, field);
-      if (value) {
-        *buffer = *std::move(value);
-      } else if (value.status().code() != BP_NOT_FOUND) {
-        value.or_throw();
-      }
-    }
+Login Login::read(const Host& host, const Settings& settings) {
+  Login out;
+  if (settings.credentials.empty()) {
+    return out;
   }
-  if (tls != nullptr) {
-    out.tls = tls->context();
+  for (const auto& [field, buffer] :
+       {std::pair("user", &out.user), std::pair("password", &out.password)}) {
+    auto value = host.credential(settings.credentials, field);
+    if (value) {
+      *buffer = *std::move(value);
+    } else if (value.status().code() != BP_NOT_FOUND) {
+      value.or_throw();
+    }
   }
   return out;
 }
@@ -108,10 +103,10 @@ void Session::set_tls(std::unique_ptr<TlsContext> tls) {
 }
 
 void Session::set_user() {
-  if (options_.user) {
-    require(mosquitto_username_pw_set(
-                handle_.get(), std::string(options_.user.text()).c_str(),
-                options_.password ? std::string(options_.password.text()).c_str() : nullptr),
+  const auto& [user, password] = options_.login;
+  if (user) {
+    require(mosquitto_username_pw_set(handle_.get(), std::string(user.text()).c_str(),
+                                      password ? std::string(password.text()).c_str() : nullptr),
             "user and password");
   }
 }
@@ -120,8 +115,7 @@ void Session::renew(SessionOptions options) {
   if (options.tls) {
     set_tls(std::move(options.tls));
   }
-  options_.user = std::move(options.user);
-  options_.password = std::move(options.password);
+  options_.login = std::move(options.login);
   set_user();
 }
 

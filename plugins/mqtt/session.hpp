@@ -60,20 +60,23 @@ struct Publication {
   const mosquitto_property* properties;  // null with MQTT 3.1.1
 };
 
+/// Who connects; empty: nobody in particular.
+struct Login {
+  Buffer user;
+  Buffer password;
+
+  /// From the credential that the settings name. Throws Error: it cannot be read.
+  static Login read(const Host& host, const Settings& settings);
+};
+
 struct SessionOptions {
   std::string client_id;
   bool clean_start = true;
   uint32_t expiry_s = 0;
   uint16_t receive_maximum = 0;  // 0: the protocol's 65535
   std::optional<Will> will;
-  Buffer user;
-  Buffer password;
+  Login login;
   std::unique_ptr<TlsContext> tls;
-
-  /// With user, password and TLS as the settings say, read anew, so that a renewed secret is used.
-  /// `tls`: null for plain TCP. Throws Error.
-  static SessionOptions read(const Host& host, const Settings& settings, Tls* tls,
-                             std::string client_id);
 };
 
 /// Serial use only: under the connection's lock.

@@ -12,6 +12,10 @@
 namespace backplane::test {
 namespace {
 
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
 class Tls : public testing::Test {
  protected:
   std::string credentials(const std::string& ca) const {
@@ -33,9 +37,6 @@ class Tls : public testing::Test {
   void trust(const std::string& name) const {
     std::filesystem::copy_file(certificates_.path(name), certificates_.path("trust.pem"),
                                std::filesystem::copy_options::overwrite_existing);
-  }
-  static bool has(const std::string& text, std::string_view part) {
-    return text.find(part) != std::string::npos;
   }
 
   Certificates certificates_;
@@ -296,6 +297,30 @@ TEST_P(Password, ThatIsWrongIsUnauthenticatedAndSaidSo) {
   const auto outcome = subscription.wait_for(kPatience);
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->code(), BP_UNAUTHENTICATED);
+}
+
+TEST_P(Password, ThatCannotBeReadYetIsNamedAndAwaited) {
+  const std::string secret = folder_.path() / "secret";
+  const std::string login =
+      "[credentials.login]\nuser = \"alice\"\npassword = \"@file:" + secret + "\"\n";
+  const MqttSystem system(broker_.url(), config(), login);
+  EXPECT_TRUE(eventually([&] { return has(system.info().detail, secret); }))
+      << system.info().detail;
+  folder_.write("secret", "wonder");
+  EXPECT_TRUE(system.becomes(BP_STATE_UP)) << system.info().detail;
+}
+
+TEST_P(Password, ThatCannotBeReadAnyMoreIsUsedOnAsItWas) {
+  const std::string secret = folder_.write("secret", "wonder");
+  const auto system = MqttSystem::connected(
+      broker_.url(), config(),
+      "[credentials.login]\nuser = \"alice\"\npassword = \"@file:" + secret + "\"\n");
+  std::filesystem::remove(secret);
+  broker_.kill();  // with the session that it had
+  broker_.start();
+  EXPECT_TRUE(system->open("a").write("again").within(kPatience).get().is_ok());
+  EXPECT_TRUE(has(system->logged(), "renewed secrets are broken")) << system->logged();
+  EXPECT_TRUE(has(system->logged(), secret)) << system->logged();
 }
 
 TEST(AccessControl, ThatDeniesAPublicationIsSaidSo) {
