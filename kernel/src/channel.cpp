@@ -91,7 +91,9 @@ bp_status use(std::unique_ptr<SharedMemory> segment, const ChannelOptions& optio
   ChannelShape shape;
   if (!is_made(*segment, shape)) {
     return set_error(error, BP_DATA_LOSS,
-                     segment->name() + " is no channel, or of another version: remove it");
+                     "the segment " + segment->name() +
+                         " is no channel, or one of another version: take another key, or remove "
+                         "it if nobody uses it");
   }
   if (options.takes_any_shape) {
     out = std::make_shared<Channel>(std::move(segment), shape);

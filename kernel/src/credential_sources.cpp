@@ -27,6 +27,9 @@ void check_file(const fs::path& path, bool secret, const SourcePosition& at,
   }
   std::error_code error;
   const fs::perms mode = fs::status(path, error).permissions();
+  if (!error && (mode & fs::perms::others_write) != fs::perms::none) {
+    diagnostics.warning(at, "everybody can write " + name + ": chmod o-w " + name);
+  }
   if (!error && secret && (mode & fs::perms::others_read) != fs::perms::none) {
     diagnostics.warning(at, name + " holds a secret and everybody can read it: chmod o-r " + name);
   }

@@ -92,6 +92,10 @@ Kernel::Kernel(const bp_kernel_options& options)
 }
 
 bool Kernel::shut_down() {
+  if (executor_.on_loop()) {
+    log(nullptr, BP_LOG_ERROR, "destroyed by its own loop: it goes on, and is never freed");
+    return false;
+  }
   bp_error ignored{};
   stop(&ignored);
   control_.reset();
@@ -169,6 +173,7 @@ bp_status Kernel::load_text(const std::string& name, std::string_view text, cons
 bp_status Kernel::accept(std::optional<SystemManifest> manifest, const Diagnostics& diagnostics,
                          const Report& report, bp_error* error) {
   for (const Diagnostic& diagnostic : diagnostics.entries()) report(diagnostic);
+  manifest_refused_ = !manifest;
   if (!manifest) return set_error(error, BP_INVALID_ARGUMENT, diagnostics.first_error());
   if (manifest_)
     return set_error(error, BP_FAILED_PRECONDITION,
@@ -180,7 +185,19 @@ bp_status Kernel::accept(std::optional<SystemManifest> manifest, const Diagnosti
 
 // ---------------------------------------------------------------- start and stop
 
+// Those that wait for the loop.
+bp_status Kernel::refuse_on_loop(bp_error* error) const {
+  return executor_.on_loop()
+             ? set_error(error, BP_FAILED_PRECONDITION,
+                         "on the loop, which start, drain and stop wait for: another thread may")
+             : BP_OK;
+}
+
 bp_status Kernel::start(bp_error* error) {
+  if (const bp_status status = refuse_on_loop(error); status < 0) return status;
+  if (manifest_refused_)
+    return set_error(error, BP_FAILED_PRECONDITION,
+                     "the manifest was refused: load one without mistakes first");
   bp_error detail{};
   {
     const std::lock_guard lock(control_mutex_);
@@ -255,6 +272,7 @@ bp_status Kernel::drain(bp_error* error) { return end_by(&Kernel::drain_all, err
 bp_status Kernel::stop(bp_error* error) { return end_by(&Kernel::stop_all, error); }
 
 bp_status Kernel::end_by(bp_status (Kernel::*job)(bp_error&), bp_error* error) {
+  if (const bp_status status = refuse_on_loop(error); status < 0) return status;
   ControlThread* control = nullptr;
   {
     const std::lock_guard lock(control_mutex_);

@@ -110,6 +110,7 @@ class Kernel {
   const bp_plugin* map_plugin(const PluginManifest& manifest, bp_error& error);
   using Step = bp_status (Instance::*)(std::chrono::nanoseconds timeout, bp_error& error);
   bp_status each_started(Step step, bp_error& error);
+  bp_status refuse_on_loop(bp_error* error) const;
   bp_status end_by(bp_status (Kernel::*job)(bp_error&), bp_error* error);
   std::unique_ptr<Instance> make_instance(const std::string& name, const PluginManifest& manifest,
                                           nlohmann::json config, bp_error& error);
@@ -139,7 +140,8 @@ class Kernel {
   PluginCatalogue plugins_;  // on the control thread once started
   std::map<std::string, bp_plugin_entry, std::less<>> linked_;  // likewise
   std::optional<SystemManifest> manifest_;                      // likewise
-  Host application_;  // behind manifest_, whose name it asks for
+  bool manifest_refused_ = false;  // the last that was to be loaded; before the start
+  Host application_;               // behind manifest_, whose name it asks for
 
   std::map<std::string, std::unique_ptr<PluginLibrary>, std::less<>>
       libraries_;                   // written on the control thread, with instances_mutex_

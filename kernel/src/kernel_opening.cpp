@@ -15,6 +15,7 @@ namespace {
 // Of an instance made for a URL, without a manifest.
 constexpr std::chrono::nanoseconds kStartTimeout = std::chrono::seconds(30);
 
+constexpr const char* kNotStarted = "the kernel has not been started";
 constexpr const char* kStopping = "the kernel is stopping";
 
 }  // namespace
@@ -54,6 +55,10 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
   if (Instance* const instance = find_instance(address->target); instance != nullptr) {
     return open_on(*instance, address->rest, options, operation);
   }
+  {
+    const std::lock_guard lock(control_mutex_);
+    if (!control_) return refuse(BP_FAILED_PRECONDITION, kNotStarted);
+  }
   std::vector<std::string> names;
   {
     const std::shared_lock lock(instances_mutex_);
@@ -87,7 +92,7 @@ bp_status Kernel::open_url(const Address& address, const bp_message* options,
     return status;
   };
   const std::lock_guard lock(control_mutex_);
-  if (!control_) return refuse(BP_FAILED_PRECONDITION, "the kernel has not been started");
+  if (!control_) return refuse(BP_FAILED_PRECONDITION, kNotStarted);
   // It would wait until all have drained, and who drains may wait for it.
   if (ending_) return refuse(BP_UNAVAILABLE, kStopping);
   // Until then it is as if the plugin's open had not returned: a cancel waits in the operation.

@@ -17,6 +17,9 @@ using namespace std::chrono_literals;
 // After its deadline an operation is cancelled; who has not completed it this much later will not.
 constexpr auto kGrace = 2s;
 
+// A try that fails again and again says why once, and then each time that it fails for so long.
+constexpr auto kBetweenReasons = 1min;
+
 std::string_view name_of_state(std::uint32_t state) {
   switch (state) {
     case BP_STATE_IDLE:
@@ -212,16 +215,25 @@ bp_status Instance::open(std::string_view path, const bp_message* options,
 void Instance::cancel(bp_op& op) noexcept { plugin_.cancel(self_, &op); }
 
 void Instance::report_state(std::uint32_t state, std::string_view detail) noexcept {
-  bool changed = false;
+  const bool is_well = state == BP_STATE_UP || state == BP_STATE_IDLE;
+  std::uint32_t level = is_well ? BP_LOG_INFO : BP_LOG_WARNING;
+  bool is_told = false;
   {
     const std::lock_guard lock(state_mutex_);
-    changed = state_ != state;
+    const std::int64_t now = monotonic_now();
+    if (state_ != state) {
+      is_told = true;
+      next_reason_ = now;
+      // Nothing has failed yet.
+      if (state == BP_STATE_CONNECTING && state_ == BP_STATE_IDLE) level = BP_LOG_INFO;
+    } else if (!is_well && detail_ != detail && now >= next_reason_) {
+      is_told = true;
+      next_reason_ = now + std::chrono::nanoseconds(kBetweenReasons).count();
+    }
     state_ = state;
     detail_.assign(detail);
   }
-  const std::uint32_t level =
-      state == BP_STATE_UP || state == BP_STATE_IDLE ? BP_LOG_INFO : BP_LOG_WARNING;
-  if (changed) {
+  if (is_told) {
     host.kernel.log(
         &host, level,
         std::string(name_of_state(state)).append(detail.empty() ? "" : ": ").append(detail));

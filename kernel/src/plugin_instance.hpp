@@ -76,6 +76,7 @@ class Instance {
   std::mutex state_mutex_;
   std::uint32_t state_ = BP_STATE_IDLE;  // guarded by state_mutex_
   std::string detail_;                   // guarded by state_mutex_
+  std::int64_t next_reason_ = 0;  // likewise: when another reason for the state may be logged
 };
 
 }  // namespace backplane::kernel

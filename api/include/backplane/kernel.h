@@ -119,8 +119,8 @@ BP_EXPORT bp_status bp_kernel_add_plugin(bp_kernel* kernel, bp_plugin_entry entr
 
 /* Reads and checks a system manifest and its drop-in folder, `FILE.d`. Every mistake is given to
  * `report` (may be NULL), in the order of the text; nothing is mapped or started. INVALID_ARGUMENT:
- * it has errors, and nothing has changed. Once for a kernel, before start: else
- * FAILED_PRECONDITION. Blocks on files. [any] */
+ * it has errors, and start is refused until one without is loaded. Once for a kernel, before start:
+ * else FAILED_PRECONDITION. Blocks on files. [any] */
 BP_EXPORT bp_status bp_kernel_load(bp_kernel* kernel, bp_str path,
                                    void (*report)(void* user, const bp_diagnostic* diagnostic),
                                    void* user, bp_error* error);
@@ -131,21 +131,21 @@ BP_EXPORT bp_status bp_kernel_load_text(bp_kernel* kernel, bp_str name, bp_str t
 
 /* Maps the plugins that the manifest uses, then creates and starts its instances in the order of
  * their dependencies. On an error everything that had started is stopped again. Without a loaded
- * manifest there is nothing to start, and URLs can be opened. Blocks until all have started; not on
- * a loop thread. FAILED_PRECONDITION: a plugin is refused, or the kernel was started before; else
- * what the first instance that fails says. [any] */
+ * manifest there is nothing to start, and URLs can be opened. Blocks until all have started.
+ * FAILED_PRECONDITION: a plugin is refused, the manifest was, this is a loop thread, or the kernel
+ * was started before; else what the first instance that fails says. [any] */
 BP_EXPORT bp_status bp_kernel_start(bp_kernel* kernel, bp_error* error);
 
 /* Has every instance finish what it has begun and take nothing new, in the reverse order of their
  * start, each within `stop_timeout_s`. What is open and connected stays so until bp_kernel_stop:
  * the time to look at what has arrived. New opens are refused. Returns the first error; the drain
- * goes on regardless. Idempotent. Blocks; not on a loop thread, nor inside `done` or `next`. [any]
- */
+ * goes on regardless. Idempotent. Blocks; FAILED_PRECONDITION on a loop thread; never inside `done`
+ * or `next`. [any] */
 BP_EXPORT bp_status bp_kernel_drain(bp_kernel* kernel, bp_error* error);
 
 /* Drains, then stops all instances in the reverse order of their start, each within its deadline.
- * Returns the first error; the stop goes on regardless. Idempotent. Blocks; not on a loop thread,
- * nor inside `done` or `next`. [any] */
+ * Returns the first error; the stop goes on regardless. Idempotent. Blocks; FAILED_PRECONDITION on
+ * a loop thread; never inside `done` or `next`. [any] */
 BP_EXPORT bp_status bp_kernel_stop(bp_kernel* kernel, bp_error* error);
 
 /* Stops if need be, and frees. References, operations and the host are invalid afterwards. What a

@@ -510,6 +510,17 @@ TEST_F(SystemManifestCredentials, WarnOfASecretThatEverybodyCanRead) {
               "' holds a secret and everybody can read it: chmod o-r '" + key.string() + "'"));
 }
 
+TEST_F(SystemManifestCredentials, WarnOfAFileThatEverybodyCanWrite) {
+  const ScratchFolder folder;
+  const auto trusted = folder.write("ca.pem", "x", 0666);
+  const auto file = folder.write("p.toml", "[credentials.site]\nca = '@file:ca.pem'\n", 0600);
+  Diagnostics diagnostics;
+  EXPECT_TRUE(SystemManifest::load(file, catalogue_, kEnvironment, diagnostics));
+  EXPECT_THAT(test::lines(diagnostics),
+              ElementsAre(file.string() + ":2:6: warning: everybody can write '" +
+                          trusted.string() + "': chmod o-w '" + trusted.string() + "'"));
+}
+
 TEST_F(SystemManifestCredentials, NeverAppearInAMessage) {
   for (const char* text :
        {"[credentials.site]\npassword = 'hunter2'\npsk = '@hunter2'\nkey = ['hunter2']\nuserr = "
