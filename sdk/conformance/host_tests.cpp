@@ -226,9 +226,10 @@ bool survives(Subject& subject, int n) {
       subject.stop();
     }
   } catch (const Failure& failure) {
-    throw Failure(concat("when its call ", n + 1, " of the host fails, '",
-                         trouble.what.load() != nullptr ? trouble.what.load() : "none",
-                         "': ", failure.what()));
+    const char* const call = trouble.what.load();
+    throw Failure(call == nullptr ? std::string(failure.what())
+                                  : concat("when its call ", n + 1, " of the host fails, '", call,
+                                           "': ", failure.what()));
   }
   return trouble.what.load() != nullptr;
 }

@@ -576,6 +576,19 @@ TEST_F(AHub, GivesARefusedMessageAgainToThatWatcherAlone) {
   EXPECT_TRUE(sut.status.is_ok());
 }
 
+TEST_F(AHub, LeavesNoTimerForARefusedMessageWhenItStops) {
+  make();
+  const auto watcher = watch({.overflow = {}, .ack = true, .on_message = {}});
+  const size_t before = fake_.loop.registrations();
+  hub_->publish(MessageBuilder(1), {});
+  watcher->ack(1, BP_UNAVAILABLE);
+  EXPECT_GT(fake_.loop.registrations(), before);
+  bool stopped = false;
+  hub_->stop(Status(BP_CANCELLED), [&] { stopped = true; });
+  EXPECT_TRUE(stopped);
+  EXPECT_EQ(fake_.loop.registrations(), before);
+}
+
 TEST_F(AHub, TellsTheSourceWhenAWatcherEndsBeforeItAcknowledged) {
   make();
   Settlement delivered, waiting;

@@ -3,8 +3,10 @@
 // sdk/examples/counter_plugin.
 #include "backplane/sdk/kernel.hpp"
 
+#include "backplane/sdk/guarded.hpp"
 #include "backplane/sdk/task.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <mutex>
@@ -93,6 +95,51 @@ TEST_F(AKernel, WatchesFromTheFirstValueOn) {
   }
   apples.call().or_throw();
   EXPECT_EQ(seen, (std::vector<int64_t>{3, 4, 5, 6}));
+}
+
+TEST_F(AKernel, SaysWhichExceptionEndedAWatch) {
+  run();
+  const Endpoint apples = sut_.open("tally:apples").value();
+  const auto watch = apples.watch([](MessageView) -> void { throw Error(BP_ABORTED, "enough"); });
+  watch.or_throw();
+  const auto outcome = watch->wait_for(20s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->code(), BP_ABORTED);
+  EXPECT_EQ(outcome->message(), "enough");
+}
+
+TEST(AKernelsLog, HasTheExceptionOfACallbackThatNobodyWaitsFor) {
+  Guarded<std::vector<std::string>> logged;
+  KernelOptions options;
+  options.log = [&](const LogRecord& record) {
+    for (const bp_pair& field : record.fields) {
+      logged.lock()->push_back(concat(record.message, ": ", ValueView(field.val).to_text()));
+    }
+  };
+  Kernel sut = Kernel::create(std::move(options)).value();
+  sut.start().or_throw();
+  sut.open("nothing://there/x").then([](const Result<Endpoint>&) {
+    throw std::runtime_error("of mine");
+  });
+  sut.stop().or_throw();
+  EXPECT_THAT(logged.copy(),
+              ::testing::Contains(::testing::AllOf(::testing::HasSubstr("a callback failed"),
+                                                   ::testing::HasSubstr("of mine"))));
+}
+
+TEST(AnEmptyHandle, IsRefusedByName) {
+  const Endpoint endpoint;
+  try {
+    static_cast<void>(endpoint.read<double>().get());
+    FAIL() << "taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.status().code(), BP_FAILED_PRECONDITION);
+    EXPECT_EQ(error.status().message(), "this endpoint was never opened");
+  }
+  const Subscription subscription;
+  subscription.cancel();
+  EXPECT_FALSE(subscription.outcome());
+  EXPECT_FALSE(subscription.wait_for(0s));
 }
 
 TEST_F(AKernel, EndsAWatchWhenItStops) {

@@ -47,6 +47,12 @@ TEST(AValue, SaysWhatThereWasInstead) {
             "expected a float of 64 bits, got string");
   EXPECT_EQ(ValueView(300).as_result<uint8_t>().status().message(),
             "expected a uint of 8 bits, got int 300");
+  const std::string_view text = "5";
+  EXPECT_EQ(ValueView::encoded(std::as_bytes(std::span(text)), BP_FORMAT_JSON)
+                .as_result<int>()
+                .status()
+                .message(),
+            "expected an int of 32 bits, got encoded JSON, which a codec makes a value of");
 }
 
 TEST(AValue, ConvertsTimesOfAllUnitsWithoutOverflow) {

@@ -10,11 +10,15 @@ namespace backplane {
 /// given to it are borrowed until then. Not starting it is a mistake that the compiler reports. T
 /// void: a Status where others have a Result<T>.
 ///
-///     double now = endpoint.read<double>().value();                          // blocks; throws
-///     Error Result<double> now = endpoint.read<double>().within(2s).get();         // blocks; at
-///     most 2 s endpoint.read<double>().then([](Result<double> now) { ... });          // on the
-///     completing thread, perhaps before it returns double now = co_await endpoint.read<double>();
-///     // throws Error Result<double> now = co_await endpoint.read<double>().as_result();
+/// Blocks, and throws Error:
+///     double now = endpoint.read<double>().value();
+/// Blocks, at most 2 s:
+///     Result<double> now = endpoint.read<double>().within(2s).get();
+/// On the completing thread, perhaps before it returns:
+///     endpoint.read<double>().then([](Result<double> now) { ... });
+/// In a coroutine; the first throws Error:
+///     double now = co_await endpoint.read<double>();
+///     Result<double> now = co_await endpoint.read<double>().as_result();
 ///
 /// What blocks is FAILED_PRECONDITION on a loop thread, and not started. Never block inside `done`
 /// or `next` either: the completion may have to come from there.
@@ -54,7 +58,7 @@ class [[nodiscard]] Operation {
   T value() && requires(!std::is_void_v<T>) { return std::move(*this).get().value(); }
   void or_throw() && { std::move(*this).get().or_throw(); }
 
-  /// Calls `callback(Outcome)` once. Copies the request. Exceptions of the callback are lost.
+  /// Calls `callback(Outcome)` once. Copies the request. Exceptions of the callback are logged.
   template <class Callback>
   void then(Callback callback) && {
     auto* op = new detail::DetachedOp<T, Callback>(

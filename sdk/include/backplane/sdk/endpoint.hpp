@@ -50,7 +50,7 @@ class Endpoint {
     return start<void>(BP_V_WRITE, 0, value, headers);
   }
   Operation<void> write(MessageView message) const {
-    return {*host_, request(BP_V_WRITE, 0), message.raw(), {}};
+    return {host(), request(BP_V_WRITE, 0), message.raw(), {}};
   }
   template <class T = OwnedMessage>
   Operation<T> call(ValueView argument = {}, Pairs headers = {}) const {
@@ -65,7 +65,8 @@ class Endpoint {
 
   /// Calls `callback(MessageView)` for each message, on the source's thread, serially. If it
   /// returns a Status, the watch acknowledges: OK accepts the message, an error asks for it again,
-  /// PENDING leaves it to Subscription::ack.
+  /// PENDING leaves it to Subscription::ack. Else an exception ends the watch with its Status. Ends
+  /// when this endpoint is closed, too.
   template <class Callback>
   Result<Subscription> watch(Callback callback, WatchOptions options = {}) const {
     constexpr bool kAcknowledges =
@@ -84,7 +85,7 @@ class Endpoint {
     if (options.overflow) {
       in.header(BP_H_OVERFLOW, *options.overflow);
     }
-    auto op = std::make_shared<detail::LongOp>(*host_, OwnedMessage(MessageView(in)),
+    auto op = std::make_shared<detail::LongOp>(host(), OwnedMessage(MessageView(in)),
                                                std::move(on_message), std::move(options.on_end));
     if (Status status = op->start(BP_V_WATCH, kAcknowledges ? BP_OP_ACK : 0, ref_, options.credit);
         status.is_error()) {
@@ -95,19 +96,19 @@ class Endpoint {
 
   /// Answers this address, which a server offers: `handler(ServedOp)` returns a Status, for reads,
   /// writes and calls. `options` are headers such as BP_H_MATCH. Returns when the server has taken
-  /// it, or has not refused it yet.
+  /// it, or has not refused it yet. Ends when this endpoint is closed, too.
   template <class Handler>
   requires std::is_same_v<std::invoke_result_t<Handler&, ServedOp>, Status> Result<Registration>
   serve(Handler handler, Pairs options = {})
   const {
     return serve_object(
-        std::make_unique<detail::HandlerEndpoint<Handler>>(*host_, std::move(handler)), options);
+        std::make_unique<detail::HandlerEndpoint<Handler>>(host(), std::move(handler)), options);
   }
   /// The same with an object that has the verbs as its members, see make_endpoint(); with a Hub it
   /// can be watched.
   template <class T>
   Result<Registration> serve_object(std::unique_ptr<T> object, Pairs options = {}) const {
-    const auto& services = host_->services().endpoint;
+    const auto& services = host().services().endpoint;
     const bp_endpoint endpoint = make_endpoint(std::move(object));
     bp_ref ref = 0;
     if (const bp_status status = services.adopt(host_->raw(), &endpoint, &ref); status < 0) {
@@ -118,7 +119,7 @@ class Endpoint {
     MessageBuilder in(ValueView::reference(ref));
     in.headers(options);
     auto op =
-        std::make_shared<detail::LongOp>(*host_, OwnedMessage(MessageView(in)), nullptr, nullptr);
+        std::make_shared<detail::LongOp>(host(), OwnedMessage(MessageView(in)), nullptr, nullptr);
     if (Status status = op->start(BP_V_SERVE, 0, ref_, 0); status.is_error()) {
       return status;
     }
@@ -138,12 +139,18 @@ class Endpoint {
   }
 
  private:
+  const Host& host() const {
+    if (host_ == nullptr) {
+      throw Error(BP_FAILED_PRECONDITION, "this endpoint was never opened");
+    }
+    return *host_;
+  }
   detail::ClientRequest request(uint16_t verb, uint16_t flags) const noexcept {
     return {verb, flags, ref_, {}, {}};
   }
   template <class T>
   Operation<T> start(uint16_t verb, uint16_t flags, ValueView body, Pairs headers) const {
-    return {*host_, request(verb, flags),
+    return {host(), request(verb, flags),
             bp_message{body, nullptr, 0, 0, nullptr, BP_TIME_NONE, 0, 0}, headers};
   }
 

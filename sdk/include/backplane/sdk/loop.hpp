@@ -51,7 +51,7 @@ namespace detail {
 inline void log_failure(const Host& host, const Status& status) noexcept {
   boundary(
       [&] {
-        host.log().error("a callback on the loop failed", {{"error", status.to_string()}});
+        host.log().error("a callback failed", {{"error", status.to_string()}});
       },
       [](const Status&) noexcept {});
 }

@@ -17,7 +17,7 @@ class ProcessLock;
 /// Tells of an owner who died, whose work can then be repaired:
 ///
 ///     struct Line { ProcessMutex mutex; ProcessCondition changed; double value = 0; };
-///     Line& line = *new (memory.data()) Line;         // by whoever makes the memory
+///     Line& line = *new (memory.data().data()) Line;  // by whoever makes the memory
 ///
 ///     ProcessLock lock = line.mutex.lock().value();
 ///     if (lock.owner_died()) {

@@ -93,7 +93,14 @@ class HandlerEndpoint final {
   void cancel(Op op) noexcept { requests_->pending.cancel(op); }
 
  private:
-  Status handle(Op op) { return handler_(ServedOp(op, requests_)); }
+  Status handle(Op op) {
+    const uint64_t before = requests_->last;
+    Status status = handler_(ServedOp(op, requests_));
+    if (status.is_pending() && requests_->last == before) {
+      return Status(BP_INTERNAL, "the handler returned pending without a defer(): nobody answers");
+    }
+    return status;
+  }
   std::shared_ptr<DeferredRequests> requests_;
   Handler handler_;
 };

@@ -104,10 +104,14 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     if (!gate_.enter()) {
       return BP_CANCELLED;
     }
-    const bp_status status =
-        acknowledges_ ? settle(messages) : boundary(nullptr, [&] { return take(messages); });
+    const bp_status status = acknowledges_ ? settle(messages) : deliver(messages);
     gate_.leave();
     return status;
+  }
+  bp_status deliver(std::span<const bp_message> messages) noexcept {
+    boundary([&] { refusal_ = take(messages); },
+             [&](Status failed) noexcept { refusal_ = std::move(failed); });
+    return refusal_.code();
   }
   Status take(std::span<const bp_message> messages) {
     for (const bp_message& message : messages) {
@@ -125,9 +129,14 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
       if (gate_.is_closed()) {
         return BP_CANCELLED;
       }
-      const bp_status status = boundary(nullptr, [&] { return on_message_(message); });
-      if (status != BP_PENDING) {
-        ack(message.seq, status);
+      Status status;
+      boundary([&] { status = on_message_(message); },
+               [&](Status failed) noexcept {
+                 log_failure(host_, failed);  // the source gets no more than its code
+                 status = std::move(failed);
+               });
+      if (!status.is_pending()) {
+        ack(message.seq, status.code());
       }
     }
     return BP_OK;
@@ -137,12 +146,15 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     Status outcome(status);
     OwnedMessage trailers;
     boundary(nullptr, [&] {
-      outcome = op_.status(status);
+      // Whose callback failed knows more than the code that came back.
+      outcome = refusal_.is_error() && refusal_.code() == status ? std::move(refusal_)
+                                                                 : op_.status(status);
       trailers = OwnedMessage(MessageView(op_->out));
     });
     static_cast<void>(op_.take_owner());
     if (on_end_ && gate_.enter()) {
-      boundary(nullptr, [&] { on_end_(outcome); });
+      boundary([&] { on_end_(outcome); },
+               [this](const Status& failed) noexcept { log_failure(host_, failed); });
       gate_.leave();
     }
     const std::lock_guard lock(mutex_);
@@ -157,6 +169,7 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
   const OnMessage on_message_;
   CallGate gate_;              // one at a time: deliveries are serial, and the end comes after them
   bool acknowledges_ = false;  // constant after start()
+  Status refusal_;             // of a callback that does not acknowledge; serial like the calls
   const Host& host_;
   UniqueOp op_;
   const OwnedMessage in_;
@@ -188,19 +201,25 @@ class [[nodiscard]] Subscription {
   ~Subscription() { close(); }
 
   /// n more messages may come, where the options gave a limited credit. [any]
-  void credit(uint32_t n) const noexcept { op_->credit(n); }
+  void credit(uint32_t n) const noexcept {
+    if (op_) op_->credit(n);
+  }
   /// Settles a message whose callback returned PENDING. [any]
-  void ack(uint64_t seq, bp_status status) const noexcept { op_->ack(seq, status); }
+  void ack(uint64_t seq, bp_status status) const noexcept {
+    if (op_) op_->ack(seq, status);
+  }
   /// Asks it to end; outcome() then tells. [any]
-  void cancel() const noexcept { op_->cancel(); }
-  /// The final status once it has ended. [any]
-  std::optional<Status> outcome() const { return op_->outcome(); }
+  void cancel() const noexcept {
+    if (op_) op_->cancel();
+  }
+  /// The final status once it has ended; of an empty one, nothing. [any]
+  std::optional<Status> outcome() const { return op_ ? op_->outcome() : std::nullopt; }
   /// What came with the final status: headers, and the details of an error as body; empty while it
   /// runs. [any]
-  OwnedMessage trailers() const { return op_->trailers(); }
+  OwnedMessage trailers() const { return op_ ? op_->trailers() : OwnedMessage(); }
   /// Blocks until it has ended, or time is over: then nothing. Does not wait on a loop thread.
   std::optional<Status> wait_for(std::chrono::nanoseconds timeout) const {
-    return op_->wait_for(timeout);
+    return op_ ? op_->wait_for(timeout) : std::nullopt;
   }
 
  private:
@@ -234,7 +253,7 @@ class [[nodiscard]] Registration {
   ~Registration() { close(); }
 
   /// The final status once the server has ended it. [any]
-  std::optional<Status> outcome() const { return serve_->outcome(); }
+  std::optional<Status> outcome() const { return serve_ ? serve_->outcome() : std::nullopt; }
 
  private:
   void close() noexcept {

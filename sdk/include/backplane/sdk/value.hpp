@@ -125,6 +125,13 @@ class ValueView : public bp_value {
     return tag <= BP_T_FD ? kNames[tag] : "unknown";
   }
 
+  /// Of an encoded value: "JSON".
+  std::string_view format_name() const noexcept {
+    static constexpr std::string_view kNames[] = {"bytes",    "JSON",          "CBOR",       "XML",
+                                                  "Protobuf", "OPC UA Binary", "Cap'n Proto"};
+    return kNames[tag == BP_T_ENCODED && aux <= BP_FORMAT_CAPNP ? aux : 0];
+  }
+
   /// As a T without loss, or nothing: any number as any arithmetic type that holds it (a float may
   /// lose precision, never its range), bool, std::string_view, std::string, bytes (std::span<const
   /// std::byte>), std::chrono::nanoseconds, Time, std::vector of these.
@@ -137,7 +144,10 @@ class ValueView : public bp_value {
       return *std::move(value);
     }
     return Status(BP_INVALID_ARGUMENT, "expected ", wanted<T>(), ", got ", type_name(),
-                  is_number() ? concat(" ", to_text()) : std::string());
+                  is_number() ? concat(" ", to_text())
+                  : tag == BP_T_ENCODED
+                      ? concat(" ", format_name(), ", which a codec makes a value of")
+                      : std::string());
   }
   /// The content of a string, bytes or encoded value: what a protocol would send as its payload.
   std::optional<std::span<const std::byte>> payload() const noexcept {

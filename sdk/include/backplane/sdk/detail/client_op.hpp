@@ -19,6 +19,12 @@ namespace detail {
 template <class T>
 using Outcome = std::conditional_t<std::is_void_v<T>, Status, Result<T>>;
 
+/// Points into a message.
+template <class T>
+inline constexpr bool kBorrows =
+    std::is_same_v<T, std::string_view> || std::is_same_v<T, std::span<const std::byte>> ||
+    std::is_base_of_v<bp_value, T> || std::is_same_v<T, MessageView>;
+
 /// What a ClientOp is to do; `verb` 0 opens `address`.
 struct ClientRequest {
   uint16_t verb = 0;
@@ -70,6 +76,9 @@ class ClientOp {
   /// Once, after completion.
   template <class T>
   Outcome<T> take() {
+    static_assert(!kBorrows<T>,
+                  "the result ends with the operation: take std::string, "
+                  "std::vector or OwnedMessage, which own what they have");
     if (code_ < 0) {
       return Status::from(code_, error_);
     }
@@ -87,6 +96,7 @@ class ClientOp {
   }
 
  protected:
+  const Host& host() const noexcept { return host_; }
   ~ClientOp() {
     if (op_ != nullptr) {
       static_cast<void>(Buffer::adopt(op_->out.owner));  // whatever the outcome was
@@ -151,7 +161,8 @@ class DetachedOp final : public ClientOp {
  private:
   void completed() noexcept override {
     const std::unique_ptr<DetachedOp> self(this);
-    boundary(nullptr, [this] { callback_(this->template take<T>()); });
+    boundary([this] { callback_(this->template take<T>()); },
+             [this](const Status& failed) noexcept { log_failure(this->host(), failed); });
   }
   const OwnedMessage in_;
   Callback callback_;

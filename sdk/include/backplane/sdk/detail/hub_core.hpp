@@ -503,7 +503,10 @@ class HubCore : public std::enable_shared_from_this<HubCore> {
     if (work.arm) static_cast<void>(timer_->after(options_.redeliver_after));
     const auto failed = [this](const Status& status) noexcept { log_failure(host_, status); };
     if (work.ready && options_.on_ready) boundary([&] { options_.on_ready(); }, failed);
-    if (work.stopped) boundary([&] { work.stopped(); }, failed);
+    if (work.stopped) {
+      timer_->cancel();  // for who has gone
+      boundary([&] { work.stopped(); }, failed);
+    }
   }
 
   const Host& host_;
