@@ -8,6 +8,7 @@ namespace backplane::coap {
 std::shared_ptr<Resource> LocalPath::resource() {
   auto resource = resource_.lock();
   if (!*resource) {
+    server_.served().refuse_inside(target_);
     *resource = server_.resource(target_, create_);
     if (!*resource) {
       throw Error(BP_NOT_FOUND, "'", target_.text, "' is not declared here; add it to 'resources'");
@@ -32,7 +33,7 @@ Status LocalPath::watch(Op op) { return resource()->hub().watch(op); }
 Status LocalPath::serve(Op op) {
   if (server_.resource(target_, false)) {
     return Status(BP_ALREADY_EXISTS, "'", target_.text,
-                  "' is a declared resource, which answers by itself");
+                  "' is a resource, declared or written to, which answers by itself");
   }
   const uint64_t id = server_.new_operation();
   op->impl[2] = id;

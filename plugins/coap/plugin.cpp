@@ -118,6 +118,9 @@ class CoapPlugin final : public Plugin {
       }
     }
     if (!instance_.client) {
+      if (instance_.server) {
+        instance_.server->served().refuse_inside(target);
+      }
       return Status(BP_NOT_FOUND, "instance '", host().instance(), "' has no resource '", path,
                     "'; declare it in 'resources', or open it with create");
     }

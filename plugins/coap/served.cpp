@@ -38,7 +38,16 @@ Status Served::serve(Op op, uint64_t op_id, const Target& target) {
   handler->link.title = in.header<std::string>(BP_H_TITLE).value_or("");
   handler->link.rt = in.header<std::string>(BP_H_TYPE).value_or("");
   handlers_.push_back(std::move(handler));
+  paths_.lock()->insert(target.path);
   return Status::pending();
+}
+
+void Served::refuse_inside(const Target& target) {
+  if (paths_.lock()->contains(target.path)) {
+    throw Error(BP_UNIMPLEMENTED, "'", target.text,
+                "' is served by a handler, which answers peers ",
+                "alone: inside, a declared resource can be read, written and watched");
+  }
 }
 
 void Served::cancel(uint64_t op_id) {
@@ -175,6 +184,10 @@ void Served::leave(Handler& handler) {
     return;
   }
   const Op op = handler.op;
+  {
+    auto paths = paths_.lock();
+    paths->erase(paths->find(std::string_view(handler.link.path).substr(1)));
+  }
   handlers_.erase(std::find_if(handlers_.begin(), handlers_.end(),
                                [&](const auto& item) { return item.get() == &handler; }));
   host_.complete(op, Status(BP_CANCELLED));

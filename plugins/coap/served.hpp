@@ -7,10 +7,12 @@
 #include "answer.hpp"
 #include "link_format.hpp"
 #include "proof.hpp"
+#include <backplane/sdk/guarded.hpp>
 #include <backplane/sdk/loop.hpp>
 #include <backplane/sdk/unique_op.hpp>
 
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +37,8 @@ class Served {
 
   /// Whether somebody serves the path ("/a/b").
   bool has(std::string_view path) const noexcept { return find(path) != nullptr; }
+  /// Throws Error (UNIMPLEMENTED): who serves the target answers peers alone. [any]
+  void refuse_inside(const Target& target);
   /// Starts the handler's operation. The answer, if it is there at once; else it is told later,
   /// with the id. `body` is copied. `timeout`: the operation's deadline.
   std::optional<Answer> start(uint64_t id, std::string_view path, const coap_pdu_t* request,
@@ -80,6 +84,7 @@ class Served {
   const Host& host_;
   const Answered answered_;
   std::vector<std::unique_ptr<Handler>> handlers_;
+  Guarded<std::multiset<std::string, std::less<>>> paths_;  // of handlers_, for who is elsewhere
   std::unordered_map<uint64_t, std::unique_ptr<Inbound>> inbound_;
 };
 

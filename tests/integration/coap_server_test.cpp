@@ -338,6 +338,43 @@ TEST(CoapServer, AnswersAnErrorForAHeaderThatFitsNoOption) {
   }
 }
 
+TEST(CoapServer, KeepsAServedPathToItsHandler) {
+  TestKernel test(manifest());
+  const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
+  std::atomic<int> asked{0};
+  const auto served = endpoint.serve([&](ServedOp request) { return request.reply(++asked); });
+  ASSERT_TRUE(served);
+  wait_until_served(test);
+  const Endpoint inside = test.open("sensors:/served", {{BP_H_CREATE, true}});
+  for (const Status& refused : {endpoint.write(7).get(), inside.read().get().status(),
+                                inside.watch([](MessageView) {}).status()}) {
+    EXPECT_EQ(refused.code(), BP_UNIMPLEMENTED);
+    EXPECT_THAT(refused.to_string(), HasSubstr("'/served' is served by a handler"));
+  }
+  EXPECT_THAT(test.kernel.open("sensors:/served").get().status().to_string(),
+              HasSubstr("'/served' is served by a handler"));
+  const RawPeer peer(test.port("sensors"));
+  peer.put(1, "t", "/served", "");
+  const auto answer = peer.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->code, 204u);
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(CoapServer, SaysThatAHandlerOwesAnAnswerItNeverPromised) {
+  TestKernel test(manifest());
+  const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
+  const auto served = endpoint.serve([](const ServedOp&) { return Status::pending(); });
+  ASSERT_TRUE(served);
+  wait_until_served(test);
+  const RawPeer peer(test.port("sensors"));
+  peer.put(1, "t", "/served", "");
+  const auto answer = peer.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->code, 500u);
+  EXPECT_TRUE(test.kernel.stop().is_ok());
+}
+
 TEST(CoapServer, AnswersAnErrorAlsoLaterAndDrains) {
   TestKernel test(manifest("answer_timeout_s = 60"));
   const Endpoint endpoint = test.open("sensors:/served", {{BP_H_CREATE, true}});
