@@ -69,10 +69,12 @@ Hub* LocalNode::hub() const {
 }
 
 Status LocalNode::read(Op op) {
+  options_of(op.in());
   return run_on_loop(server_.host(), op, [this, op] { return server_.read(address_, text_, op); });
 }
 
 Status LocalNode::write(Op op) {
+  options_of(op.in());
   return run_on_loop(server_.host(), op, [this, op] {
     if (address_.attribute == UA_ATTRIBUTEID_EVENTNOTIFIER) {
       server_.raise(address_, text_, op.in());

@@ -5,6 +5,7 @@
 #include "call.hpp"
 #include "history.hpp"
 #include "node_management.hpp"
+#include <backplane/sdk/options.hpp>
 
 namespace backplane::opcua {
 
@@ -68,9 +69,11 @@ Status NodeEndpoint::read_list(Op op) {
 
 Status NodeEndpoint::read(Op op) {
   const Address& address = target_->address;
-  return address.is_inquiry()   ? inquire(op)
-         : address.is_objects() ? read_list(op)
-                                : submit<Read>(op);
+  if (address.is_objects() && !address.is_inquiry()) {
+    return read_list(op);
+  }
+  options_of(op.in());
+  return address.is_inquiry() ? inquire(op) : submit<Read>(op);
 }
 Status NodeEndpoint::inquire(Op op) {
   return begin(op, [&](uint64_t key) {
@@ -79,7 +82,10 @@ Status NodeEndpoint::inquire(Op op) {
     }).or_throw();
   });
 }
-Status NodeEndpoint::write(Op op) { return submit<WriteJob>(op); }
+Status NodeEndpoint::write(Op op) {
+  options_of(op.in());
+  return submit<WriteJob>(op);
+}
 Status NodeEndpoint::call(Op op) {
   return NodeManagement::is_wanted(op.in()) ? submit<NodeManagement>(op) : submit<CallJob>(op);
 }
