@@ -71,6 +71,21 @@ TEST(OpcuaServer, WhatDoesNotFitIsRefusedAndSaysWhatTheNodeIs) {
   EXPECT_THAT(std::string(scalar.message()), HasSubstr("Double[4]"));
 }
 
+TEST(OpcuaServer, AnOptionThatAReadOrWriteDoesNotHaveIsRefused) {
+  OpcuaPair pair;
+  for (const char* address : {kTemperature, kOutside}) {
+    const Endpoint endpoint = pair.open(address);
+    StackArena arena;
+    const Pair options(BP_H_OPTIONS, arena.map({{"sampling_ns", 1}}));
+    for (const Status& refused :
+         {endpoint.read({options}).get().status(), endpoint.write(1.5, {options}).get()}) {
+      EXPECT_EQ(refused.code(), BP_INVALID_ARGUMENT) << address;
+      EXPECT_THAT(std::string(refused.message()), HasSubstr("there is no option 'sampling_ns'"));
+    }
+    EXPECT_EQ(endpoint.read<double>().value(), 20.5) << "nothing was written";
+  }
+}
+
 TEST(OpcuaServer, AClientMayOnlyDoWhatTheNodeAllows) {
   OpcuaPair pair;
   const Status fixed = pair.open("plant:ns=1;s=Line1.Fixed").write("pump").get();
