@@ -181,8 +181,8 @@ class Check {
       case Shape::kString:
         return expect(value.is_string(), keyword, "a string", value, pointer);
       case Shape::kText:
-        return expect(value.is_string() && value != "", keyword, "a text that is not empty", value,
-                      pointer);
+        return expect(value.is_string() && !value.get_ref<const std::string&>().empty(), keyword,
+                      "a text that is not empty", value, pointer);
       case Shape::kBoolean:
         return expect(value.is_boolean(), keyword, "true or false", value, pointer);
       case Shape::kNumber:
