@@ -18,6 +18,12 @@ constexpr std::chrono::nanoseconds kStartTimeout = std::chrono::seconds(30);
 constexpr const char* kNotStarted = "the kernel has not been started";
 constexpr const char* kStopping = "the kernel is stopping";
 
+bp_status refuse(Operation& operation, bp_status status, const std::string& why) {
+  operation.op.status = set_error(operation.op.error, status, why);
+  operation.finish_inline();
+  return status;
+}
+
 }  // namespace
 
 Instance* Kernel::find_instance(std::string_view name) {
@@ -30,14 +36,9 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
                        Operation& operation) {
   operation.provider = &application_;
   operation.opening.store(nullptr, std::memory_order_relaxed);
-  const auto refuse = [&](bp_status status, const std::string& why) {
-    operation.op.status = set_error(operation.op.error, status, why);
-    operation.finish_inline();
-    return status;
-  };
   const std::optional<Address> address = parse_address(text);
   if (!address) {
-    return refuse(BP_INVALID_ARGUMENT,
+    return refuse(operation, BP_INVALID_ARGUMENT,
                   "'" + std::string(text) +
                       "' is no address, expected instance:path or scheme://authority/path");
   }
@@ -47,7 +48,7 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
   }
   operation.open_verbs = with_flags(caller.permissions.verbs_on(text));
   if (operation.open_verbs == 0) {
-    return refuse(BP_PERMISSION_DENIED,
+    return refuse(operation, BP_PERMISSION_DENIED,
                   "'" + caller.name + "' may not open '" + std::string(text) +
                       "': no permission of its plugin and its [instances] entry grants it");
   }
@@ -57,14 +58,14 @@ bp_status Kernel::open(const Host& caller, std::string_view text, const bp_messa
   }
   {
     const std::lock_guard lock(control_mutex_);
-    if (!control_) return refuse(BP_FAILED_PRECONDITION, kNotStarted);
+    if (!control_) return refuse(operation, BP_FAILED_PRECONDITION, kNotStarted);
   }
   std::vector<std::string> names;
   {
     const std::shared_lock lock(instances_mutex_);
     for (const auto& [name, known] : instances_) names.push_back(name);
   }
-  return refuse(BP_NOT_FOUND, unknown_word("instance", address->target, names));
+  return refuse(operation, BP_NOT_FOUND, unknown_word("instance", address->target, names));
 }
 
 bp_status Kernel::open_on(Instance& instance, std::string_view path, const bp_message* options,
@@ -86,15 +87,10 @@ bp_status Kernel::open_url(const Address& address, const bp_message* options,
     return open_on(*instance, instance->url_path_prefix + std::string(address.rest), options,
                    operation);
   }
-  const auto refuse = [&](bp_status status, const char* why) {
-    operation.op.status = set_error(operation.op.error, status, why);
-    operation.finish_inline();
-    return status;
-  };
   const std::lock_guard lock(control_mutex_);
-  if (!control_) return refuse(BP_FAILED_PRECONDITION, kNotStarted);
+  if (!control_) return refuse(operation, BP_FAILED_PRECONDITION, kNotStarted);
   // It would wait until all have drained, and who drains may wait for it.
-  if (ending_) return refuse(BP_UNAVAILABLE, kStopping);
+  if (ending_) return refuse(operation, BP_UNAVAILABLE, kStopping);
   // Until then it is as if the plugin's open had not returned: a cancel waits in the operation.
   control_->post([this, url = std::string(address.target), rest = std::string(address.rest),
                   options, &operation] {

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 // After its deadline an operation is cancelled; who has not completed it this much later will not.
 constexpr auto kGrace = 2s;
 
-// A try that fails again and again says why once, and then each time that it fails for so long.
+// How long after another reason for the same state the next one is not logged.
 constexpr auto kBetweenReasons = 1min;
 
 std::string_view name_of_state(std::uint32_t state) {
