@@ -221,10 +221,7 @@ void Client::forget(const Listener* listener) {
 // ---- what the connection tells ----
 
 SessionOptions Client::session_options() {
-  SessionOptions out;
-  out.client_id = settings_.client_id;
-  out.expiry_s = settings_.session_expiry_s;
-  out.tls = tls_ != nullptr ? tls_->context() : nullptr;
+  SessionOptions out = SessionOptions::of(settings_, tls_, settings_.client_id);
   out.will = settings_.will;
   out.clean_start = !settings_.keeps_session();
   return out;

@@ -81,10 +81,7 @@ void Inbox::forget(const Listener* listener) {
 // ---- what the connection tells ----
 
 SessionOptions Inbox::session_options() {
-  SessionOptions out;
-  out.client_id = settings_.client_id + "-ack";
-  out.expiry_s = settings_.session_expiry_s;
-  out.tls = tls_ != nullptr ? tls_->context() : nullptr;
+  SessionOptions out = SessionOptions::of(settings_, tls_, settings_.client_id + "-ack");
   out.clean_start = false;
   out.receive_maximum = settings_.receive_maximum;
   return out;

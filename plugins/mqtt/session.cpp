@@ -40,6 +40,14 @@ Login Login::read(const Host& host, const Settings& settings) {
   return out;
 }
 
+SessionOptions SessionOptions::of(const Settings& settings, Tls* tls, std::string client_id) {
+  SessionOptions out;
+  out.client_id = std::move(client_id);
+  out.expiry_s = settings.session_expiry_s;
+  out.tls = tls != nullptr ? tls->context() : nullptr;
+  return out;
+}
+
 Session::Session(const Settings& settings, SessionOptions options)
     : settings_(settings),
       options_(std::move(options)),

@@ -77,6 +77,9 @@ struct SessionOptions {
   std::optional<Will> will;
   Login login;
   std::unique_ptr<TlsContext> tls;
+
+  /// What the settings say; the login is the connection's. `tls`: null for plain TCP. Throws Error.
+  static SessionOptions of(const Settings& settings, Tls* tls, std::string client_id);
 };
 
 /// Serial use only: under the connection's lock.
