@@ -109,9 +109,14 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
     return status;
   }
   bp_status deliver(std::span<const bp_message> messages) noexcept {
-    boundary([&] { refusal_ = take(messages); },
-             [&](Status failed) noexcept { refusal_ = std::move(failed); });
-    return refusal_.code();
+    Status status;
+    boundary([&] { status = take(messages); },
+             [&](Status failed) noexcept { status = std::move(failed); });
+    const bp_status code = status.code();
+    if (status.is_error()) {
+      refusal_ = std::move(status);
+    }
+    return code;
   }
   Status take(std::span<const bp_message> messages) {
     for (const bp_message& message : messages) {
@@ -169,11 +174,11 @@ class alignas(64) LongOp : public std::enable_shared_from_this<LongOp> {
   const OnMessage on_message_;
   CallGate gate_;              // one at a time: deliveries are serial, and the end comes after them
   bool acknowledges_ = false;  // constant after start()
-  Status refusal_;             // of a callback that does not acknowledge; serial like the calls
   const Host& host_;
   UniqueOp op_;
   const OwnedMessage in_;
   const OnEnd on_end_;
+  Status refusal_;                // of a callback that does not acknowledge; serial like the calls
   std::shared_ptr<LongOp> self_;  // while it is under way
   std::mutex mutex_;
   std::condition_variable changed_;
